@@ -1,0 +1,66 @@
+/*
+ * gnomon.conf: what it may say, and its parser. Pure; compiled into boot/ and the hypervisor.
+ * `#` begins a comment, global keys stand before the first [vm NAME], every error names its line.
+ */
+#ifndef HV_BASE_CONFIG_H
+#define HV_BASE_CONFIG_H
+
+#include "hv/base/failure.h"
+#include "hv/base/features.h"
+#include "hv/base/types.h"
+
+#define CONFIG_MAX_VMS 16
+#define CONFIG_NAME_MAX 32
+#define CONFIG_PATH_MAX 128
+#define CONFIG_CMDLINE_MAX 1024
+#define CONFIG_MAX_MODULES 4
+
+enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
+enum mmu_kind { MMU_EPT, MMU_SHADOW };
+enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
+
+struct vm_config {
+	char name[CONFIG_NAME_MAX];
+	char kernel[CONFIG_PATH_MAX];
+	char initrd[CONFIG_PATH_MAX]; /* empty: none. A Multiboot kernel gets it as its first module */
+	char cmdline[CONFIG_CMDLINE_MAX];
+	uint64_t memory; /* bytes, multiple of 2 MiB; default 512 MiB */
+	uint32_t vcpus;  /* default 1 */
+	uint32_t first_cpu; /* vCPU i runs on host CPU (first_cpu + i) % count; key `cpu`, default 0 */
+	enum mmu_kind mmu;
+	enum vm_type type;
+	bool autostart; /* default yes */
+	bool strict;    /* unknown MSR: #GP (yes, default) or ignored (no) */
+	bool premap;    /* map all RAM before the first entry; default no */
+	uint32_t line;  /* of its section header, for errors */
+};
+
+struct config {
+	enum when_done when_done; /* default monitor */
+	uint32_t loglevel;        /* enum log_level; default info */
+	uint16_t serial_port;     /* I/O port of the host UART, 0: none; default 3f8h; keys com1..com4, none, 0xNNN */
+	uint8_t switch_key;       /* the control character; default 1Dh, Ctrl-] */
+	feature_set_t disabled;
+	uint32_t vm_count;
+	struct vm_config vms[CONFIG_MAX_VMS];
+};
+
+void config_defaults(struct config *c);
+
+/*
+ * Parses the file's text (len bytes, need not end in newline or NUL; any bytes are safe).
+ * On the first error returns -EINVAL with "gnomon.conf:LINE: what is wrong, what would be right".
+ * What is not built yet (mmu=shadow, type=td) is refused by name.
+ */
+int config_parse(struct config *c, const char *text, size_t len, struct failure *f);
+
+/*
+ * One command-line option on top: `key=value` for a global key, `NAME.key=value` for a VM's,
+ * `start=NAME[,NAME]` or `start=none` to replace every autostart. Errors begin with "option: ".
+ */
+int config_override(struct config *c, const char *option, struct failure *f);
+
+/* Last look at the whole: names unique, kernel given, something to do. */
+int config_check(const struct config *c, struct failure *f);
+
+#endif

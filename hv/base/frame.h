@@ -1,0 +1,35 @@
+/*
+ * The frame allocator: every 4K frame of host RAM has one owner on record, and audit proves it.
+ * Frames are handed out cleared. They are cleared when freed or, at start, by whoever allocates
+ * outside a fault path; nothing on a fault path ever clears more than the one table page it needs.
+ */
+#ifndef HV_BASE_FRAME_H
+#define HV_BASE_FRAME_H
+
+#include "hv/base/types.h"
+
+typedef uint16_t frame_owner_t;
+#define OWNER_NONE 0x0000     /* no RAM here, or the firmware's */
+#define OWNER_FREE 0x0001
+#define OWNER_HV 0x0002       /* code, data, stacks, heap */
+#define OWNER_PAGE_TABLE 0x0003 /* the hypervisor's own page tables */
+#define OWNER_VM(id) ((frame_owner_t)(0x1000 + (id)))     /* a guest's RAM; id below 256 */
+#define OWNER_VM_META(id) ((frame_owner_t)(0x2000 + (id))) /* its VMCS, EPT, shadow pages */
+#define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id)))
+
+#define HPA_NONE ((hpa_t)0) /* frame 0 is never handed out */
+
+/* One contiguous run of npages frames aligned to align_pages (a power of two), cleared.
+ * Returns HPA_NONE when there is none. Any CPU; takes the allocator's lock. */
+hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner);
+/* One frame, cleared; served from a per-CPU cache of cleared frames without the lock when it can. */
+hpa_t frame_alloc(frame_owner_t owner);
+/* Clears and frees. Panics when a frame is not on record as owner's: a double or foreign free. */
+void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner);
+static inline void frame_free(hpa_t pa, frame_owner_t owner) { frame_free_run(pa, 1, owner); }
+
+frame_owner_t frame_owner(hpa_t pa); /* OWNER_NONE for what is not RAM */
+uint64_t frame_count(frame_owner_t owner);
+uint64_t frame_largest_free_run(void); /* in frames */
+
+#endif
