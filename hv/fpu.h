@@ -1,0 +1,26 @@
+/*
+ * Guest FPU, SSE and AVX state. The hypervisor is built without them, so a guest's state stays in
+ * the registers until another vCPU runs on the CPU. XCR0 is switched with it. Debug registers and
+ * the policy table's switched MSRs follow the same rule through the back end's load and put.
+ */
+#ifndef HV_FPU_H
+#define HV_FPU_H
+
+#include "hv/base/frame.h"
+#include "hv/vm.h"
+
+/* Once per CPU: turns XSAVE on, measures the area. Sets fpu_guest_xcr0 from the boot CPU. */
+void fpu_init_cpu(void);
+/* XCR0 bits a guest may set; x87 only where the host has no XSAVE. */
+extern uint64_t fpu_guest_xcr0;
+
+/* The area in its architectural initial state; NULL when there is no memory. */
+struct fpu *fpu_create(frame_owner_t owner);
+void fpu_destroy(struct fpu *f, frame_owner_t owner);
+void fpu_reset(struct vcpu *v);
+/* Makes v's state the one in this CPU's registers, saving another's first. */
+void fpu_switch_to(struct vcpu *v);
+/* Saves v's state if it is in this CPU's registers, so that it can be read or destroyed. */
+void fpu_release(struct vcpu *v);
+
+#endif
