@@ -1,0 +1,148 @@
+# Gnomon. `make help` lists what there is. Everything built lands in build/ (BUILD=DIR to change it).
+
+BUILD ?= build
+CC := gcc
+CLANG ?= clang
+BOCHS ?= bochs
+PYTHON ?= python3
+export BUILD BOCHS
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := image
+
+WARNINGS := -std=gnu11 -Wall -Wextra -Wshadow -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror
+GENERATED := $(BUILD)/include
+NEWLIB := $(BUILD)/newlib
+
+# ---- Debian packages ---------------------------------------------------------------------------
+# Installed when root, otherwise named with the command that installs them.
+PACKAGES := gcc make binutils libc6-dev python3 xz-utils dpkg-dev gnu-efi newlib-source acpica-tools \
+	grub-efi-amd64-bin grub-common mtools dosfstools gdisk busybox-static
+TEST_PACKAGES := libcmocka-dev spin bochs bochs-term vgabios ovmf qemu-system-x86
+CHECK_PACKAGES := clang
+
+packages_stamp = $(BUILD)/packages/$(1)
+$(BUILD)/packages/build: WANTED = $(PACKAGES)
+$(BUILD)/packages/test: WANTED = $(TEST_PACKAGES)
+$(BUILD)/packages/clang: WANTED = $(CHECK_PACKAGES)
+$(BUILD)/packages/%: boot/packages.sh
+	@mkdir -p $(@D)
+	@sh boot/packages.sh $(WANTED)
+	@touch $@
+
+# ---- newlib: built once, one libc.a for the hypervisor and for gnomon.efi -----------------------
+$(NEWLIB)/libc.a: boot/newlib.sh | $(BUILD)/packages/build
+	@echo "  NEWLIB (once, about a minute and a half)"
+	@sh boot/newlib.sh $(NEWLIB)
+
+# ---- The hypervisor ----------------------------------------------------------------------------
+HV_DIRS := hv hv/* mmu vmx vmx/* drivers
+HV_C := $(sort $(filter-out %/offsets.c,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))))
+HV_S := $(sort $(wildcard $(addsuffix /*.S,$(HV_DIRS))))
+HV_OBJS := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
+
+FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include \
+	-isystem $(shell $(CC) -print-file-name=include)
+HV_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
+	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+	$(FREESTANDING) -I. -I$(GENERATED) $(EXTRA_CFLAGS)
+
+# DIR/offsets.c becomes DIR_offsets.h (hv/base/offsets.h), hv/guest/NAME.asl becomes NAME_aml.h.
+OFFSETS_C := $(wildcard $(addsuffix /offsets.c,$(HV_DIRS)))
+OFFSETS_H := $(foreach c,$(OFFSETS_C),$(GENERATED)/$(subst /,_,$(c:.c=.h)))
+ASL := $(wildcard hv/guest/*.asl)
+AML_H := $(ASL:hv/guest/%.asl=$(GENERATED)/%_aml.h)
+
+hypervisor: $(BUILD)/gnomon.elf ## the hypervisor's ELF file
+$(BUILD)/gnomon.elf: $(HV_OBJS) linker.ld $(NEWLIB)/libc.a
+	@echo "  LD     $@"
+	@$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
+		-Wl,--no-warn-rwx-segments -T linker.ld -Wl,-Map=$@.map -o $@ $(HV_OBJS) $(NEWLIB)/libc.a
+
+$(BUILD)/%.o: %.c $(NEWLIB)/libc.a $(AML_H) Makefile
+	@mkdir -p $(@D)
+	@echo "  CC     $<"
+	@$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/%.o: %.S $(OFFSETS_H) $(NEWLIB)/libc.a Makefile
+	@mkdir -p $(@D)
+	@echo "  AS     $<"
+	@$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+
+define offsets_rule
+$(GENERATED)/$(subst /,_,$(1:.c=.h)): $(1) $(NEWLIB)/libc.a Makefile
+	@mkdir -p $$(@D) $(BUILD)/$(dir $(1))
+	@echo "  GEN    $$@"
+	@$$(CC) $$(HV_CFLAGS) -MMD -MP -MT $$@ -MF $(BUILD)/$(1:.c=.d) -S $$< -o $(BUILD)/$(1:.c=.s)
+	@sed -n 's/^@define /#define /p' $(BUILD)/$(1:.c=.s) > $$@
+endef
+$(foreach c,$(OFFSETS_C),$(eval $(call offsets_rule,$(c))))
+
+$(GENERATED)/%_aml.h: hv/guest/%.asl | $(BUILD)/packages/build
+	@mkdir -p $(@D) $(BUILD)/hv/guest
+	@echo "  IASL   $<"
+	@iasl -we -p $(BUILD)/hv/guest/$* $< > $(BUILD)/hv/guest/$*.iasl.log || { cat $(BUILD)/hv/guest/$*.iasl.log; exit 1; }
+	@{ echo "static const unsigned char $*_aml[] = {"; \
+	   od -An -v -tx1 $(BUILD)/hv/guest/$*.aml | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo "};"; } > $@
+
+# ---- gnomon.efi --------------------------------------------------------------------------------
+BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c failure.c features.c format.c newlib.c)
+BOOT_S := $(sort $(wildcard boot/*.S))
+BOOT_OBJS := $(BOOT_C:%.c=$(BUILD)/efi/%.o) $(BOOT_S:%.S=$(BUILD)/efi/%.o)
+EFI_LIB := /usr/lib
+EFI_CFLAGS := $(WARNINGS) -O2 -g -fpic -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fcf-protection=none -fno-strict-aliasing -DGNU_EFI_USE_MS_ABI $(FREESTANDING) \
+	-isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -I. -I$(GENERATED)
+
+$(BUILD)/efi/%.o: %.c $(NEWLIB)/libc.a Makefile
+	@mkdir -p $(@D)
+	@echo "  CC-EFI $<"
+	@$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/efi/%.o: %.S Makefile
+	@mkdir -p $(@D)
+	@echo "  AS-EFI $<"
+	@$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/gnomon.efi: $(BOOT_OBJS) $(NEWLIB)/libc.a
+	@echo "  LD-EFI $@"
+	@ld -nostdlib -shared -Bsymbolic -znocombreloc -zdefs -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@.so \
+		$(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) $(EFI_LIB)/libgnuefi.a $(EFI_LIB)/libefi.a $(NEWLIB)/libc.a
+	@objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
+		-j .reloc --target efi-app-x86_64 --subsystem=10 $@.so $@
+
+efi: $(BUILD)/gnomon.efi
+
+# ---- The stick ---------------------------------------------------------------------------------
+include boot/stick.mk
+
+# ---- Tests -------------------------------------------------------------------------------------
+include tests/host.mk
+-include tests/guests/guests.mk
+include tests/boot/boot.mk
+-include tests/bench/bench.mk
+
+test: ## all tests; ends with "N passed, N failed"
+	@rm -rf $(BUILD)/results
+	-@$(MAKE) --no-print-directory test-unit
+	-@$(MAKE) --no-print-directory test-boot
+	@$(PYTHON) tests/total.py $(BUILD)/results unit boot
+
+loc: ## lines of code by folder
+	@for d in boot hv mmu vmx drivers tests; do \
+		printf '%-8s %6d lines in %3d files\n' $$d \
+		$$(find $$d -name '*.[chS]' -exec cat {} + | wc -l) $$(find $$d -name '*.[chS]' | wc -l); done
+
+clean: ## remove the build folder
+	rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
+
+.PHONY: hypervisor efi test loc clean help
+
+-include $(HV_OBJS:.o=.d) $(BOOT_OBJS:.o=.d) $(OFFSETS_C:%.c=$(BUILD)/%.d)

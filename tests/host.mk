@@ -1,0 +1,58 @@
+# Tests that run on the host: unit tests and fuzzers under ASan and UBSan, models under spin, checks.
+# A test file's first line names the sources it is built with: /* sources: hv/base/config.c ... */
+
+UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_C := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+MODELS := $(sort $(wildcard tests/model/*.pml))
+HOST_BUILD := $(BUILD)/host
+HOST_TESTS := $(UNIT_C:%.c=$(HOST_BUILD)/%) $(FUZZ_C:%.c=$(HOST_BUILD)/%)
+
+HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED)
+
+test_sources = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
+
+# Support stands in for the machine: as an archive, so that a test which brings the real thing gets that.
+SUPPORT_C := $(sort $(wildcard tests/unit/support/*.c))
+SUPPORT_A := $(HOST_BUILD)/support.a
+$(SUPPORT_A): $(SUPPORT_C:%.c=$(HOST_BUILD)/%.o)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(HOST_BUILD)/%.o: %.c $(AML_H) Makefile tests/host.mk | $(BUILD)/packages/build $(BUILD)/packages/test
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+define host_test_rule
+$(HOST_BUILD)/$(1:.c=): $(HOST_BUILD)/$(1:.c=.o) $(patsubst %.c,$(HOST_BUILD)/%.o,$(call test_sources,$(1))) $(SUPPORT_A)
+	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+endef
+$(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
+
+# One target per test: `make unit-config` builds and runs tests/unit/test_config.c alone.
+unit-%: $(HOST_BUILD)/tests/unit/test_%
+	$<
+fuzz-%: $(HOST_BUILD)/tests/fuzz/fuzz_%
+	$<
+
+# A test that does not build is a failure of its own, not the end of the others: hence -k.
+test-unit: | $(BUILD)/packages/test ## host tests: unit, fuzz, model, checks
+	-@$(MAKE) --no-print-directory -k -j2 $(HOST_TESTS) $(NEWLIB)/libc.a
+	@$(PYTHON) tests/host.py --build $(BUILD) --tests $(HOST_TESTS) --models $(MODELS)
+
+check: $(NEWLIB)/libc.a ## layering, headers that stand alone, style
+	@sh tests/check_layering.sh
+	@sh tests/check_headers.sh $(NEWLIB)/include
+	@sh tests/check_style.sh
+
+# Syntax and warnings under clang, every C file of the hypervisor and of gnomon.efi.
+check-clang: $(NEWLIB)/libc.a $(AML_H) | $(BUILD)/packages/clang ## the sources under clang's warnings
+	@for c in $(HV_C); do $(CLANG) $(HV_CFLAGS) -fsyntax-only $$c || exit 1; done
+	@for c in $(BOOT_C); do $(CLANG) $(EFI_CFLAGS) -fsyntax-only $$c || exit 1; done
+	@echo "clang: $(words $(HV_C) $(BOOT_C)) files clean"
+
+.PHONY: test-unit check check-clang
+
+-include $(HOST_TESTS:=.d) $(SUPPORT_C:%.c=$(HOST_BUILD)/%.d)
+-include $(patsubst %.c,$(HOST_BUILD)/%.d,$(sort $(foreach c,$(UNIT_C) $(FUZZ_C),$(call test_sources,$(c)))))
