@@ -90,7 +90,7 @@ $(GENERATED)/%_aml.h: hv/guest/%.asl | $(BUILD)/packages/build
 	   od -An -v -tx1 $(BUILD)/hv/guest/$*.aml | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo "};"; } > $@
 
 # ---- gnomon.efi --------------------------------------------------------------------------------
-BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c failure.c features.c format.c newlib.c)
+BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c config_key.c failure.c features.c format.c newlib.c)
 BOOT_S := $(sort $(wildcard boot/*.S))
 BOOT_OBJS := $(BOOT_C:%.c=$(BUILD)/efi/%.o) $(BOOT_S:%.S=$(BUILD)/efi/%.o)
 EFI_LIB := /usr/lib

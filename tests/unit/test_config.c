@@ -1,0 +1,225 @@
+/* sources: hv/base/config.c hv/base/config_key.c hv/base/failure.c hv/base/features.c hv/base/format.c */
+#include "hv/base/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/base/log.h"
+
+static struct config config;
+static struct failure failure;
+
+static int parse(const char *text)
+{
+	config_defaults(&config);
+	failure.text[0] = 0;
+	return config_parse(&config, text, strlen(text), &failure);
+}
+
+static void refused(const char *text, const char *sentence)
+{
+	assert_int_equal(parse(text), -EINVAL);
+	assert_string_equal(failure.text, sentence);
+}
+
+static void refused_option(const char *option, const char *sentence)
+{
+	assert_int_equal(config_override(&config, option, &failure), -EINVAL);
+	assert_string_equal(failure.text, sentence);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[vm a]\nkernel=/k\n"), 0);
+	assert_int_equal(config.when_done, WHEN_DONE_MONITOR);
+	assert_int_equal(config.loglevel, LOG_INFO);
+	assert_int_equal(config.serial_port, 0x3f8);
+	assert_int_equal(config.switch_key, 0x1d);
+	assert_true(config.disabled == 0);
+	assert_int_equal(config.vm_count, 1);
+	assert_true(config.vms[0].memory == MIB(512));
+	assert_int_equal(config.vms[0].vcpus, 1);
+	assert_true(config.vms[0].autostart);
+	assert_true(config.vms[0].strict);
+	assert_false(config.vms[0].premap);
+	assert_int_equal(config.vms[0].line, 1);
+	assert_int_equal(config_check(&config, &failure), 0);
+}
+
+static void test_every_key(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("\xef\xbb\xbf# a comment\r\n"
+	                       "when_done = reboot # what happens at the end\r\n"
+	                       "loglevel=debug\r\nserial = 0x2f8\r\nswitch_key = Ctrl-a\r\n"
+	                       "disable = vid, vpid ept-1g\r\n"
+	                       "[ vm one ]\r\n\tkernel = /guests/linux\r\n\tinitrd = /guests/initrd\r\n"
+	                       "cmdline = console=ttyS0  a#b # tail\r\nmemory = 2G\r\nvcpus = 4\r\ncpu = 2\r\n"
+	                       "mmu = ept\r\ntype = vm\r\nautostart = no\r\nstrict = no\r\npremap = yes\r\n"
+	                       "[vm two]\nkernel = b"), 0);
+	assert_int_equal(config.when_done, WHEN_DONE_REBOOT);
+	assert_int_equal(config.loglevel, LOG_DEBUG);
+	assert_int_equal(config.serial_port, 0x2f8);
+	assert_int_equal(config.switch_key, 1);
+	assert_true(config.disabled == (BIT(FEATURE_VID) | BIT(FEATURE_VPID) | BIT(FEATURE_EPT_1G)));
+	assert_int_equal(config.vm_count, 2);
+	assert_string_equal(config.vms[0].name, "one");
+	assert_string_equal(config.vms[0].kernel, "/guests/linux");
+	assert_string_equal(config.vms[0].initrd, "/guests/initrd");
+	assert_string_equal(config.vms[0].cmdline, "console=ttyS0  a#b");
+	assert_true(config.vms[0].memory == GIB(2));
+	assert_int_equal(config.vms[0].vcpus, 4);
+	assert_int_equal(config.vms[0].first_cpu, 2);
+	assert_false(config.vms[0].autostart);
+	assert_false(config.vms[0].strict);
+	assert_true(config.vms[0].premap);
+	assert_string_equal(config.vms[1].kernel, "b");
+}
+
+static void test_grammar_errors(void **state)
+{
+	(void)state;
+	refused("\n\nhello\n", "gnomon.conf:3: \"hello\" is neither [vm NAME] nor key = value");
+	refused("[disk]\n", "gnomon.conf:1: [disk] is no section; write [vm NAME]");
+	refused("[vmx a]\n", "gnomon.conf:1: [vmx a] is no section; write [vm NAME]");
+	refused("[vm a b]\n", "gnomon.conf:1: \"a b\" is no name for a vm; take up to 31 letters, digits, - or _");
+	refused("[vm ]\n", "gnomon.conf:1: \"\" is no name for a vm; take up to 31 letters, digits, - or _");
+	refused("[vm none]\n",
+	        "gnomon.conf:1: a vm cannot be called none, which start=none means; take another name");
+	refused("[vm a]\n[vm b]\n[vm a]\n",
+	        "gnomon.conf:3: vm a is already described in line 1; give each vm a name of its own");
+	refused("[vm a]\nmemory=512M\nmemory=1G\n", "gnomon.conf:3: memory is given twice; keep one of the lines");
+	refused("loglevel=in\001fo\n", "gnomon.conf:1: a control character (01h); gnomon.conf is plain text");
+	refused("[vm a]\nloglevel=info\n",
+	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
+	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
+	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
+	        " switch_key, disable");
+	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
+	        " memory, vcpus, cpu, mmu, type, autostart, strict, premap");
+}
+
+static void test_value_errors(void **state)
+{
+	(void)state;
+	refused("[vm a]\nmemory=lots\n", "gnomon.conf:2: memory = lots is not a size; write it like 512M or 2G");
+	refused("[vm a]\nmemory=\n", "gnomon.conf:2: memory =  is not a size; write it like 512M or 2G");
+	refused("[vm a]\nmemory=99999999999999999999G\n",
+	        "gnomon.conf:2: memory = 99999999999999999999G is not a size; write it like 512M or 2G");
+	refused("[vm a]\nmemory=3M\n", "gnomon.conf:2: memory = 3M must be a multiple of 2M, from 2M to 1048576M");
+	refused("[vm a]\nmemory=0\n", "gnomon.conf:2: memory = 0 must be a multiple of 2M, from 2M to 1048576M");
+	refused("[vm a]\nmemory=1025G\n",
+	        "gnomon.conf:2: memory = 1025G must be a multiple of 2M, from 2M to 1048576M");
+	refused("[vm a]\nvcpus=0\n", "gnomon.conf:2: vcpus = 0 is not a number from 1 to 64");
+	refused("[vm a]\nvcpus=65\n", "gnomon.conf:2: vcpus = 65 is not a number from 1 to 64");
+	refused("[vm a]\nvcpus=-1\n", "gnomon.conf:2: vcpus = -1 is not a number from 1 to 64");
+	refused("[vm a]\nmmu=shadow\n", "gnomon.conf:2: mmu = shadow is not built yet; write mmu = ept");
+	refused("[vm a]\ntype=td\n", "gnomon.conf:2: type = td is not built yet; write type = vm");
+	refused("[vm a]\nmmu=npt\n", "gnomon.conf:2: mmu = npt is not known; write ept");
+	refused("when_done=sleep\n",
+	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
+	refused("[vm a]\nautostart=maybe\n", "gnomon.conf:2: autostart = maybe is neither yes nor no");
+	refused("serial=com5\n", "gnomon.conf:1: serial = com5 is no serial port; write com1 to com4, none, or its"
+	        " I/O port like 0x3f8");
+	refused("serial=0x\n", "gnomon.conf:1: serial = 0x is no serial port; write com1 to com4, none, or its I/O"
+	        " port like 0x3f8");
+	refused("switch_key=F1\n", "gnomon.conf:1: switch_key = F1 is no control key; write it like Ctrl-]");
+	refused("switch_key=Ctrl-M\n", "gnomon.conf:1: switch_key = Ctrl-M cannot be told from another key; take"
+	        " Ctrl-] or a letter but I, J, M");
+	refused("disable=vid,warp\n", "gnomon.conf:1: disable: there is no optional feature warp; `caps` in the"
+	        " monitor lists them (such as vpid, ept-ad, vid)");
+	refused("[vm a]\nkernel=\n", "gnomon.conf:2: kernel names no file; write kernel = PATH, from the stick's root");
+	refused("[vm a]\nkernel=a*b\n",
+	        "gnomon.conf:2: kernel holds '*', which no file name on the stick can; rename it");
+}
+
+static void test_lengths(void **state)
+{
+	char text[2000] = "[vm a]\ncmdline=";
+	size_t head = strlen(text);
+
+	(void)state;
+	memset(text + head, 'x', CONFIG_CMDLINE_MAX - 1);
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(strlen(config.vms[0].cmdline), CONFIG_CMDLINE_MAX - 1);
+	memset(text + head, 'x', CONFIG_CMDLINE_MAX);
+	refused(text, "gnomon.conf:2: cmdline is longer than 1023 characters; shorten it");
+}
+
+static void test_too_many_vms(void **state)
+{
+	char text[2000] = "";
+
+	(void)state;
+	for (int i = 0; i <= CONFIG_MAX_VMS; i++)
+		sprintf(text + strlen(text), "[vm v%d]\n", i);
+	refused(text, "gnomon.conf:17: more than 16 vms; leave some out");
+}
+
+static void test_options(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[vm a]\nkernel=k\nmemory=64M\n[vm b]\nkernel=k\nautostart=no\n[vm c]\nkernel=k\n"), 0);
+	assert_int_equal(config_override(&config, "loglevel=debug", &failure), 0);
+	assert_int_equal(config.loglevel, LOG_DEBUG);
+	assert_int_equal(config_override(&config, "a.memory=128M", &failure), 0);
+	assert_true(config.vms[0].memory == MIB(128));
+	assert_int_equal(config_override(&config, "a.cmdline=console=ttyS0 x.y=z", &failure), 0);
+	assert_string_equal(config.vms[0].cmdline, "console=ttyS0 x.y=z");
+	assert_int_equal(config_override(&config, "disable=none", &failure), 0);
+
+	assert_int_equal(config_override(&config, "start=b,c", &failure), 0);
+	assert_false(config.vms[0].autostart);
+	assert_true(config.vms[1].autostart);
+	assert_true(config.vms[2].autostart);
+	assert_int_equal(config_override(&config, "start=none", &failure), 0);
+	assert_false(config.vms[1].autostart || config.vms[2].autostart);
+
+	refused_option("start=b,x", "option: start: gnomon.conf has no vm \"x\"; name its vms, or none");
+	assert_false(config.vms[1].autostart);
+	refused_option("start=", "option: start: gnomon.conf has no vm \"\"; name its vms, or none");
+	refused_option("x.memory=1G", "option: gnomon.conf has no vm \"x\"");
+	refused_option("quiet", "option: \"quiet\" is not key=value, VM.key=value or start=VM");
+	refused_option("a.mmu=shadow", "option: mmu = shadow is not built yet; write mmu = ept");
+	refused_option("\033[A=", "option: a control character (1bh); gnomon.conf is plain text");
+}
+
+static void test_check(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(""), 0);
+	assert_int_equal(config_check(&config, &failure), 0);
+	assert_int_equal(parse("when_done=poweroff"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_int_equal(parse("\n[vm a]\nmemory=64M\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf:2: vm a has no kernel; add a line kernel = PATH");
+}
+
+static void test_feature_names(void **state)
+{
+	(void)state;
+	for (int i = 0; i < FEATURE_COUNT; i++)
+		assert_int_equal(feature_by_name(feature_names[i], strlen(feature_names[i])), i);
+	assert_int_equal(feature_by_name("vpi", 3), -1);
+	assert_int_equal(feature_by_name("", 0), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
+		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_check),
+		cmocka_unit_test(test_feature_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
