@@ -15,6 +15,7 @@ struct bus;
 struct pio_ops {
 	uint32_t (*read)(void *dev, uint16_t port, unsigned size);
 	void (*write)(void *dev, uint16_t port, unsigned size, uint32_t value);
+	unsigned width; /* widest access the device takes, bytes; wider ones arrive as bytes. 0: 4 */
 };
 
 struct mmio_ops {
@@ -27,6 +28,7 @@ struct pio_range {
 	void *dev;
 	const char *name; /* for the monitor and reports */
 	uint16_t first, last;
+	unsigned width;
 };
 
 struct mmio_range {
@@ -49,14 +51,15 @@ struct bus {
 };
 
 void bus_init(struct bus *b);
-/* -EBUSY when ranges overlap, -ENOSPC when the table is full: both name the two devices. */
+/* -EBUSY when ranges overlap (names both devices), -ENOSPC when the table is full, -EINVAL for a
+ * range that is empty or passes the end of its space. Nothing is changed then. */
 int bus_add_pio(struct bus *b, uint16_t first, unsigned count, const struct pio_ops *ops, void *dev,
 		const char *name, struct failure *f);
 int bus_add_mmio(struct bus *b, gpa_t base, uint64_t len, const struct mmio_ops *ops, void *dev,
 		 const char *name, struct failure *f);
 
 /* False when nobody answers: the caller applies the VM's policy (reads give all ones). An access
- * that crosses from one device into another is split into bytes. */
+ * that crosses from one device into another is split into bytes, of which unclaimed ones read ffh. */
 bool bus_pio_read(struct bus *b, uint16_t port, unsigned size, uint32_t *value);
 bool bus_pio_write(struct bus *b, uint16_t port, unsigned size, uint32_t value);
 bool bus_mmio_read(struct bus *b, gpa_t gpa, unsigned size, uint64_t *value);

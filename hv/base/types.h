@@ -42,10 +42,13 @@ static inline bool is_aligned(uint64_t x, uint64_t align) { return (x & (align -
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* a * b / c without overflow of the product; the quotient must fit 64 bits. */
+/* a * b / c without overflow of the product; the quotient must fit 64 bits, else #DE. By hand because
+ * a 128-bit division is a call into libgcc, which is not built for the hypervisor. */
 static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
 {
-	return (uint64_t)((unsigned __int128)a * b / c);
+	uint64_t high;
+	__asm__("mulq %2\n\tdivq %3" : "+&a"(a), "=&d"(high) : "rm"(b), "rm"(c) : "cc");
+	return a;
 }
 
 #endif
