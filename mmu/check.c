@@ -1,0 +1,242 @@
+/*
+ * The invariants, recomputed from scratch. What each function proves:
+ *   slots   sorted, disjoint, inside the guest's width; every large-page word has its count
+ *   entries one of five kinds, none frozen at rest; reserved bits; writable bits; suppress-#VE
+ *   leafs   large ones only where no reason forbids them, inside one slot, frame and permission
+ *           as the slot says
+ *   MMIO    at 4K, own gfn; no slot at an entry's generation when that is the current one
+ *   tables  header agrees with the place (so a table hangs in one place), every table of the pool
+ *           is linked, spare or free, and spares are empty
+ *   counts  the counters agree with what the tables hold
+ */
+#include "mmu/check.h"
+
+#include <string.h>
+
+#include "mmu/flush.h"
+#include "mmu/hugepage.h"
+#include "mmu/inspect.h"
+#include "mmu/slot.h"
+#include "mmu/sp.h"
+#include "mmu/spte.h"
+
+/* In a function whose struct check is c. */
+#define BROKEN(...) fail(c->f, -EFAULT, __VA_ARGS__)
+
+struct check {
+	struct mmu *mmu;
+	struct failure *f;
+	uint64_t mapped[ROOT_LEVEL];
+	uint64_t tables, mmio_tables, spares;
+};
+
+static int check_words(struct check *c, const struct slot *s, int level)
+{
+	uint64_t count = hugepage_index(s, slot_end(s) - 1, level) + 1;
+
+	for (uint64_t i = 0; i < count; i++)
+		if (s->disallow[level - LEVEL_2M][i] != hugepage_initial(s, i, level))
+			return BROKEN("slot at gfn %lx: large-page word %lu of level %d is %x, should be %x",
+				    s->base, i, level, s->disallow[level - LEVEL_2M][i],
+				    hugepage_initial(s, i, level));
+	return 0;
+}
+
+static int check_slot(struct check *c, const struct slot_entry *e, gfn_t after)
+{
+	const struct slot *s = e->slot;
+	gfn_t limit = BIT(c->mmu->config.gpa_bits - PAGE_SHIFT);
+	int err;
+
+	if (e->base != s->base)
+		return BROKEN("slot at gfn %lx is filed under gfn %lx", s->base, e->base);
+	if (s->base < after)
+		return BROKEN("slot at gfn %lx overlaps or precedes the one before it", s->base);
+	if (s->npages == 0 || s->base >= limit || s->npages > limit - s->base)
+		return BROKEN("slot at gfn %lx has the impossible size of %lu pages", s->base, s->npages);
+	err = check_words(c, s, LEVEL_2M);
+	return err ? err : check_words(c, s, LEVEL_1G);
+}
+
+static int check_slots(struct check *c)
+{
+	const struct slot_set *set = c->mmu->slots;
+	gfn_t after = 0;
+	int err = 0;
+
+	if (set->count > SLOTS_MAX || set->generation == 0)
+		return BROKEN("the slot set has %u slots at generation %lu", set->count, set->generation);
+	for (uint32_t i = 0; !err && i < set->count; i++) {
+		err = check_slot(c, &set->entry[i], after);
+		after = slot_end(set->entry[i].slot);
+	}
+	return err;
+}
+
+static int check_leaf(struct check *c, gfn_t gfn, int level, uint64_t spte)
+{
+	const struct slot *s = slot_set_find(c->mmu->slots, gfn);
+
+	if (!s || gfn + level_pages(level) > slot_end(s))
+		return BROKEN("leaf %lx of level %d at gfn %lx is not inside one slot", spte, level, gfn);
+	if (level > hugepage_max_level(s, gfn, c->mmu->config.max_level))
+		return BROKEN("leaf %lx of level %d at gfn %lx is larger than allowed there", spte, level,
+			      gfn);
+	if (spte_hpa(spte) != slot_hpa(s, gfn))
+		return BROKEN("leaf %lx at gfn %lx maps another frame than %lx", spte, gfn, slot_hpa(s, gfn));
+	if (!(spte & SPTE_HOST_WRITABLE) != !!(s->flags & SLOT_READONLY))
+		return BROKEN("leaf %lx at gfn %lx disagrees with its slot on writing", spte, gfn);
+	c->mapped[level]++;
+	return 0;
+}
+
+static int check_mmio(struct check *c, gfn_t gfn, int level, uint64_t spte)
+{
+	uint64_t now = c->mmu->slots->generation & SPTE_MMIO_GENERATION_MASK;
+
+	if (level != LEVEL_4K || spte_mmio_gfn(spte) != gfn)
+		return BROKEN("MMIO entry %lx stands at gfn %lx, level %d, for gfn %lx", spte, gfn, level,
+			    spte_mmio_gfn(spte));
+	if (!spte_mmio_is_safe(gfn << PAGE_SHIFT, c->mmu->config.hpa_bits))
+		return BROKEN("MMIO entry at gfn %lx holds an address where RAM may be", gfn);
+	if (spte_mmio_generation(spte) == now && slot_set_find(c->mmu->slots, gfn))
+		return BROKEN("MMIO entry at gfn %lx is current, but a slot covers it", gfn);
+	return 0;
+}
+
+static int check_table(struct check *c, struct sp *sp);
+
+static int check_link(struct check *c, gfn_t gfn, int level, uint64_t spte)
+{
+	struct sp *child = sp_of(spte_hpa(spte));
+
+	if (child->state != SP_LINKED || sp_hpa(child) != spte_hpa(spte))
+		return BROKEN("entry %lx at gfn %lx, level %d, leads to no linked table", spte, gfn, level);
+	if (child->gfn != gfn || child->level != level - 1)
+		return BROKEN("entry %lx at gfn %lx, level %d, leads to a table of gfn %lx, level %d", spte,
+			    gfn, level, child->gfn, child->level);
+	return check_table(c, child);
+}
+
+static int check_entry(struct check *c, gfn_t gfn, int level, uint64_t spte)
+{
+	enum spte_kind kind = spte_kind(spte, level);
+	const char *fault;
+
+	switch (kind) {
+	case SPTE_KIND_EMPTY: return 0;
+	case SPTE_KIND_MMIO: return check_mmio(c, gfn, level, spte);
+	case SPTE_KIND_FROZEN:
+	case SPTE_KIND_BROKEN:
+		return BROKEN("entry %lx at gfn %lx, level %d, is %s", spte, gfn, level,
+			    spte_kind_names[kind]);
+	default: break;
+	}
+	fault = spte_fault_in(spte, level, &c->mmu->config);
+	if (fault)
+		return BROKEN("entry %lx at gfn %lx, level %d: %s", spte, gfn, level, fault);
+	return kind == SPTE_KIND_LEAF ? check_leaf(c, gfn, level, spte) : check_link(c, gfn, level, spte);
+}
+
+static int check_table(struct check *c, struct sp *sp)
+{
+	int err = 0;
+
+	c->tables++;
+	c->mmio_tables += sp->for_mmio;
+	for (uint32_t i = 0; !err && i < SPTES_PER_TABLE; i++)
+		err = check_entry(c, sp->gfn + i * level_pages(sp->level), sp->level,
+				  spte_read(&sp->table[i]));
+	return err;
+}
+
+static int check_spares(struct check *c, const struct mmu_vcpu *mv)
+{
+	for (uint32_t n = 0; n < mv->spare_count; n++) {
+		const struct sp *sp = mv->spare[n];
+
+		if (sp->state != SP_SPARE)
+			return BROKEN("a spare table at %lx is in state %d", sp_hpa(sp), sp->state);
+		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
+			if (sp->table[i] != SPTE_EMPTY)
+				return BROKEN("a spare table at %lx has entry %u = %lx", sp_hpa(sp), i,
+					    sp->table[i]);
+	}
+	c->spares += mv->spare_count;
+	return 0;
+}
+
+/* Every table of every block is linked, spare or free, and each kind is as many as were met. */
+static int check_pool(struct check *c)
+{
+	uint64_t states[SP_BLOCK + 1] = { 0 }, listed = 0;
+	const struct sp_pool *pool = &c->mmu->pool;
+
+	for (const struct sp *block = pool->blocks; block; block = block->next)
+		for (uint32_t i = 0; i < SP_BLOCK_FRAMES; i++)
+			states[block[i].state]++;
+	for (const struct sp *sp = pool->free; sp && listed <= states[SP_FREE]; sp = sp->next)
+		listed++;
+	if (states[SP_BLOCK] != pool->block_count || states[SP_DOOMED] != 0)
+		return BROKEN("of %lu table blocks %lu were found; %lu tables are doomed at rest",
+			    pool->block_count, states[SP_BLOCK], states[SP_DOOMED]);
+	if (states[SP_LINKED] != c->tables || states[SP_SPARE] != c->spares || states[SP_FREE] != listed)
+		return BROKEN("tables: %lu linked of %lu met, %lu spare of %lu, %lu free of %lu",
+			      states[SP_LINKED], c->tables, states[SP_SPARE], c->spares, states[SP_FREE],
+			      listed);
+	if (pool->mmio_tables != c->mmio_tables)
+		return BROKEN("%u tables are counted for MMIO, %lu were met", pool->mmio_tables,
+			      c->mmio_tables);
+	return 0;
+}
+
+static int check_counts(struct check *c, const struct mmu_stats *sum)
+{
+	for (int level = LEVEL_4K; level < ROOT_LEVEL; level++)
+		if ((uint64_t)sum->mapped[level] != c->mapped[level])
+			return BROKEN("%ld leafs of level %d are counted, %lu were met",
+				      (long)sum->mapped[level], level, c->mapped[level]);
+	if ((uint64_t)sum->tables + 1 != c->tables)
+		return BROKEN("%ld tables below the root are counted, %lu were met", (long)sum->tables,
+			    c->tables - 1);
+	return 0;
+}
+
+static int check_vcpus(struct check *c)
+{
+	struct mmu_stats sum;
+	uint32_t users = 0;
+	int err = 0;
+
+	memset(&sum, 0, sizeof(sum));
+	for (struct rw_reader *r = c->mmu->lock.readers; !err && r; r = r->next) {
+		const struct mmu_vcpu *mv = CONTAINER_OF(r, struct mmu_vcpu, reader);
+
+		mmu_stats_add(&sum, &mv->stats);
+		err = check_spares(c, mv);
+		users++;
+	}
+	if (!err && c->mmu->root->root_count != users)
+		err = BROKEN("the root has %u references from %u users", c->mmu->root->root_count, users);
+	return err ? err : check_counts(c, &sum);
+}
+
+int mmu_check(struct mmu *mmu, struct failure *f)
+{
+	struct check c = { .mmu = mmu, .f = f };
+	int err;
+
+	mmu_exclusive_begin(mmu);
+	err = check_slots(&c);
+	if (!err && (mmu->root->gfn != 0 || mmu->root->level != ROOT_LEVEL || mmu->root->state != SP_LINKED))
+		err = fail(f, -EFAULT, "the root is a table of gfn %lx, level %d", mmu->root->gfn,
+			   mmu->root->level);
+	if (!err)
+		err = check_table(&c, mmu->root);
+	if (!err)
+		err = check_vcpus(&c);
+	if (!err)
+		err = check_pool(&c);
+	mmu_exclusive_end(mmu);
+	return err;
+}

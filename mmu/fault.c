@@ -1,0 +1,158 @@
+/*
+ * The one entry for faults of every kind: what the address is, what it may be mapped as, and the
+ * two exits that lead here, EPT violation and EPT misconfiguration.
+ */
+#include "mmu/hugepage.h"
+#include "mmu/mmu.h"
+#include "mmu/slot.h"
+#include "mmu/sp.h"
+#include "mmu/spte.h"
+#include "mmu/tdp.h"
+
+const char *const fault_result_names[FAULT_RESULTS] = {
+	[FAULT_MAPPED] = "mapped",
+	[FAULT_RETRY] = "retried",
+	[FAULT_MMIO] = "MMIO",
+	[FAULT_READONLY_WRITE] = "write to read-only memory",
+	[FAULT_OUT_OF_MEMORY] = "out of memory",
+	[FAULT_BAD_ADDRESS] = "address too wide",
+};
+
+void mmu_vcpu_topup(struct mmu_vcpu *mv) { sp_topup(mv); }
+
+static void mmio_remember(struct mmu_vcpu *mv, gfn_t gfn, uint64_t generation)
+{
+	uint32_t i = (gfn >> 9) % MMU_MMIO_HINTS; /* tells a local APIC's page from an I/O APIC's */
+
+	mv->mmio[i].gfn = gfn;
+	mv->mmio[i].generation = generation;
+}
+
+static bool mmio_remembered(const struct mmu_vcpu *mv, gfn_t gfn, uint64_t generation)
+{
+	uint32_t i = (gfn >> 9) % MMU_MMIO_HINTS;
+
+	return mv->mmio[i].gfn == gfn && mv->mmio[i].generation == generation;
+}
+
+static __attribute__((noinline)) enum fault_result fault_mmio(struct mmu_vcpu *mv, const struct fault *f)
+{
+	if (!spte_mmio_is_safe(f->gfn << PAGE_SHIFT, mv->mmu->config.hpa_bits))
+		return FAULT_MMIO;
+	return tdp_map_mmio(mv, f);
+}
+
+/* Inside the lock. */
+static inline enum fault_result fault_handle(struct mmu_vcpu *mv, struct fault *f)
+{
+	f->slot = slot_find(mv, f->gfn);
+	if (UNLIKELY(!f->slot))
+		return fault_mmio(mv, f);
+	if (UNLIKELY((f->access & MMU_WRITE) && (f->slot->flags & SLOT_READONLY)))
+		return FAULT_READONLY_WRITE;
+	f->goal = hugepage_max_level(f->slot, f->gfn, mv->mmu->config.max_level);
+	return tdp_map(mv, f);
+}
+
+enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
+{
+	struct fault f = { .gfn = gpa >> PAGE_SHIFT, .access = access };
+	enum fault_result result = FAULT_BAD_ADDRESS;
+
+	if (LIKELY(gpa >> mv->mmu->config.gpa_bits == 0)) {
+		/* Not enough spares is no error yet: the tables may all be there. */
+		if (UNLIKELY(mv->spare_count < SP_PER_FAULT))
+			sp_topup(mv);
+		mmu_enter(mv);
+		result = fault_handle(mv, &f);
+		mmu_leave(mv);
+	}
+	mv->stats.faults[result]++;
+	return result;
+}
+
+/* Inside the lock. */
+static enum mmio_result mmio_judge(struct mmu_vcpu *mv, gfn_t gfn, uint64_t generation)
+{
+	int level;
+	uint64_t spte = tdp_lookup(mv->mmu, gfn, &level);
+
+	if (!spte_is_mmio(spte))
+		return spte_kind(spte, level) == SPTE_KIND_BROKEN ||
+				       (spte_is_present(spte) && spte_fault_in(spte, level, &mv->mmu->config))
+			       ? MMIO_BROKEN
+			       : MMIO_STALE;
+	if (spte_mmio_gfn(spte) != gfn)
+		return MMIO_BROKEN;
+	if (spte_mmio_generation(spte) != (generation & SPTE_MMIO_GENERATION_MASK))
+		return MMIO_STALE;
+	mmio_remember(mv, gfn, generation);
+	return MMIO_HIT;
+}
+
+enum mmio_result mmu_mmio_hit(struct mmu_vcpu *mv, gpa_t gpa)
+{
+	enum mmio_result result = MMIO_HIT;
+	uint64_t generation;
+
+	if (UNLIKELY(gpa >> mv->mmu->config.gpa_bits))
+		return MMIO_BROKEN;
+	mmu_enter(mv);
+	generation = slot_set_of(mv->mmu)->generation;
+	if (!mmio_remembered(mv, gpa >> PAGE_SHIFT, generation))
+		result = mmio_judge(mv, gpa >> PAGE_SHIFT, generation);
+	mmu_leave(mv);
+	return result;
+}
+
+/* One large frame, or less, of the slot; *next is where to go on. */
+static enum fault_result premap_step(struct mmu *mmu, gfn_t slot_gfn, gfn_t *next)
+{
+	struct mmu_vcpu *mv = &mmu->host;
+	struct fault f = { .gfn = *next };
+	enum fault_result result = FAULT_MMIO;
+
+	if (mv->spare_count < SP_PER_FAULT)
+		sp_topup(mv);
+	mmu_enter(mv);
+	f.slot = slot_find(mv, *next);
+	if (f.slot && f.slot->base == slot_gfn) {
+		f.goal = hugepage_max_level(f.slot, f.gfn, mmu->config.max_level);
+		result = tdp_map(mv, &f);
+	}
+	mmu_leave(mv);
+	if (result == FAULT_MAPPED)
+		*next = align_down(f.gfn, level_pages(f.level)) + level_pages(f.level);
+	return result;
+}
+
+int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
+{
+	gfn_t next = gfn;
+	enum fault_result result;
+
+	do {
+		result = premap_step(mmu, gfn, &next);
+	} while (result == FAULT_MAPPED || result == FAULT_RETRY);
+	if (result == FAULT_OUT_OF_MEMORY)
+		return fail(f, -ENOMEM,
+			    "no memory is left for page tables: the slot at gfn %lx is mapped up to gfn %lx",
+			    gfn, next);
+	/* The step that finds no such slot at its gfn has come to the end, or never had a start. */
+	if (next == gfn)
+		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	return 0;
+}
+
+void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages)
+{
+	gfn_t limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
+	struct flush_token token;
+
+	if (first >= limit)
+		return;
+	mmu_exclusive_begin(mmu);
+	token = tdp_zap(mmu, first, min_u64(npages, limit - first));
+	flush_spend(mmu, token);
+	mmu_exclusive_end(mmu);
+}

@@ -1,0 +1,59 @@
+/*
+ * Flush tokens: counted from their making to their spending.
+ */
+#include "mmu/flush.h"
+
+#include "mmu/sp.h"
+
+void mmu_exclusive_begin(struct mmu *mmu) { rw_lock(&mmu->lock); }
+
+void mmu_exclusive_end(struct mmu *mmu)
+{
+	INVARIANT(mmu->flush.tokens == 0);
+	INVARIANT(mmu->flush.doomed == NULL);
+	rw_unlock(&mmu->lock);
+}
+
+struct flush_token flush_token_new(struct mmu *mmu)
+{
+	mmu->flush.tokens++;
+	return (struct flush_token){ ~(gfn_t)0, 0 };
+}
+
+void flush_owe(struct flush_token *token, gfn_t gfn, uint64_t npages)
+{
+	token->first = min_u64(token->first, gfn);
+	token->end = max_u64(token->end, gfn + npages);
+}
+
+struct flush_token flush_merge(struct mmu *mmu, struct flush_token a, struct flush_token b)
+{
+	INVARIANT(mmu->flush.tokens >= 2);
+	mmu->flush.tokens--;
+	return (struct flush_token){ min_u64(a.first, b.first), max_u64(a.end, b.end) };
+}
+
+static void free_doomed(struct mmu *mmu)
+{
+	struct sp *sp = mmu->flush.doomed, *next;
+
+	mmu->flush.doomed = NULL;
+	for (; sp; sp = next) {
+		next = sp->next;
+		sp_release(mmu, sp);
+	}
+}
+
+void flush_spend(struct mmu *mmu, struct flush_token token)
+{
+	INVARIANT(mmu->flush.tokens > 0);
+	if (token.first < token.end) {
+		struct flush_range range = { token.first, token.end - token.first };
+
+		mmu->config.flush(mmu->config.flush_ctx, &range);
+		mmu->flush.count++;
+	}
+	/* Another token may stand for some of the doomed tables: they wait for the last. */
+	if (--mmu->flush.tokens == 0)
+		free_doomed(mmu);
+}

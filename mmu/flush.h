@@ -1,0 +1,28 @@
+/*
+ * Flush tokens. Whatever removes a present entry returns a token; it must be spent, which flushes
+ * every TLB that may know the entry and only then frees the tables that were unlinked with it.
+ * Dropping a token does not compile (unused result) or panics at mmu_exclusive_end().
+ */
+#ifndef MMU_FLUSH_H
+#define MMU_FLUSH_H
+
+#include "mmu/mmu.h"
+
+struct flush_token {
+	gfn_t first, end; /* the gfns whose translations are owed a flush; empty when first >= end */
+};
+
+/* The exclusive lock. Leaving it panics while a token is outstanding. */
+void mmu_exclusive_begin(struct mmu *mmu);
+void mmu_exclusive_end(struct mmu *mmu);
+
+/* A token that owes nothing yet. The lock is held exclusively, as for all below. */
+struct flush_token flush_token_new(struct mmu *mmu) MUST_CHECK;
+/* Makes the token owe a flush of npages from gfn on. */
+void flush_owe(struct flush_token *token, gfn_t gfn, uint64_t npages);
+/* One token for two. */
+struct flush_token flush_merge(struct mmu *mmu, struct flush_token a, struct flush_token b) MUST_CHECK;
+/* Carries out the flush when one is owed; with the last token the doomed tables are freed. */
+void flush_spend(struct mmu *mmu, struct flush_token token);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Guest memory by guest-physical address.
+ */
+#include "mmu/gpa.h"
+
+#include <string.h>
+
+/* A small copy is one move each way, so that the guest never sees half of an aligned value. */
+static void copy(void *to, const void *from, uint64_t len)
+{
+	switch (len) {
+	case 1: __builtin_memcpy(to, from, 1); break;
+	case 2: __builtin_memcpy(to, from, 2); break;
+	case 4: __builtin_memcpy(to, from, 4); break;
+	case 8: __builtin_memcpy(to, from, 8); break;
+	default: memcpy(to, from, len);
+	}
+}
+
+/* Bytes from gpa to the end of its slot, at most len; 0 when it is no RAM. *s is the slot. */
+static uint64_t run_at(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, const struct slot **s)
+{
+	*s = slot_find(mv, gpa >> PAGE_SHIFT);
+	return *s ? min_u64(len, (slot_end(*s) << PAGE_SHIFT) - gpa) : 0;
+}
+
+/* Looks at every slot of the range before anything is copied. Slots end below 2^48: gpa never wraps. */
+static int range_judge(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write)
+{
+	const struct slot *s;
+
+	while (len > 0) {
+		uint64_t run = run_at(mv, gpa, len, &s);
+
+		if (run == 0)
+			return -EFAULT;
+		if (write && (s->flags & SLOT_READONLY))
+			return -EACCES;
+		gpa += run;
+		len -= run;
+	}
+	return 0;
+}
+
+int gpa_check(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write)
+{
+	int err;
+
+	mmu_enter(mv);
+	err = range_judge(mv, gpa, len, write);
+	mmu_leave(mv);
+	return err;
+}
+
+int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len)
+{
+	const struct slot *s;
+	uint64_t run;
+	int err;
+
+	mmu_enter(mv);
+	err = range_judge(mv, gpa, len, false);
+	for (; !err && len > 0; gpa += run, buf = (char *)buf + run, len -= run) {
+		run = run_at(mv, gpa, len, &s);
+		copy(buf, phys_to_virt(gpa + s->offset), run);
+	}
+	mmu_leave(mv);
+	return err;
+}
+
+int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
+{
+	const struct slot *s;
+	uint64_t run;
+	int err;
+
+	mmu_enter(mv);
+	err = range_judge(mv, gpa, len, true);
+	for (; !err && len > 0; gpa += run, buf = (const char *)buf + run, len -= run) {
+		run = run_at(mv, gpa, len, &s);
+		copy(phys_to_virt(gpa + s->offset), buf, run);
+	}
+	mmu_leave(mv);
+	return err;
+}
+
+int gpa_clear(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
+{
+	const struct slot *s;
+	uint64_t run;
+	int err;
+
+	mmu_enter(mv);
+	err = range_judge(mv, gpa, len, true);
+	for (; !err && len > 0; gpa += run, len -= run) {
+		run = run_at(mv, gpa, len, &s);
+		memset(phys_to_virt(gpa + s->offset), 0, run);
+	}
+	mmu_leave(mv);
+	return err;
+}

@@ -1,0 +1,50 @@
+/*
+ * Guest memory for emulated devices, the instruction emulator and the loader: checked reads,
+ * writes and pointers by guest-physical address. gpa_write() is the only way the hypervisor
+ * changes a guest's memory by address, besides the pointers it hands out.
+ */
+#ifndef MMU_GPA_H
+#define MMU_GPA_H
+
+#include "hv/base/phys.h"
+#include "mmu/slot.h"
+
+/*
+ * Where len bytes at gpa are, NULL when any of them is no RAM, or lies in another slot than the
+ * first, or len is 0. Between mmu_enter() and mmu_leave(), and valid until then.
+ */
+static inline void *gpa_to_hva(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
+{
+	const struct slot *s = slot_find(mv, gpa >> PAGE_SHIFT);
+	uint64_t into;
+
+	if (UNLIKELY(!s))
+		return NULL;
+	into = gpa - (s->base << PAGE_SHIFT);
+	if (UNLIKELY(len - 1 >= (s->npages << PAGE_SHIFT) - into))
+		return NULL;
+	return phys_to_virt(gpa + s->offset);
+}
+
+/* As gpa_to_hva(), for writing: NULL too when the slot is read-only. */
+static inline void *gpa_to_hva_writable(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
+{
+	void *hva = gpa_to_hva(mv, gpa, len);
+
+	/* The slot just found is the hint. */
+	return hva && !(mv->hint->flags & SLOT_READONLY) ? hva : NULL;
+}
+
+/*
+ * Copies len bytes across pages and slots. All of it or nothing: -EFAULT when a byte is no RAM,
+ * -EACCES (when writing) if one is read-only. 1, 2, 4 and 8 aligned bytes are one access, as another
+ * vCPU sees it. Takes the lock itself.
+ */
+int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len);
+int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len);
+/* What gpa_write() (or gpa_read()) of that range would say now. */
+int gpa_check(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write);
+/* Writes len zero bytes, likewise. */
+int gpa_clear(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len);
+
+#endif

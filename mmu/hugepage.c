@@ -1,0 +1,39 @@
+/*
+ * Large-page metadata: its size and its initial values.
+ */
+#include "mmu/hugepage.h"
+
+static uint64_t level_words(gfn_t base, uint64_t npages, int level)
+{
+	int shift = 9 * (level - 1);
+
+	return ((base + npages - 1) >> shift) - (base >> shift) + 1;
+}
+
+size_t hugepage_words(gfn_t base, uint64_t npages)
+{
+	return level_words(base, npages, LEVEL_2M) + level_words(base, npages, LEVEL_1G);
+}
+
+uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level)
+{
+	uint64_t mask = level_pages(level) - 1;
+	uint64_t last = level_words(s->base, s->npages, level) - 1;
+	bool head = index == 0 && (s->base & mask) != 0;
+	bool tail = index == last && (slot_end(s) & mask) != 0;
+	bool congruent = ((s->offset >> PAGE_SHIFT) & mask) == 0;
+
+	return head || tail || !congruent;
+}
+
+void hugepage_init(struct slot *s, uint32_t *words)
+{
+	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {
+		uint64_t count = level_words(s->base, s->npages, level);
+
+		s->disallow[level - LEVEL_2M] = words;
+		for (uint64_t i = 0; i < count; i++)
+			words[i] = hugepage_initial(s, i, level);
+		words += count;
+	}
+}

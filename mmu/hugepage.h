@@ -1,0 +1,50 @@
+/*
+ * Large-page metadata: for every slot and level above 4K, one word per large frame that the slot
+ * touches. The word counts the reasons against a large page there; a large page is allowed only
+ * where the whole word is zero, so a flag beside the count would forbid it as well.
+ */
+#ifndef MMU_HUGEPAGE_H
+#define MMU_HUGEPAGE_H
+
+#include "mmu/slot.h"
+
+static inline uint64_t level_pages(int level) { return BIT(9 * (level - 1)); }
+
+/* Number of the large frame within the slot. gfn is covered by it or by one of its edge frames. */
+static inline uint64_t hugepage_index(const struct slot *s, gfn_t gfn, int level)
+{
+	int shift = 9 * (level - 1);
+
+	return (gfn >> shift) - (s->base >> shift);
+}
+
+static inline uint32_t *hugepage_word(const struct slot *s, gfn_t gfn, int level)
+{
+	return &s->disallow[level - LEVEL_2M][hugepage_index(s, gfn, level)];
+}
+
+/* Words that hugepage_init() needs for a slot of that shape, all levels together. */
+size_t hugepage_words(gfn_t base, uint64_t npages);
+/* Sets up the slot's words, which are zero: base, npages and offset are in place. */
+void hugepage_init(struct slot *s, uint32_t *words);
+
+/*
+ * What a word starts with: 1 for a large frame of which the slot holds only a part, and for every
+ * frame when guest and host address differ modulo the page size; else 0.
+ */
+uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
+
+/*
+ * The largest level, at most max, that gfn may be mapped at: the one place where every reason
+ * against a large page is weighed. Inside the lock.
+ */
+static inline int hugepage_max_level(const struct slot *s, gfn_t gfn, int max)
+{
+	int level = max;
+
+	while (level > LEVEL_4K && __atomic_load_n(hugepage_word(s, gfn, level), __ATOMIC_RELAXED) != 0)
+		level--;
+	return level;
+}
+
+#endif

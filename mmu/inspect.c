@@ -1,0 +1,135 @@
+/*
+ * Looking at an address space from outside.
+ */
+#include "mmu/inspect.h"
+
+#include <string.h>
+
+#include "mmu/flush.h"
+#include "mmu/hugepage.h"
+#include "mmu/slot.h"
+#include "mmu/sp.h"
+
+int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL])
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	hpa_t table;
+	int n = 0;
+
+	if (gpa >> mmu->config.gpa_bits)
+		return 0;
+	mmu_exclusive_begin(mmu);
+	table = sp_hpa(mmu->root);
+	for (int level = ROOT_LEVEL; level > 0; level--) {
+		uint32_t index = spte_index(gfn, level);
+		uint64_t spte = spte_read((uint64_t *)phys_to_virt(table) + index);
+
+		steps[n++] = (struct mmu_step){ level, table, index, spte, spte_kind(spte, level) };
+		if (!spte_is_table(spte, level))
+			break;
+		table = spte_hpa(spte);
+	}
+	mmu_exclusive_end(mmu);
+	return n;
+}
+
+static void count_table(const struct sp *sp, struct mmu_counts *counts)
+{
+	counts->tables++;
+	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++) {
+		uint64_t spte = spte_read(&sp->table[i]);
+
+		if (spte_is_table(spte, sp->level))
+			count_table(sp_of(spte_hpa(spte)), counts);
+		else if (spte_is_present(spte))
+			counts->mapped[sp->level]++;
+		else if (spte_is_mmio(spte))
+			counts->mapped[0]++;
+	}
+}
+
+void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	mmu_exclusive_begin(mmu);
+	count_table(mmu->root, counts);
+	counts->slots = mmu->slots->count;
+	counts->metadata_frames = 1;
+	for (uint32_t i = 0; i < mmu->slots->count; i++) {
+		counts->pages += mmu->slots->entry[i].slot->npages;
+		counts->metadata_frames += mmu->slots->entry[i].slot->run_pages;
+	}
+	counts->table_frames = mmu->pool.block_count * SP_BLOCK_FRAMES;
+	counts->flushes = mmu->flush.count;
+	mmu_exclusive_end(mmu);
+}
+
+/* Adds what one vCPU has counted; a vCPU that goes leaves its counts with the host's. */
+void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from)
+{
+	for (int i = 0; i < FAULT_RESULTS; i++)
+		to->faults[i] += from->faults[i];
+	for (int i = 0; i < ROOT_LEVEL; i++) {
+		to->installed[i] += from->installed[i];
+		to->mapped[i] += from->mapped[i];
+	}
+	to->spurious += from->spurious;
+	to->tables += from->tables;
+}
+
+void mmu_stats_sum(struct mmu *mmu, struct mmu_stats *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	mmu_exclusive_begin(mmu);
+	for (struct rw_reader *r = mmu->lock.readers; r; r = r->next)
+		mmu_stats_add(sum, &CONTAINER_OF(r, struct mmu_vcpu, reader)->stats);
+	mmu_exclusive_end(mmu);
+}
+
+struct visit {
+	int (*fn)(void *ctx, hpa_t first, uint64_t npages, enum mmu_frame_use use);
+	void *ctx;
+};
+
+static int visit_leafs(const struct visit *v, const struct sp *sp)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < SPTES_PER_TABLE; i++) {
+		uint64_t spte = spte_read(&sp->table[i]);
+
+		if (spte_is_table(spte, sp->level))
+			err = visit_leafs(v, sp_of(spte_hpa(spte)));
+		else if (spte_is_present(spte))
+			err = v->fn(v->ctx, spte_hpa(spte), level_pages(sp->level), MMU_FRAME_MAPPED);
+	}
+	return err;
+}
+
+static int visit_slots(const struct visit *v, const struct slot_set *set)
+{
+	int err = v->fn(v->ctx, virt_to_phys(set), 1, MMU_FRAME_META);
+
+	for (uint32_t i = 0; !err && i < set->count; i++) {
+		const struct slot *s = set->entry[i].slot;
+
+		err = v->fn(v->ctx, virt_to_phys(s), s->run_pages, MMU_FRAME_META);
+	}
+	return err;
+}
+
+int mmu_for_each_frame(struct mmu *mmu,
+		       int (*fn)(void *ctx, hpa_t first, uint64_t npages, enum mmu_frame_use use), void *ctx)
+{
+	struct visit v = { fn, ctx };
+	int err;
+
+	mmu_exclusive_begin(mmu);
+	err = visit_leafs(&v, mmu->root);
+	if (!err)
+		err = visit_slots(&v, mmu->slots);
+	for (struct sp *block = mmu->pool.blocks; !err && block; block = block->next)
+		err = fn(ctx, virt_to_phys(block), SP_BLOCK_FRAMES, MMU_FRAME_TABLE);
+	mmu_exclusive_end(mmu);
+	return err;
+}

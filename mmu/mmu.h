@@ -1,0 +1,166 @@
+/*
+ * Guest memory, as the rest of the hypervisor sees it: one struct mmu per VM, one struct mmu_vcpu
+ * per vCPU, slots that say which gfn is which host frame, and the EPT built from them on demand.
+ *
+ * Locks. mmu->lock is the only one on the fault path. A vCPU enters it shared (mmu_enter), where
+ * entries change by compare-and-exchange only and slots are read without further protection; slot
+ * changes and every removal hold it exclusively. A slot, a pointer into guest memory or a table is
+ * used only between mmu_enter() and mmu_leave(). Table frames are allocated before the lock is taken.
+ * Public functions take the lock themselves unless they say otherwise, so none is called between
+ * mmu_enter() and mmu_leave() but those that say so.
+ */
+#ifndef MMU_MMU_H
+#define MMU_MMU_H
+
+#include "hv/base/failure.h"
+#include "hv/base/rwlock.h"
+#include "hv/base/spin.h"
+#include "hv/base/types.h"
+
+struct slot;
+struct slot_set;
+struct sp;
+
+/* Sizes of a mapping. Level n covers 512^(n-1) frames of 4 KiB. */
+#define LEVEL_4K 1
+#define LEVEL_2M 2
+#define LEVEL_1G 3
+#define ROOT_LEVEL 4 /* page-walk length 4 reaches 48 bits of guest-physical address */
+
+/* What an access did. The numbers are bits 2:0 of the exit qualification of an EPT violation. */
+#define MMU_READ 1u
+#define MMU_WRITE 2u
+#define MMU_FETCH 4u
+
+struct flush_range {
+	gfn_t first;
+	uint64_t npages;
+};
+
+struct mmu_config {
+	uint16_t vm_id;     /* tables are owned as OWNER_VM_META(vm_id) */
+	uint32_t hpa_bits;  /* the host's MAXPHYADDR */
+	uint32_t gpa_bits;  /* width of guest-physical addresses: the guest's MAXPHYADDR, at most 48 */
+	int max_level;      /* largest page the CPU's EPT offers: LEVEL_4K, LEVEL_2M, LEVEL_1G */
+	bool ept_ad;        /* accessed and dirty flags are on */
+	bool execute_only;  /* the CPU offers execute-only translations */
+	/*
+	 * Invalidates what every CPU may have cached of this VM's EPT (INVEPT) and returns when that is
+	 * certain. Called with the lock held exclusively: CPUs in root mode may be spinning on it with
+	 * interrupts off, so wait only for those that are in the guest; the others flush before entry.
+	 */
+	void (*flush)(void *ctx, const struct flush_range *range);
+	void *flush_ctx;
+};
+
+enum fault_result {
+	FAULT_MAPPED,         /* mapped now, or was already: resume the guest */
+	FAULT_RETRY,          /* lost a race: resume the guest, it faults again if need be */
+	FAULT_MMIO,           /* no memory there: emulate */
+	FAULT_READONLY_WRITE, /* a write to a read-only slot: emulate (the write is dropped) */
+	FAULT_OUT_OF_MEMORY,  /* no frame for a table: stop the guest */
+	FAULT_BAD_ADDRESS,    /* beyond gpa_bits */
+	FAULT_RESULTS
+};
+
+extern const char *const fault_result_names[FAULT_RESULTS];
+
+struct mmu_stats {
+	uint64_t faults[FAULT_RESULTS];
+	uint64_t spurious;              /* of FAULT_MAPPED: nothing was left to do */
+	uint64_t installed[ROOT_LEVEL]; /* leafs installed, by level; [0] counts MMIO entries */
+	int64_t mapped[ROOT_LEVEL];     /* present leafs by level, [0] unused: meaningful only as a sum */
+	int64_t tables;                 /* linked tables, likewise; the root is not counted */
+};
+
+#define MMU_SPARES 8     /* prepared tables a vCPU may keep */
+#define MMU_MMIO_HINTS 4 /* gfns a vCPU remembers to be MMIO */
+
+struct mmu_vcpu {
+	struct rw_reader reader;
+	struct mmu *mmu;
+	const struct slot *hint;   /* slot last found; valid while hint_generation is current */
+	uint64_t hint_generation;
+	uint32_t spare_count;
+	struct sp *spare[MMU_SPARES];
+	struct {
+		gfn_t gfn;
+		uint64_t generation;
+	} mmio[MMU_MMIO_HINTS];
+	struct mmu_stats stats;
+};
+
+struct sp_pool {
+	struct spinlock lock;  /* innermost; guards the lists and counts below */
+	struct sp *free;
+	struct sp *blocks;
+	uint64_t block_count;
+	uint32_t mmio_tables;  /* linked tables that were made for MMIO entries alone; atomic */
+};
+
+struct mmu_flush {
+	uint32_t tokens;    /* handed out and not yet spent: none may be left when the lock is dropped */
+	struct sp *doomed;  /* unlinked tables that wait for a token to be spent */
+	uint64_t count;     /* flushes carried out */
+};
+
+struct mmu {
+	struct mmu_config config;
+	struct rwlock lock;
+	struct slot_set *slots; /* immutable; replaced as a whole under the exclusive lock */
+	struct sp *root;
+	struct sp_pool pool;
+	struct mmu_flush flush;
+	struct mmu_vcpu host;   /* for the loader, premap and the monitor: one CPU at a time */
+};
+
+/* Builds an empty address space. -EINVAL: a configuration no CPU has; -ENOMEM. On failure nothing is left. */
+int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f);
+/* Frees all of it. Every vCPU has been taken out. The guest's RAM stays its owner's. */
+void mmu_destroy(struct mmu *mmu);
+
+/* A vCPU joins and holds a reference on the root; it leaves again once it runs no more. */
+void mmu_vcpu_init(struct mmu_vcpu *mv, struct mmu *mmu);
+void mmu_vcpu_destroy(struct mmu_vcpu *mv);
+
+/* The EPT pointer for the VMCS (SDM "Extended-Page-Table Pointer (EPTP)"). */
+uint64_t mmu_eptp(const struct mmu *mmu);
+
+/* Shared access to slots, guest memory and tables. A few instructions, no waiting unless a slot changes. */
+static inline void mmu_enter(struct mmu_vcpu *mv) { rw_enter(&mv->mmu->lock, &mv->reader); }
+static inline void mmu_leave(struct mmu_vcpu *mv) { rw_leave(&mv->reader); }
+
+#define SLOT_READONLY 1u /* guest writes are not let through: ROM */
+
+/*
+ * Adds guest RAM: npages frames from gfn on are the contiguous host run that starts at hpa.
+ * -EINVAL: empty, unaligned, or beyond an address width; -EEXIST: overlaps a slot; -ENOSPC: too
+ * many slots; -ENOMEM. Host frames may back several gfns.
+ */
+int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags, struct failure *f);
+/*
+ * Deletes the slot that starts at gfn. On return no translation of it is left in any table or TLB
+ * and no vCPU is using it. -ENOENT: none starts there; -ENOMEM: nothing was changed.
+ */
+int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f);
+/* Maps all of the slot that starts at gfn, with the largest pages it allows.
+ * -ENOENT: none starts there; -ENOMEM: mapped in part. */
+int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);
+/* Makes the guest fault again on every gfn of the range; a large page that reaches into it goes whole. */
+void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages);
+
+/* An EPT violation at gpa; access is a combination of MMU_READ, MMU_WRITE, MMU_FETCH. */
+enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access);
+
+enum mmio_result {
+	MMIO_HIT,    /* no memory at gpa: emulate */
+	MMIO_STALE,  /* slots have changed, or another vCPU was faster: go on with mmu_fault() */
+	MMIO_BROKEN, /* the entry is no MMIO entry: the EPT is damaged */
+};
+/* An EPT misconfiguration at gpa. */
+enum mmio_result mmu_mmio_hit(struct mmu_vcpu *mv, gpa_t gpa);
+
+/* Refills the vCPU's spare tables; mmu_fault() does it when it must, idle time may do it before. */
+void mmu_vcpu_topup(struct mmu_vcpu *mv);
+
+#endif

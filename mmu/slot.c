@@ -1,0 +1,229 @@
+/*
+ * Slots: adding, deleting, finding. A change builds the new set beside the old one, publishes it
+ * under the exclusive lock, zaps what the change made wrong, and frees the old set.
+ */
+#include "mmu/slot.h"
+
+#include <string.h>
+
+#include "hv/base/frame.h"
+#include "hv/base/phys.h"
+#include "mmu/flush.h"
+#include "mmu/hugepage.h"
+#include "mmu/spte.h"
+#include "mmu/tdp.h"
+
+static frame_owner_t meta_owner(const struct mmu *mmu) { return OWNER_VM_META(mmu->config.vm_id); }
+
+/* Index of the first entry whose base is above gfn. */
+static uint32_t set_upper_bound(const struct slot_set *set, gfn_t gfn)
+{
+	uint32_t low = 0, high = set->count;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (set->entry[mid].base <= gfn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct slot *slot_set_find(const struct slot_set *set, gfn_t gfn)
+{
+	uint32_t i = set_upper_bound(set, gfn);
+
+	if (i == 0 || !slot_covers(set->entry[i - 1].slot, gfn))
+		return NULL;
+	return set->entry[i - 1].slot;
+}
+
+const struct slot *slot_find_slow(struct mmu_vcpu *mv, const struct slot_set *set, gfn_t gfn)
+{
+	const struct slot *s = slot_set_find(set, gfn);
+
+	if (s) {
+		mv->hint = s;
+		mv->hint_generation = set->generation;
+	}
+	return s;
+}
+
+/* A copy of the set with the next generation, not yet published; NULL when out of memory. */
+static struct slot_set *set_copy(struct mmu *mmu, const struct slot_set *old)
+{
+	hpa_t hpa = frame_alloc(meta_owner(mmu));
+	struct slot_set *set;
+
+	if (hpa == HPA_NONE)
+		return NULL;
+	set = phys_to_virt(hpa);
+	if (old)
+		*set = *old;
+	set->generation++;
+	return set;
+}
+
+static void set_free(struct mmu *mmu, struct slot_set *set)
+{
+	frame_free(virt_to_phys(set), meta_owner(mmu));
+}
+
+static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
+{
+	size_t words = hugepage_words(gfn, npages);
+	uint64_t bytes = align_up(sizeof(struct slot) + words * sizeof(uint32_t), PAGE_SIZE);
+	hpa_t run = frame_alloc_run(bytes >> PAGE_SHIFT, 1, meta_owner(mmu));
+	struct slot *s;
+
+	if (run == HPA_NONE)
+		return NULL;
+	s = phys_to_virt(run);
+	s->base = gfn;
+	s->npages = npages;
+	s->offset = hpa - (gfn << PAGE_SHIFT);
+	s->flags = flags;
+	s->run_pages = (uint32_t)(bytes >> PAGE_SHIFT);
+	hugepage_init(s, (uint32_t *)(s + 1));
+	return s;
+}
+
+static void slot_free(struct mmu *mmu, struct slot *s)
+{
+	frame_free_run(virt_to_phys(s), s->run_pages, meta_owner(mmu));
+}
+
+static int slot_judge(const struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, struct failure *f)
+{
+	uint64_t gfn_limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
+	uint64_t pfn_limit = BIT(mmu->config.hpa_bits - PAGE_SHIFT);
+
+	if (npages == 0)
+		return fail(f, -EINVAL, "the memory slot at gfn %lx has no pages; give it at least one", gfn);
+	if (gfn >= gfn_limit || npages > gfn_limit - gfn)
+		return fail(f, -EINVAL,
+			    "the memory slot at gfn %lx with %lu pages ends beyond the guest's %u bits",
+			    gfn, npages, mmu->config.gpa_bits);
+	if (hpa == HPA_NONE || !is_aligned(hpa, PAGE_SIZE))
+		return fail(f, -EINVAL,
+			    "the memory slot at gfn %lx has host address %lx; it must be a 4K frame", gfn,
+			    hpa);
+	if (hpa >> PAGE_SHIFT >= pfn_limit || npages > pfn_limit - (hpa >> PAGE_SHIFT))
+		return fail(f, -EINVAL, "the memory slot at gfn %lx ends beyond the host's %u address bits",
+			    gfn, mmu->config.hpa_bits);
+	return 0;
+}
+
+static int set_judge(const struct slot_set *set, gfn_t gfn, uint64_t npages, struct failure *f)
+{
+	uint32_t at = set_upper_bound(set, gfn);
+
+	if (set->count == SLOTS_MAX)
+		return fail(f, -ENOSPC, "the guest has %u memory slots already; use fewer, larger ones",
+			    SLOTS_MAX);
+	if (at > 0 && slot_covers(set->entry[at - 1].slot, gfn))
+		return fail(f, -EEXIST, "the memory slot at gfn %lx starts inside the one at gfn %lx", gfn,
+			    set->entry[at - 1].base);
+	if (at < set->count && set->entry[at].base - gfn < npages)
+		return fail(f, -EEXIST,
+			    "the memory slot at gfn %lx with %lu pages reaches into the one at gfn %lx", gfn,
+			    npages, set->entry[at].base);
+	return 0;
+}
+
+static void set_insert(struct slot_set *set, struct slot *s)
+{
+	uint32_t at = set_upper_bound(set, s->base);
+
+	memmove(&set->entry[at + 1], &set->entry[at], (set->count - at) * sizeof(set->entry[0]));
+	set->entry[at] = (struct slot_entry){ s->base, s };
+	set->count++;
+}
+
+static void set_remove(struct slot_set *set, uint32_t at)
+{
+	set->count--;
+	memmove(&set->entry[at], &set->entry[at + 1], (set->count - at) * sizeof(set->entry[0]));
+}
+
+/*
+ * Publishes the set and zaps the range it changed: leafs of a deleted slot, or the MMIO entries and
+ * their tables that stood where a new one is (they would keep it from large pages).
+ * The lock is held exclusively, so nobody reads the old set any more.
+ */
+static void set_publish(struct mmu *mmu, struct slot_set *set, gfn_t first, uint64_t npages)
+{
+	struct slot_set *old = mmu->slots;
+	struct flush_token token;
+
+	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
+	token = tdp_zap(mmu, first, npages);
+	if ((set->generation & SPTE_MMIO_GENERATION_MASK) == 0)
+		tdp_zap_mmio(mmu);
+	flush_spend(mmu, token);
+	set_free(mmu, old);
+}
+
+int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags, struct failure *f)
+{
+	struct slot_set *set = NULL;
+	struct slot *slot;
+	int err = slot_judge(mmu, gfn, npages, hpa, f);
+
+	if (err)
+		return err;
+	slot = slot_alloc(mmu, gfn, npages, hpa, flags);
+	mmu_exclusive_begin(mmu);
+	err = set_judge(mmu->slots, gfn, npages, f);
+	if (!err && slot)
+		set = set_copy(mmu, mmu->slots);
+	if (!err && !set)
+		err = fail(f, -ENOMEM, "no memory is left for the record of a slot of %lu pages at gfn %lx",
+			   npages, gfn);
+	if (!err) {
+		set_insert(set, slot);
+		set_publish(mmu, set, gfn, npages);
+	}
+	mmu_exclusive_end(mmu);
+	if (err && slot)
+		slot_free(mmu, slot);
+	return err;
+}
+
+int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
+{
+	struct slot *slot = NULL;
+	struct slot_set *set;
+	int err = 0;
+
+	mmu_exclusive_begin(mmu);
+	slot = slot_set_find(mmu->slots, gfn);
+	if (!slot || slot->base != gfn)
+		err = fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	else if (!(set = set_copy(mmu, mmu->slots)))
+		err = fail(f, -ENOMEM, "no memory is left to delete the slot at gfn %lx", gfn);
+	else {
+		set_remove(set, set_upper_bound(set, gfn) - 1);
+		set_publish(mmu, set, gfn, slot->npages);
+	}
+	mmu_exclusive_end(mmu);
+	if (!err)
+		slot_free(mmu, slot);
+	return err;
+}
+
+int slot_sets_init(struct mmu *mmu)
+{
+	mmu->slots = set_copy(mmu, NULL);
+	return mmu->slots ? 0 : -ENOMEM;
+}
+
+void slot_sets_destroy(struct mmu *mmu)
+{
+	for (uint32_t i = 0; i < mmu->slots->count; i++)
+		slot_free(mmu, mmu->slots->entry[i].slot);
+	set_free(mmu, mmu->slots);
+	mmu->slots = NULL;
+}

@@ -1,0 +1,66 @@
+/*
+ * Slots: which gfns are memory, and which contiguous run of host frames is behind them.
+ * A set of slots is immutable and published as a whole, with a generation that grows by one each
+ * time; a vCPU reads it between mmu_enter() and mmu_leave() and remembers the slot it found last.
+ */
+#ifndef MMU_SLOT_H
+#define MMU_SLOT_H
+
+#include "mmu/mmu.h"
+
+#define HUGE_LEVELS 2 /* levels above 4K that a leaf can have: 2M and 1G */
+
+struct slot {
+	gfn_t base;
+	uint64_t npages;
+	uint64_t offset;    /* host physical address = guest-physical address + offset, modulo 2^64 */
+	uint32_t flags;     /* SLOT_READONLY */
+	uint32_t run_pages; /* frames of the run that holds this record and its counts */
+	uint32_t *disallow[HUGE_LEVELS]; /* mmu/hugepage.h; [0] is 2M */
+};
+
+struct slot_entry {
+	gfn_t base; /* = slot->base, here so that a search stays within the set */
+	struct slot *slot;
+};
+
+#define SLOTS_MAX 240
+
+struct slot_set {
+	uint64_t generation; /* from 1; 0 is what no hint has */
+	uint32_t count;
+	struct slot_entry entry[SLOTS_MAX]; /* sorted by base, disjoint */
+};
+_Static_assert(sizeof(struct slot_set) <= PAGE_SIZE, "a slot set is one frame");
+
+static inline gfn_t slot_end(const struct slot *s) { return s->base + s->npages; }
+static inline bool slot_covers(const struct slot *s, gfn_t gfn) { return gfn - s->base < s->npages; }
+static inline hpa_t slot_hpa(const struct slot *s, gfn_t gfn) { return (gfn << PAGE_SHIFT) + s->offset; }
+
+/* The slot of the set that covers gfn, or NULL. The caller is inside the lock, shared or exclusive. */
+struct slot *slot_set_find(const struct slot_set *set, gfn_t gfn);
+
+/* The set to read now. Inside the lock. */
+static inline const struct slot_set *slot_set_of(const struct mmu *mmu)
+{
+	return __atomic_load_n(&mmu->slots, __ATOMIC_ACQUIRE);
+}
+
+const struct slot *slot_find_slow(struct mmu_vcpu *mv, const struct slot_set *set, gfn_t gfn);
+
+/* The slot that covers gfn, or NULL; tries the vCPU's last one first. Between mmu_enter() and mmu_leave(). */
+static inline const struct slot *slot_find(struct mmu_vcpu *mv, gfn_t gfn)
+{
+	const struct slot_set *set = slot_set_of(mv->mmu);
+	const struct slot *hint = mv->hint;
+
+	if (LIKELY(mv->hint_generation == set->generation) && LIKELY(slot_covers(hint, gfn)))
+		return hint;
+	return slot_find_slow(mv, set, gfn);
+}
+
+/* The empty first set; -ENOMEM. And the end: frees the set with all its slots. */
+int slot_sets_init(struct mmu *mmu);
+void slot_sets_destroy(struct mmu *mmu);
+
+#endif

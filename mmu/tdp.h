@@ -1,0 +1,41 @@
+/*
+ * The direct EPT: entries that follow from the slots alone. Installing is concurrent, one
+ * compare-and-exchange per entry under the shared lock; removing is exclusive.
+ * Model of both: tests/model/tdp_zap.pml.
+ */
+#ifndef MMU_TDP_H
+#define MMU_TDP_H
+
+#include "mmu/flush.h"
+#include "mmu/mmu.h"
+
+/* One fault on its way. */
+struct fault {
+	gfn_t gfn;
+	const struct slot *slot; /* NULL: MMIO */
+	uint32_t access;         /* MMU_*; 0 maps ahead of any access */
+	int goal;                /* the level to map at, unless a table is there already */
+	int level;               /* out, when FAULT_MAPPED: the level of the leaf */
+};
+
+/* Maps f->gfn as its slot says. Between mmu_enter() and mmu_leave(), with a slot. */
+enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f);
+
+/*
+ * Installs an MMIO entry of the current generation for f->gfn, which no slot covers. FAULT_MMIO
+ * whether or not there was room for it. Between mmu_enter() and mmu_leave().
+ */
+enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f);
+
+/* The entry that decides about gfn as things stand: not a table. Inside the lock. */
+uint64_t tdp_lookup(const struct mmu *mmu, gfn_t gfn, int *level);
+
+/*
+ * Empties every entry that maps a gfn of the range, MMIO included, and unlinks the tables that hold
+ * nothing else. A leaf that reaches beyond the range goes whole. The lock is held exclusively.
+ */
+struct flush_token tdp_zap(struct mmu *mmu, gfn_t first, uint64_t npages) MUST_CHECK;
+/* Empties every MMIO entry; the CPU caches none of them. The lock is held exclusively. */
+void tdp_zap_mmio(struct mmu *mmu);
+
+#endif

@@ -1,0 +1,381 @@
+/*
+ * The guest's own page tables: the walk, the permission check, the flags.
+ */
+#include "mmu/walk.h"
+
+#include "hv/base/x86.h"
+#include "mmu/gpa.h"
+
+#define PTE_P BIT(0)
+#define PTE_RW BIT(1)
+#define PTE_US BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
+#define PTE_PS BIT(7)
+#define PTE_XD BIT(63)
+
+#define FLAG_RETRIES 8 /* lost races for a flag before the guest is let run again */
+
+enum paging { PAGING_NONE, PAGING_32, PAGING_PAE, PAGING_4, PAGING_5 };
+
+/* levels in memory, bits of the address that index a table, bytes of an entry */
+static const struct {
+	uint8_t levels, index_bits, entry_bytes;
+} formats[] = {
+	[PAGING_32] = { 2, 10, 4 },
+	[PAGING_PAE] = { 2, 9, 8 },
+	[PAGING_4] = { 4, 9, 8 },
+	[PAGING_5] = { 5, 9, 8 },
+};
+
+struct walk {
+	struct mmu_vcpu *mv;
+	const struct guest_paging *g;
+	struct walk_result *r;
+	gva_t gva;
+	uint32_t access;
+	enum paging mode;
+	bool nx;   /* bit 63 forbids fetches rather than being reserved */
+	bool user; /* a user-mode access */
+};
+
+static enum paging paging_mode(const struct guest_paging *g)
+{
+	if (!(g->cr0 & CR0_PG))
+		return PAGING_NONE;
+	if (!(g->cr4 & CR4_PAE))
+		return PAGING_32;
+	if (!(g->efer & EFER_LMA))
+		return PAGING_PAE;
+	return g->cr4 & CR4_LA57 ? PAGING_5 : PAGING_4;
+}
+
+static bool is_canonical(gva_t gva, int bits)
+{
+	int64_t high = (int64_t)gva >> (bits - 1);
+
+	return high == 0 || high == -1;
+}
+
+static uint32_t level_shift(const struct walk *w, int level)
+{
+	return PAGE_SHIFT + formats[w->mode].index_bits * (uint32_t)(level - 1);
+}
+
+/* Whether a present entry maps a page. Above that, bit 7 is reserved or, in 32-bit paging, ignored. */
+static bool is_leaf(const struct walk *w, int level, uint64_t entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & PTE_PS))
+		return false;
+	if (level == 2)
+		return w->mode != PAGING_32 || (w->g->cr4 & CR4_PSE);
+	return level == 3 && w->g->page_1g;
+}
+
+/* PSE-36: a 4-MByte page has address bits 39:32 in entry bits 20:13, the rest is reserved. */
+static uint64_t reserved_32(const struct walk *w, int level, bool leaf)
+{
+	return level == 2 && leaf ? BITS(21, min_u64(w->g->maxphyaddr, 40) - 19) : 0;
+}
+
+/* Reserved bits of a present entry: SDM "Formats of ... Paging-Structure Entries", each paging mode. */
+static uint64_t reserved_bits(const struct walk *w, int level, bool leaf)
+{
+	uint32_t top = w->mode == PAGING_PAE ? 62 : 51;
+	uint64_t reserved = 0;
+
+	if (w->mode == PAGING_32)
+		return reserved_32(w, level, leaf);
+	if (w->g->maxphyaddr <= top)
+		reserved |= BITS(top, w->g->maxphyaddr);
+	if (!w->nx)
+		reserved |= PTE_XD;
+	if (leaf && level > 1)
+		reserved |= BITS(level_shift(w, level) - 1, 13); /* bit 12 is PAT */
+	if (!leaf && level > 2)
+		reserved |= PTE_PS;
+	return reserved;
+}
+
+/* The entry at gpa; all ones where no RAM answers. Inside the lock. */
+static uint64_t entry_read(struct walk *w, gpa_t gpa)
+{
+	uint32_t bytes = formats[w->mode].entry_bytes;
+	void *hva = gpa_to_hva(w->mv, gpa, bytes);
+
+	if (bytes == 4)
+		return hva ? __atomic_load_n((uint32_t *)hva, __ATOMIC_RELAXED) : ~(uint32_t)0;
+	return hva ? __atomic_load_n((uint64_t *)hva, __ATOMIC_RELAXED) : ~(uint64_t)0;
+}
+
+/* Physical address of the first table, and the level it has. */
+static gpa_t walk_start(const struct walk *w, int *level)
+{
+	uint64_t cr3 = w->g->cr3;
+
+	*level = formats[w->mode].levels;
+	if (w->mode == PAGING_32)
+		return cr3 & BITS(31, 12);
+	if (w->mode == PAGING_PAE)
+		return w->g->pdpte[(w->gva >> 30) & 3] & BITS(51, 12);
+	return cr3 & BITS(51, 12);
+}
+
+static gpa_t leaf_gpa(const struct walk *w, int level, uint64_t entry)
+{
+	uint32_t shift = level_shift(w, level);
+	gpa_t frame = entry & BITS(51, 12) & ~(BIT(shift) - 1);
+
+	if (w->mode == PAGING_32 && level == 2)
+		frame |= (entry & BITS(20, 13)) << 19;
+	return frame | (w->gva & (BIT(shift) - 1));
+}
+
+static enum walk_status page_fault(const struct walk *w, uint32_t cause)
+{
+	const struct guest_paging *g = w->g;
+	uint32_t code = cause;
+
+	if (w->access & WALK_WRITE)
+		code |= PFERR_WRITE;
+	if (w->user)
+		code |= PFERR_USER;
+	if ((w->access & WALK_FETCH) && ((g->cr4 & CR4_SMEP) || ((g->cr4 & CR4_PAE) && (g->efer & EFER_NXE))))
+		code |= PFERR_FETCH;
+	w->r->error_code = code;
+	return WALK_PAGE_FAULT;
+}
+
+/* Reads the tables from the top to the leaf. Rights accumulate in the result. Inside the lock. */
+static enum walk_status walk_tables(struct walk *w)
+{
+	struct walk_result *r = w->r;
+	uint32_t index_mask = (1u << formats[w->mode].index_bits) - 1;
+	int level;
+	gpa_t table = walk_start(w, &level);
+
+	if (w->mode == PAGING_PAE && !(w->g->pdpte[(w->gva >> 30) & 3] & PTE_P))
+		return page_fault(w, 0);
+	r->top = r->leaf = level;
+	r->user = r->writable = r->executable = true;
+	for (;; level--) {
+		uint64_t index = (w->gva >> level_shift(w, level)) & index_mask, entry;
+		bool leaf;
+
+		r->leaf = level;
+		r->entry_gpa[level] = table + index * formats[w->mode].entry_bytes;
+		r->entry[level] = entry = entry_read(w, r->entry_gpa[level]);
+		if (!(entry & PTE_P))
+			return page_fault(w, 0);
+		leaf = is_leaf(w, level, entry);
+		if (UNLIKELY(entry & reserved_bits(w, level, leaf)))
+			return page_fault(w, PFERR_PRESENT | PFERR_RESERVED);
+		r->user &= (entry & PTE_US) != 0;
+		r->writable &= (entry & PTE_RW) != 0;
+		r->executable &= !(w->nx && (entry & PTE_XD));
+		if (leaf)
+			break;
+		table = entry & BITS(51, 12);
+	}
+	r->page_shift = level_shift(w, level);
+	r->gpa = leaf_gpa(w, level, r->entry[level]);
+	return WALK_OK;
+}
+
+/* SDM "Protection Keys": data accesses to user-mode addresses, in the 64-bit paging modes. */
+static bool pkey_denies(struct walk *w)
+{
+	const struct guest_paging *g = w->g;
+	uint32_t rights;
+
+	if (w->mode < PAGING_4 || !(g->cr4 & CR4_PKE) || !w->r->user)
+		return false;
+	w->r->pkey = (w->r->entry[w->r->leaf] >> 59) & 15;
+	if (w->access & WALK_FETCH)
+		return false;
+	rights = g->pkru >> (2 * w->r->pkey);
+	if (rights & 1)
+		return true;
+	return (rights & 2) && (w->access & WALK_WRITE) && (w->user || (g->cr0 & CR0_WP));
+}
+
+/* SDM "Determination of Access Rights", in its order: supervisor or user access, then the kind. */
+static bool rights_deny(const struct walk *w)
+{
+	const struct guest_paging *g = w->g;
+	const struct walk_result *r = w->r;
+
+	if (w->access & WALK_FETCH) {
+		if (w->user ? !r->user : r->user && (g->cr4 & CR4_SMEP))
+			return true;
+		return !r->executable;
+	}
+	if (w->user)
+		return !r->user || ((w->access & WALK_WRITE) && !r->writable);
+	if (r->user && (g->cr4 & CR4_SMAP) && ((w->access & WALK_IMPLICIT) || !(g->rflags & RFLAGS_AC)))
+		return true;
+	return (w->access & WALK_WRITE) && (g->cr0 & CR0_WP) && !r->writable;
+}
+
+static enum walk_status walk_permissions(struct walk *w)
+{
+	bool pkey = pkey_denies(w);
+
+	if (LIKELY(!pkey && !rights_deny(w)))
+		return WALK_OK;
+	return page_fault(w, PFERR_PRESENT | (pkey ? PFERR_PKEY : 0));
+}
+
+/* Sets bits in the entry of that level if it is still what was read; false when it has changed. */
+static bool entry_set(struct walk *w, int level, uint64_t bits)
+{
+	uint64_t old = w->r->entry[level], wide = old;
+	uint32_t narrow = (uint32_t)old, bytes = formats[w->mode].entry_bytes;
+	void *hva = gpa_to_hva_writable(w->mv, w->r->entry_gpa[level], bytes);
+	bool done;
+
+	if (!hva)
+		return true; /* no RAM, or ROM: a write there is lost */
+	if (bytes == 4)
+		done = __atomic_compare_exchange_n((uint32_t *)hva, &narrow, narrow | (uint32_t)bits, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	else
+		done = __atomic_compare_exchange_n((uint64_t *)hva, &wide, wide | bits, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	if (done)
+		w->r->entry[level] = old | bits;
+	return done;
+}
+
+/* Accessed in every entry used, dirty in the leaf of a write. False when an entry has changed. */
+static bool walk_set_flags(struct walk *w)
+{
+	const struct walk_result *r = w->r;
+
+	for (int level = r->top; level >= r->leaf; level--) {
+		uint64_t want = PTE_A;
+
+		if (level == r->leaf && (w->access & WALK_WRITE))
+			want |= PTE_D;
+		if ((r->entry[level] & want) != want && !entry_set(w, level, want))
+			return false;
+	}
+	return true;
+}
+
+/* Inside the lock. */
+static enum walk_status walk_once(struct walk *w)
+{
+	enum walk_status status = walk_tables(w);
+
+	if (status == WALK_OK)
+		status = walk_permissions(w);
+	if (status == WALK_OK && !(w->access & WALK_PEEK) && !walk_set_flags(w))
+		status = WALK_RETRY;
+	return status;
+}
+
+static enum walk_status walk_without_paging(struct walk *w)
+{
+	w->r->gpa = (uint32_t)w->gva;
+	w->r->page_shift = PAGE_SHIFT;
+	w->r->user = w->r->writable = w->r->executable = true;
+	w->r->top = w->r->leaf = 0;
+	return WALK_OK;
+}
+
+enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+			    struct walk_result *r)
+{
+	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .mode = paging_mode(g) };
+	enum walk_status status = WALK_RETRY;
+
+	r->gva = gva;
+	r->gpa = 0;
+	r->pkey = 0;
+	r->error_code = 0;
+	r->top = r->leaf = 0;
+	if (w.mode >= PAGING_4) {
+		if (!is_canonical(gva, w.mode == PAGING_5 ? 57 : 48))
+			return WALK_NON_CANONICAL;
+	} else {
+		w.gva = (uint32_t)gva;
+	}
+	if (w.mode == PAGING_NONE)
+		return walk_without_paging(&w);
+	w.nx = (g->efer & EFER_NXE) && w.mode != PAGING_32;
+	w.user = g->cpl == 3 && !(access & WALK_IMPLICIT);
+	mmu_enter(mv);
+	for (int i = 0; status == WALK_RETRY && i < FLAG_RETRIES; i++)
+		status = walk_once(&w);
+	mmu_leave(mv);
+	return status;
+}
+
+int guest_load_pdptes(struct mmu_vcpu *mv, uint64_t cr3, uint32_t maxphyaddr, uint64_t pdpte[4])
+{
+	uint64_t loaded[4], reserved = BITS(2, 1) | BITS(8, 5) | BITS(63, maxphyaddr);
+
+	if (gpa_read(mv, cr3 & BITS(31, 5), loaded, sizeof(loaded)))
+		return -EINVAL; /* an empty bus reads as ones: present, with reserved bits set */
+	for (int i = 0; i < 4; i++)
+		if ((loaded[i] & PTE_P) && (loaded[i] & reserved))
+			return -EINVAL;
+	for (int i = 0; i < 4; i++)
+		pdpte[i] = loaded[i];
+	return 0;
+}
+
+/* The translations of an access of len bytes: one page, or the two it crosses. */
+struct span {
+	gpa_t gpa[2];
+	uint64_t len[2];
+};
+
+static enum walk_status span_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint64_t len,
+				  uint32_t access, struct walk_result *r, struct span *s)
+{
+	enum walk_status status = guest_walk(mv, g, gva, access, r);
+
+	INVARIANT(len <= PAGE_SIZE);
+	s->gpa[0] = r->gpa;
+	s->len[0] = min_u64(len, PAGE_SIZE - (gva & PAGE_MASK));
+	s->len[1] = len - s->len[0];
+	if (status == WALK_OK && s->len[1] > 0) {
+		status = guest_walk(mv, g, gva + s->len[0], access, r);
+		s->gpa[1] = r->gpa;
+	}
+	return status;
+}
+
+enum walk_status guest_read(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, void *buf,
+			    uint64_t len, uint32_t access, struct walk_result *r, int *err)
+{
+	struct span s;
+	enum walk_status status = span_walk(mv, g, gva, len, access, r, &s);
+
+	if (status != WALK_OK)
+		return status;
+	*err = gpa_read(mv, s.gpa[0], buf, s.len[0]);
+	if (!*err && s.len[1] > 0)
+		*err = gpa_read(mv, s.gpa[1], (char *)buf + s.len[0], s.len[1]);
+	return WALK_OK;
+}
+
+enum walk_status guest_write(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, const void *buf,
+			     uint64_t len, uint32_t access, struct walk_result *r, int *err)
+{
+	struct span s;
+	enum walk_status status = span_walk(mv, g, gva, len, access, r, &s);
+
+	if (status != WALK_OK)
+		return status;
+	*err = s.len[1] > 0 ? gpa_check(mv, s.gpa[1], s.len[1], true) : 0;
+	if (!*err)
+		*err = gpa_write(mv, s.gpa[0], buf, s.len[0]);
+	if (!*err && s.len[1] > 0)
+		*err = gpa_write(mv, s.gpa[1], (const char *)buf + s.len[0], s.len[1]);
+	return WALK_OK;
+}

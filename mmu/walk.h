@@ -1,0 +1,82 @@
+/*
+ * The guest's own page tables, walked in software: 32-bit, PAE, 4-level, 5-level, or none, with the
+ * permission rules of SDM volume 3A, "Paging": WP, SMEP, SMAP, NX, protection keys for user pages,
+ * reserved bits, accessed and dirty flags. Protection keys for supervisor pages and shadow stacks
+ * are not offered to guests, so CR4.PKS and CR4.CET change nothing here.
+ */
+#ifndef MMU_WALK_H
+#define MMU_WALK_H
+
+#include "mmu/mmu.h"
+
+#define WALK_MAX_LEVELS 5
+
+/* The registers that decide, as the guest has them. */
+struct guest_paging {
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t rflags;
+	uint64_t pdpte[4];   /* PAE only: the PDPTE registers, loaded and checked when CR3 was */
+	uint32_t pkru;
+	uint32_t cpl;
+	uint32_t maxphyaddr; /* the guest's CPUID 80000008h, 32..52 */
+	bool page_1g;        /* the guest's CPUID has 1-GByte pages */
+};
+
+/* What the access is. Exactly one of READ, WRITE, FETCH; the others may be added. */
+#define WALK_READ 1u
+#define WALK_WRITE 2u
+#define WALK_FETCH 4u
+#define WALK_IMPLICIT 8u /* the CPU's own access to a descriptor table or TSS: supervisor at any CPL */
+#define WALK_PEEK 16u    /* leaves accessed and dirty flags alone: for reports */
+
+#define PFERR_PRESENT BIT(0)
+#define PFERR_WRITE BIT(1)
+#define PFERR_USER BIT(2)
+#define PFERR_RESERVED BIT(3)
+#define PFERR_FETCH BIT(4)
+#define PFERR_PKEY BIT(5)
+
+enum walk_status {
+	WALK_OK,
+	WALK_PAGE_FAULT,    /* result.error_code goes with #PF, result.gva in CR2 */
+	WALK_NON_CANONICAL, /* no page fault: #GP or #SS, as the instruction demands */
+	WALK_RETRY,         /* the guest kept changing its tables meanwhile: resume it */
+};
+
+struct walk_result {
+	gva_t gva;           /* the address translated: CR2 on a page fault */
+	gpa_t gpa;           /* WALK_OK: of the byte at gva */
+	uint32_t page_shift; /* 12, 21, 22 or 30; 12 without paging */
+	uint32_t error_code; /* WALK_PAGE_FAULT */
+	bool user, writable, executable; /* rights of the translation, all levels together */
+	uint8_t pkey;
+	int top, leaf;       /* levels walked, top >= leaf; both 0 without paging */
+	uint64_t entry[WALK_MAX_LEVELS + 1];   /* by level, as read; 4-byte ones zero-extended */
+	gpa_t entry_gpa[WALK_MAX_LEVELS + 1];  /* where it was; no address for a PDPTE register */
+};
+
+/*
+ * Translates gva for the access and, unless it is a peek, sets accessed and dirty flags as the CPU
+ * would. Tables outside RAM read as ones, as an empty bus does; flags in read-only memory stay as
+ * they are. On WALK_PAGE_FAULT the entries read so far are in the result. Takes the lock itself.
+ */
+enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+			    struct walk_result *r);
+
+/*
+ * Copies between a buffer and guest linear memory, page by page. WALK_OK only when all of it was
+ * translated first; a write never happens in part. For the pages' memory itself *err tells what
+ * gpa_read() or gpa_write() said (0, -EFAULT: a page is no RAM, -EACCES). len is at most one page.
+ */
+enum walk_status guest_read(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, void *buf,
+			    uint64_t len, uint32_t access, struct walk_result *r, int *err);
+enum walk_status guest_write(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, const void *buf,
+			     uint64_t len, uint32_t access, struct walk_result *r, int *err);
+
+/*
+ * The PDPTEs that a load of CR3 under PAE takes (SDM "PDPTE Registers"): reads them and checks their
+ * reserved bits. -EINVAL: the load is a #GP; nothing is stored then.
+ */
+int guest_load_pdptes(struct mmu_vcpu *mv, uint64_t cr3, uint32_t maxphyaddr, uint64_t pdpte[4]);
+
+#endif
