@@ -14,12 +14,14 @@ void bus_init(struct bus *b)
 	b->pio_count = 1;
 }
 
-static int check_ports(const struct bus *b, uint16_t first, unsigned count, const char *name, struct failure *f)
+static int check_ports(const struct bus *b, uint16_t first, unsigned count, const char *name,
+		       struct failure *f)
 {
 	if (count == 0 || first + count > PORTS)
 		return fail(f, -EINVAL, "ports %xh+%u of %s do not lie in 0..ffffh", first, count, name);
 	if (b->pio_count == BUS_MAX_PIO)
-		return fail(f, -ENOSPC, "no place for the ports of %s: raise BUS_MAX_PIO (%u)", name, BUS_MAX_PIO);
+		return fail(f, -ENOSPC, "no place for the ports of %s: raise BUS_MAX_PIO (%u)", name,
+			    BUS_MAX_PIO);
 	for (unsigned port = first; port < first + count; port++)
 		if (b->pio_index[port])
 			return fail(f, -EBUSY, "port %xh is wanted by %s but belongs to %s", port, name,
@@ -56,8 +58,8 @@ static int check_mmio(const struct bus *b, gpa_t base, uint64_t len, const char 
 	for (unsigned i = 0; i < b->mmio_count; i++) {
 		const struct mmio_range *r = &b->mmio[i];
 		if (base < r->base + r->len && r->base < base + len)
-			return fail(f, -EBUSY, "MMIO range %lxh+%lxh of %s overlaps %s at %lxh", base, len, name,
-				    r->name, r->base);
+			return fail(f, -EBUSY, "MMIO range %lxh+%lxh of %s overlaps %s at %lxh", base, len,
+				    name, r->name, r->base);
 	}
 	return 0;
 }

@@ -85,7 +85,8 @@ static bool transition_allowed(uint64_t from, uint64_t to)
 bool vlapic_set_base(struct vlapic *a, uint64_t value)
 {
 	const uint64_t modes = VLAPIC_BASE_EN | VLAPIC_BASE_EXTD;
-	if ((value & ~(modes | VLAPIC_BASE_BSP)) != GUEST_LAPIC_BASE || !transition_allowed(a->apic_base, value))
+	if ((value & ~(modes | VLAPIC_BASE_BSP)) != GUEST_LAPIC_BASE ||
+	    !transition_allowed(a->apic_base, value))
 		return false;
 	uint64_t changed = (a->apic_base ^ value) & modes;
 	a->apic_base = value;

@@ -27,9 +27,14 @@ static bool matches_logical(const struct vlapic *a, uint32_t dest)
 	return (dest >> 4 == ldr >> 4 || dest >> 4 == 0xf) && (dest & ldr & 0xf);
 }
 
+static bool is_on(const struct vlapic *a)
+{
+	return __atomic_load_n(&a->apic_base, __ATOMIC_RELAXED) & VLAPIC_BASE_EN;
+}
+
 bool vlapic_matches(const struct vlapic *a, const struct apic_msg *m)
 {
-	if (!(__atomic_load_n(&a->apic_base, __ATOMIC_RELAXED) & VLAPIC_BASE_EN))
+	if (!is_on(a))
 		return false;
 	if (m->dest == (m->x2apic_dest ? BROADCAST_32 : BROADCAST_8))
 		return true;
@@ -60,7 +65,8 @@ static void post_event(struct vlapic *a, uint32_t event)
 		/* A SIPI still pending when INIT comes was meant for the wait before it. */
 		now = event == VLAPIC_PENDING_INIT ? old & ~(uint32_t)VLAPIC_PENDING_SIPI : old;
 		now |= event;
-	} while (!__atomic_compare_exchange_n(&a->events, &old, now, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&a->events, &old, now, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
 	a->host->kick(a->ctx);
 }
 
@@ -84,6 +90,8 @@ static void post_fixed(struct vlapic *a, uint8_t vector, bool level)
 
 void vlapic_post(struct vlapic *a, const struct apic_msg *m)
 {
+	if (UNLIKELY(!is_on(a)))
+		return;
 	switch (m->mode) {
 	case APIC_FIXED:
 	case APIC_LOWEST:
@@ -112,5 +120,6 @@ void vlapic_post_lint(struct vlapic *a, unsigned pin) { post_other(a, POSTED_LIN
 
 bool vlapic_needs_exit(const struct vlapic *a)
 {
-	return __atomic_load_n(&a->posted_other, __ATOMIC_RELAXED) || __atomic_load_n(&a->events, __ATOMIC_RELAXED);
+	return __atomic_load_n(&a->posted_other, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&a->events, __ATOMIC_RELAXED);
 }

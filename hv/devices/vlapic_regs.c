@@ -68,7 +68,8 @@ static const struct reg_rule rules[REG_COUNT] = {
 };
 
 static const uint16_t lvts[] = {
-	VLAPIC_LVT_TIMER, VLAPIC_LVT_THERMAL, VLAPIC_LVT_PMC, VLAPIC_LVT_LINT0, VLAPIC_LVT_LINT1, VLAPIC_LVT_ERROR,
+	VLAPIC_LVT_TIMER, VLAPIC_LVT_THERMAL, VLAPIC_LVT_PMC,
+	VLAPIC_LVT_LINT0, VLAPIC_LVT_LINT1, VLAPIC_LVT_ERROR,
 };
 
 void vlapic_derive_ldr(struct vlapic *a)
