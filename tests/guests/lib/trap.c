@@ -95,7 +95,9 @@ void trap_dispatch(struct frame *f)
 	if (f->vector < 32 && f->vector != VEC_NMI && trap_resume) {
 		note_fault(f);
 		f->rip = trap_resume;
+		f->cs = SEL_CODE64; /* it may have come from ring 3 */
 		f->rsp = trap_resume_rsp;
+		f->ss = SEL_DATA;
 		return;
 	}
 	report(false, "unexpected-trap", "vector %u, error %lx, rip %lx, rsp %lx, cr2 %lx", (unsigned)f->vector,
