@@ -1,0 +1,587 @@
+/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c mmu/gpa.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/*
+ * The parts of mmu/ by hand: entry format, large-page words, flush tokens, MMIO, guest memory, and
+ * whether mmu_check() finds each invariant broken when it is.
+ */
+#include "mmu/check.h"
+#include "mmu/flush.h"
+#include "mmu/gpa.h"
+#include "mmu/hugepage.h"
+#include "mmu/inspect.h"
+#include "mmu/slot.h"
+#include "mmu/sp.h"
+#include "mmu/spte.h"
+#include "mmu/tdp.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/base/frame.h"
+#include "tests/unit/mmu_world.h"
+#include "tests/unit/support/support.h"
+
+static struct mmu mmu;
+static struct mmu_vcpu vcpu;
+static struct failure why;
+static uint32_t flushes;
+
+static void count_flush(void *ctx, const struct flush_range *range)
+{
+	(void)ctx;
+	(void)range;
+	flushes++;
+}
+
+static struct mmu_config config_of(int max_level)
+{
+	return (struct mmu_config){ .vm_id = WORLD_VM, .hpa_bits = 40, .gpa_bits = 40, .max_level = max_level,
+				    .ept_ad = true, .flush = count_flush };
+}
+
+static int start_at(int max_level)
+{
+	struct mmu_config config = config_of(max_level);
+
+	world_start();
+	flushes = 0;
+	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
+	mmu_vcpu_init(&vcpu, &mmu);
+	return 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_at(LEVEL_1G);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	mmu_vcpu_destroy(&vcpu);
+	mmu_destroy(&mmu);
+	world_end();
+	return 0;
+}
+
+static void add(gfn_t gfn, uint64_t npages, hpa_t hpa)
+{
+	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, 0, &why), 0);
+}
+
+static void add_rom(gfn_t gfn, uint64_t npages, hpa_t hpa)
+{
+	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, SLOT_READONLY, &why), 0);
+}
+
+static void good(void)
+{
+	if (mmu_check(&mmu, &why))
+		fail_msg("%s", why.text);
+}
+
+static uint64_t entry_at(gpa_t gpa, int level)
+{
+	struct mmu_step steps[ROOT_LEVEL];
+	int n = mmu_walk_gpa(&mmu, gpa, steps);
+
+	assert_true(n > ROOT_LEVEL - level);
+	assert_int_equal(steps[ROOT_LEVEL - level].level, level);
+	return steps[ROOT_LEVEL - level].spte;
+}
+
+/* --- entries --------------------------------------------------------------------------------- */
+
+static void entry_kinds(void **state)
+{
+	(void)state;
+	assert_int_equal(spte_kind(SPTE_EMPTY, 1), SPTE_KIND_EMPTY);
+	assert_int_equal(spte_kind(SPTE_FROZEN, 1), SPTE_KIND_FROZEN);
+	assert_int_equal(spte_kind(spte_make_table(0x5000), 2), SPTE_KIND_TABLE);
+	assert_int_equal(spte_kind(spte_make_leaf(0x5000, 1, true), 1), SPTE_KIND_LEAF);
+	assert_int_equal(spte_kind(spte_make_leaf(MIB(2), 2, true), 2), SPTE_KIND_LEAF);
+	assert_int_equal(spte_kind(0, 1), SPTE_KIND_BROKEN);
+	assert_int_equal(spte_kind(SPTE_EMPTY | 1, 1), SPTE_KIND_BROKEN);
+	for (int i = 0; i < 10000; i++) {
+		gfn_t gfn = rnd(BIT(40 - 12));
+		uint64_t generation = rnd(BIT(24)), spte = spte_make_mmio(gfn, generation);
+
+		assert_int_equal(spte_kind(spte, 1), SPTE_KIND_MMIO);
+		assert_true(spte_mmio_gfn(spte) == gfn);
+		assert_true(spte_mmio_generation(spte) == generation % BIT(19));
+		assert_true((spte & 7) == 6 && !(spte & BIT(11)) && (spte >> 63));
+		/* What an L1 terminal fault could reach is in the upper half of the host's addresses. */
+		if (spte_mmio_is_safe(gfn << 12, 40))
+			assert_true(spte & BIT(39));
+	}
+}
+
+static void entry_rules(void **state)
+{
+	struct mmu_config c = config_of(LEVEL_2M);
+	uint64_t leaf = spte_make_leaf(0x5000, 1, true), large = spte_make_leaf(MIB(4), 2, true);
+	uint64_t table = spte_make_table(0x5000);
+	static const struct {
+		int what, level;
+		uint64_t set, clear;
+	} broken[] = {
+		{ 0, 1, 0, EPT_SUPPRESS_VE }, { 0, 1, 0, EPT_RWX }, { 0, 1, 0, EPT_READ },
+		{ 0, 1, 0, EPT_READ | EPT_WRITE }, { 0, 1, BIT(40), 0 }, { 0, 1, BIT(51), 0 },
+		{ 0, 1, BIT(3), 0 }, { 0, 1, 0, BIT(4) | BIT(5) | SPTE_MMU_WRITABLE }, { 0, 1, 0, SPTE_HOST_WRITABLE },
+		{ 0, 1, 0, SPTE_MMU_WRITABLE }, { 1, 2, BIT(12), 0 }, { 1, 2, BIT(20), 0 }, { 1, 3, 0, 0 },
+		{ 2, 4, EPT_LARGE, 0 }, { 2, 4, BIT(3), 0 }, { 2, 2, BIT(6), 0 }, { 2, 3, BIT(5), 0 },
+	};
+
+	(void)state;
+	assert_null(spte_fault_in(leaf, 1, &c));
+	assert_null(spte_fault_in(large, 2, &c));
+	assert_null(spte_fault_in(table, 2, &c));
+	assert_null(spte_fault_in(table, 4, &c));
+	assert_null(spte_fault_in(leaf & ~EPT_WRITE, 1, &c));
+	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+		uint64_t base = broken[i].what == 0 ? leaf : broken[i].what == 1 ? large : table;
+
+		assert_non_null(spte_fault_in((base | broken[i].set) & ~broken[i].clear, broken[i].level, &c));
+	}
+	c.execute_only = true;
+	assert_null(spte_fault_in(spte_make_leaf(0x5000, 1, false) & ~EPT_READ, 1, &c));
+}
+
+/* --- slots and large pages ------------------------------------------------------------------- */
+
+static int level_at(gfn_t gfn)
+{
+	const struct slot *s = slot_set_find(mmu.slots, gfn);
+
+	return s ? hugepage_max_level(s, gfn, LEVEL_1G) : 0;
+}
+
+static void hugepage_edges(void **state)
+{
+	(void)state;
+	add(5, 1, MIB(1));                        /* one page */
+	assert_int_equal(level_at(5), 1);
+	add(1000, 100, GIB(2) + (1000 << 12));    /* crosses one 2M line */
+	assert_int_equal(level_at(1023), 1);
+	assert_int_equal(level_at(1024), 1);
+	add(2048, 512, GIB(2) + (2048 << 12));    /* exactly one 2M frame */
+	assert_int_equal(level_at(2048), 2);
+	assert_int_equal(level_at(2559), 2);
+	add(4000, 1500, GIB(2) + (4000 << 12));   /* misaligned head and tail */
+	assert_int_equal(level_at(4000), 1);
+	assert_int_equal(level_at(4096), 2);
+	assert_int_equal(level_at(5119), 2);
+	assert_int_equal(level_at(5120), 1);
+	add(0x40000, 0x80000, GIB(4));            /* two 1G frames */
+	assert_int_equal(level_at(0x40000), 3);
+	assert_int_equal(level_at(0xbffff), 3);
+	add(0x100000, 0x80000, GIB(8) + MIB(2));  /* congruent modulo 2M alone */
+	assert_int_equal(level_at(0x100000), 2);
+	add(0x200000, 0x80000, GIB(16) + 0x1000); /* not congruent */
+	assert_int_equal(level_at(0x200000), 1);
+	good();
+}
+
+static void slot_refusals(void **state)
+{
+	(void)state;
+	add(100, 100, MIB(64));
+	assert_int_equal(mmu_slot_add(&mmu, 0, 0, MIB(1), 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, 0, 1, 0, 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, 0, 1, 0x1800, 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, BIT(28), 1, MIB(1), 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, BIT(28) - 1, 2, MIB(1), 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, 1, ~(uint64_t)0, MIB(1), 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, 0, 2, BIT(40) - PAGE_SIZE, 0, &why), -EINVAL);
+	assert_int_equal(mmu_slot_add(&mmu, 0, 101, MIB(1), 0, &why), -EEXIST);
+	assert_int_equal(mmu_slot_add(&mmu, 199, 1, MIB(1), 0, &why), -EEXIST);
+	assert_string_equal(why.text, "the memory slot at gfn c7 starts inside the one at gfn 64");
+	assert_int_equal(mmu_slot_delete(&mmu, 101, &why), -ENOENT);
+	add(0, 100, MIB(1));
+	add(200, 1, MIB(1));
+	good();
+	for (gfn_t i = 0; i < SLOTS_MAX - 3; i++)
+		add(1000 + i, 1, MIB(1));
+	assert_int_equal(mmu_slot_add(&mmu, 5000, 1, MIB(1), 0, &why), -ENOSPC);
+	assert_true(slot_set_find(mmu.slots, 1100)->base == 1100);
+	good();
+	assert_int_equal(mmu_slot_delete(&mmu, 1100, &why), 0);
+	assert_null(slot_set_find(mmu.slots, 1100));
+}
+
+static void bad_configurations(void **state)
+{
+	struct mmu_config c = config_of(LEVEL_1G);
+	static struct mmu other;
+
+	(void)state;
+	c.hpa_bits = 53;
+	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
+	c = config_of(4);
+	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
+	c = config_of(1);
+	c.gpa_bits = 49;
+	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
+}
+
+static void premap_levels(void **state)
+{
+	struct mmu_counts counts;
+
+	(void)state;
+	add(0, 160, MIB(64));
+	add(256, 0x80000 - 256, GIB(4) + MIB(1));
+	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), 0);
+	assert_int_equal(mmu_premap_slot(&mmu, 256, &why), 0);
+	assert_int_equal(mmu_premap_slot(&mmu, 256, &why), 0);
+	assert_int_equal(mmu_premap_slot(&mmu, 257, &why), -ENOENT);
+	mmu_count(&mmu, &counts);
+	assert_int_equal(counts.mapped[3], 1);
+	assert_int_equal(counts.mapped[2], 511);
+	assert_int_equal(counts.mapped[1], 160 + 256);
+	assert_int_equal(counts.tables, 4);
+	assert_int_equal(flushes, 0); /* nothing was removed */
+	good();
+	mmu_zap_range(&mmu, 300, 1);
+	assert_int_equal(flushes, 1);
+	mmu_count(&mmu, &counts);
+	assert_int_equal(counts.mapped[1], 160 + 255);
+	assert_int_equal(mmu_slot_delete(&mmu, 256, &why), 0);
+	mmu_count(&mmu, &counts);
+	assert_true(counts.mapped[1] == 160 && counts.mapped[2] == 0 && counts.mapped[3] == 0 && counts.tables == 4);
+	good();
+}
+
+/* --- faults ---------------------------------------------------------------------------------- */
+
+static void fault_kinds(void **state)
+{
+	(void)state;
+	add(0x1000, 512, MIB(512));
+	add_rom(0x2000, 1, MIB(600));
+	assert_int_equal(mmu_fault(&vcpu, BIT(40), MMU_READ), FAULT_BAD_ADDRESS);
+	assert_int_equal(mmu_fault(&vcpu, ~(gpa_t)0, MMU_READ), FAULT_BAD_ADDRESS);
+	assert_int_equal(mmu_fault(&vcpu, 0x1000000, MMU_FETCH), FAULT_MAPPED);
+	assert_true((entry_at(0x1000000, 2) & (EPT_ACCESSED | EPT_DIRTY)) == EPT_ACCESSED);
+	assert_int_equal(mmu_fault(&vcpu, 0x11ff123, MMU_WRITE), FAULT_MAPPED);
+	assert_int_equal(vcpu.stats.spurious, 1);
+	assert_int_equal(mmu_fault(&vcpu, 0x2000000, MMU_WRITE), FAULT_READONLY_WRITE);
+	assert_int_equal(mmu_fault(&vcpu, 0x2000000, MMU_READ), FAULT_MAPPED);
+	assert_int_equal(mmu_fault(&vcpu, 0x2000000, MMU_WRITE), FAULT_READONLY_WRITE);
+	assert_int_equal(mmu_fault(&vcpu, 0x3000000, MMU_READ), FAULT_MMIO);
+	assert_true(mmu_eptp(&mmu) == (sp_hpa(mmu.root) | 0x5e));
+	good();
+}
+
+static void mmio_life(void **state)
+{
+	(void)state;
+	add(0x100, 16, MIB(512));
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
+	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00fff), MMIO_HIT);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee01000), MMIO_STALE);
+	/* Slots change: the entry is of an old generation until the next fault renews it. */
+	add(0x200, 16, MIB(512));
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
+	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
+	good();
+	/* Memory appears there: large page, no trace of the entry. */
+	add(0xfee00, 512, GIB(1) + MIB(0xe));
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
+	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MAPPED);
+	assert_true(entry_at(0xfee00000, 2) & EPT_LARGE);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
+	good();
+	assert_int_equal(mmu_mmio_hit(&vcpu, BIT(40)), MMIO_BROKEN);
+}
+
+/* A guest that touches all of its address space gets no more tables than it may have. */
+static void mmio_budget(void **state)
+{
+	struct mmu_counts counts;
+
+	(void)state;
+	for (gpa_t gpa = 0; gpa < BIT(40); gpa += GIB(1))
+		assert_int_equal(mmu_fault(&vcpu, gpa, MMU_READ), FAULT_MMIO);
+	mmu_count(&mmu, &counts);
+	assert_true(counts.tables <= 1 + SP_MMIO_TABLES_MAX);
+	good();
+	/* Memory still maps, and once the entries are gone there is room again. */
+	add(0x8000000, 512, MIB(512));
+	assert_int_equal(mmu_fault(&vcpu, 0x8000000000, MMU_READ), FAULT_MAPPED);
+	mmu_zap_range(&mmu, 0, BIT(28));
+	mmu_count(&mmu, &counts);
+	assert_true(counts.tables == 1 && counts.mapped[0] == 0);
+	assert_int_equal(mmu_fault(&vcpu, 0xfee00000, MMU_READ), FAULT_MMIO);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
+	good();
+}
+
+static void out_of_memory(void **state)
+{
+	int mapped = 0;
+
+	(void)state;
+	add(0, 0x100000, GIB(4) + PAGE_SIZE); /* 4K pages only */
+	world_allocs_left = 0;
+	while (mmu_fault(&vcpu, (gpa_t)mapped << 21, MMU_READ) == FAULT_MAPPED)
+		mapped++;
+	assert_true(mapped > 0 && mapped < SP_BLOCK_FRAMES);
+	good();
+	assert_int_equal(mmu_fault(&vcpu, 0x5000, MMU_READ), FAULT_MAPPED); /* its table is there */
+	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), -ENOMEM);
+	world_allocs_left = ~(uint64_t)0;
+	assert_int_equal(mmu_fault(&vcpu, (gpa_t)mapped << 21, MMU_READ), FAULT_MAPPED);
+	good();
+}
+
+/* --- flush tokens ---------------------------------------------------------------------------- */
+
+static void token_rules(void **state)
+{
+	struct flush_token a, b;
+
+	(void)state;
+	add(0, 0x1000, MIB(512));
+	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), 0);
+	mmu_exclusive_begin(&mmu);
+	a = tdp_zap(&mmu, 0, 512);
+	assert_true(EXPECT_PANIC(mmu_exclusive_end(&mmu)));
+	b = tdp_zap(&mmu, 1024, 512);
+	assert_int_equal(flushes, 0);
+	a = flush_merge(&mmu, a, b);
+	assert_true(EXPECT_PANIC(mmu_exclusive_end(&mmu)));
+	flush_spend(&mmu, a);
+	assert_int_equal(flushes, 1);
+	assert_true(EXPECT_PANIC(flush_spend(&mmu, a)));
+	b = tdp_zap(&mmu, 0, 512); /* nothing left: nothing owed */
+	flush_spend(&mmu, b);
+	assert_int_equal(flushes, 1);
+	mmu_exclusive_end(&mmu);
+	good();
+}
+
+/* An unlinked table is frozen until the flush, so that a late walker backs off, and is not reused. */
+static void doomed_tables(void **state)
+{
+	struct flush_token token, other;
+	struct fault f = { .gfn = 3, .goal = LEVEL_4K, .access = MMU_READ };
+	uint64_t *table;
+
+	(void)state;
+	add(0, 512, MIB(512) + PAGE_SIZE);
+	assert_int_equal(mmu_fault(&vcpu, 0x3000, MMU_READ), FAULT_MAPPED);
+	mmu_exclusive_begin(&mmu);
+	table = phys_to_virt(spte_hpa(*(uint64_t *)phys_to_virt(sp_hpa(mmu.root))));
+	token = tdp_zap(&mmu, 0, 512);
+	other = flush_token_new(&mmu);
+	for (int i = 0; i < SPTES_PER_TABLE; i++)
+		assert_true(table[i] == SPTE_FROZEN);
+	assert_non_null(mmu.flush.doomed);
+	flush_spend(&mmu, token);
+	assert_non_null(mmu.flush.doomed);
+	flush_spend(&mmu, other);
+	assert_null(mmu.flush.doomed);
+	mmu_exclusive_end(&mmu);
+	/* Whoever meets a frozen entry backs off. */
+	mmu.root->table[0] = SPTE_FROZEN;
+	f.slot = slot_set_find(mmu.slots, 3);
+	assert_int_equal(tdp_map(&vcpu, &f), FAULT_RETRY);
+	assert_int_equal(tdp_map_mmio(&vcpu, &f), FAULT_RETRY);
+	mmu.root->table[0] = SPTE_EMPTY;
+}
+
+/* --- guest memory ---------------------------------------------------------------------------- */
+
+static void guest_memory(void **state)
+{
+	hpa_t ram = frame_alloc_run(8, 1, OWNER_VM(WORLD_VM));
+	char in[6000], out[6000];
+
+	(void)state;
+	add(10, 2, ram);
+	add(12, 2, ram + 5 * PAGE_SIZE); /* the next gfn, elsewhere on the host */
+	add_rom(14, 1, ram + 4 * PAGE_SIZE);
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (char)rnd(256);
+	assert_int_equal(gpa_write(&vcpu, 0xb800, in, sizeof(in)), 0);
+	assert_int_equal(gpa_read(&vcpu, 0xb800, out, sizeof(out)), 0);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_memory_equal((char *)phys_to_virt(ram) + 0x1800, in, 0x800);
+	assert_memory_equal((char *)phys_to_virt(ram) + 0x5000, in + 0x800, sizeof(in) - 0x800);
+	/* All or nothing. */
+	assert_int_equal(gpa_write(&vcpu, 0xdf00, out, 0x200), -EACCES);
+	assert_int_equal(gpa_clear(&vcpu, 0xdf00, 0x200), -EACCES);
+	assert_int_equal(gpa_read(&vcpu, 0xdf00, out, 0x200), 0);
+	assert_int_equal(gpa_read(&vcpu, 0xef00, out, 0x200), -EFAULT);
+	assert_int_equal(gpa_write(&vcpu, 0x9fff, out, 2), -EFAULT);
+	assert_int_equal(gpa_read(&vcpu, ~(gpa_t)0, out, 8), -EFAULT);
+	assert_int_equal(gpa_clear(&vcpu, 0xb800, sizeof(in)), 0);
+	assert_int_equal(gpa_read(&vcpu, 0xb800, out, sizeof(out)), 0);
+	for (size_t i = 0; i < sizeof(out); i++)
+		assert_int_equal(out[i], 0);
+	mmu_enter(&vcpu);
+	assert_ptr_equal(gpa_to_hva(&vcpu, 0xa123, 1), (char *)phys_to_virt(ram) + 0x123);
+	assert_non_null(gpa_to_hva(&vcpu, 0xa000, 2 * PAGE_SIZE));
+	assert_null(gpa_to_hva(&vcpu, 0xa000, 2 * PAGE_SIZE + 1)); /* reaches into the next slot */
+	assert_null(gpa_to_hva(&vcpu, 0xa000, ~(uint64_t)0));
+	assert_null(gpa_to_hva(&vcpu, 0xa000, 0));
+	assert_null(gpa_to_hva(&vcpu, 0x9fff, 1));
+	assert_null(gpa_to_hva_writable(&vcpu, 0xe000, 1));
+	assert_non_null(gpa_to_hva_writable(&vcpu, 0xc000, 1));
+	mmu_leave(&vcpu);
+	assert_int_equal(mmu_slot_delete(&mmu, 10, &why), 0);
+	assert_int_equal(gpa_read(&vcpu, 0xa000, out, 1), -EFAULT); /* the hint is not trusted */
+	frame_free_run(ram, 8, OWNER_VM(WORLD_VM));
+}
+
+/* A reader that is inside neither enters again nor is overlooked. */
+static void lock_rules(void **state)
+{
+	(void)state;
+	mmu_enter(&vcpu);
+	assert_true(EXPECT_PANIC(mmu_enter(&vcpu)));
+	mmu_leave(&vcpu);
+}
+
+/* --- does the check find it? ------------------------------------------------------------------ */
+
+static uint64_t *sptep_of(gpa_t gpa, int level)
+{
+	struct mmu_step steps[ROOT_LEVEL];
+
+	assert_true(mmu_walk_gpa(&mmu, gpa, steps) > ROOT_LEVEL - level);
+	return (uint64_t *)phys_to_virt(steps[ROOT_LEVEL - level].table) + steps[ROOT_LEVEL - level].index;
+}
+
+/* Breaks a word, expects the check to say so in these words, and puts the word back. */
+static void breaks(uint64_t *word, uint64_t value, const char *expect)
+{
+	uint64_t old = *word;
+
+	*word = value;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	if (!strstr(why.text, expect))
+		fail_msg("expected \"%s\" in \"%s\"", expect, why.text);
+	*word = old;
+	good();
+}
+
+static void broken_entries(void **state)
+{
+	uint64_t *large, *small, *mmio, *rom, *link;
+
+	(void)state;
+	add(0, 1024, MIB(512));
+	add(0x10000, 10, MIB(600));
+	add_rom(0x10010, 1, MIB(700));
+	assert_int_equal(mmu_fault(&vcpu, 0x0, MMU_READ), FAULT_MAPPED);
+	assert_int_equal(mmu_fault(&vcpu, 0x10001000, MMU_READ), FAULT_MAPPED);
+	assert_int_equal(mmu_fault(&vcpu, 0x10010000, MMU_READ), FAULT_MAPPED);
+	assert_int_equal(mmu_fault(&vcpu, 0x10020000, MMU_READ), FAULT_MMIO);
+	large = sptep_of(0, 2);
+	small = sptep_of(0x10001000, 1);
+	rom = sptep_of(0x10010000, 1);
+	mmio = sptep_of(0x10020000, 1);
+	link = sptep_of(0x10001000, 2);
+	breaks(small, SPTE_FROZEN, "is frozen");
+	breaks(small, 0, "is broken");
+	breaks(small, *small & ~EPT_SUPPRESS_VE, "suppress-#VE");
+	breaks(small, *small | BIT(45), "beyond the host's width");
+	breaks(small, *small + PAGE_SIZE, "maps another frame");
+	breaks(small, *small & ~(EPT_WRITE | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE), "disagrees with its slot");
+	breaks(small, *small & ~SPTE_MMU_WRITABLE, "none of 111");
+	breaks(small, SPTE_EMPTY, "leafs of level 1 are counted");
+	breaks(rom, *rom | EPT_WRITE | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE, "disagrees with its slot");
+	breaks(small + 20, spte_make_leaf(MIB(800), 1, true), "not inside one slot");
+	breaks(large, *large + PAGE_SIZE, "reserved address bits");
+	breaks(large, *large + MIB(2), "maps another frame");
+	breaks(large + 2, spte_make_leaf(MIB(512), 2, true), "not inside one slot");
+	breaks(mmio, spte_make_mmio(0x10021, mmu.slots->generation), "for gfn 10021");
+	breaks(mmio + 1, spte_make_mmio(0x10021, mmu.slots->generation) ^ BIT(0), "broken");
+	breaks(small, spte_make_mmio(0x10001, mmu.slots->generation), "a slot covers it");
+	breaks(link, spte_make_table(sp_hpa(mmu.root)), "leads to a table of gfn");
+	breaks(link, spte_make_table(sp_hpa(vcpu.spare[0])), "leads to no linked table");
+	breaks(link, SPTE_EMPTY, "counted");
+	breaks(&vcpu.spare[0]->table[7], SPTE_FROZEN, "a spare table");
+}
+
+static void broken_records(void **state)
+{
+	struct slot_entry second;
+	struct slot *slot;
+	uint32_t *word;
+
+	(void)state;
+	add(0, 1024, MIB(512));
+	add(0x10000, 10, MIB(600));
+	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
+	slot = slot_set_find(mmu.slots, 0);
+	second = mmu.slots->entry[1];
+	mmu.slots->entry[1] = mmu.slots->entry[0];
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	assert_non_null(strstr(why.text, "overlaps"));
+	mmu.slots->entry[1] = second;
+	breaks(&slot->npages, 0, "impossible size");
+	breaks(&mmu.slots->entry[0].base, 1, "filed under");
+	breaks(&mmu.slots->generation, 0, "generation 0");
+	breaks((uint64_t *)&vcpu.stats.mapped[2], 5, "leafs of level 2 are counted");
+	breaks((uint64_t *)&vcpu.stats.tables, 9, "tables below the root are counted");
+	breaks(&mmu.pool.block_count, 9, "table blocks");
+	word = hugepage_word(slot, 512, LEVEL_2M);
+	*word = 1;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	assert_non_null(strstr(why.text, "large-page word 1 of level 2 is 1, should be 0"));
+	*word = 0;
+	mmu.root->root_count++;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	mmu.root->root_count--;
+	mmu.pool.mmio_tables++;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	mmu.pool.mmio_tables--;
+	mmu.pool.free->state = SP_LINKED;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	mmu.pool.free->state = SP_FREE;
+	good();
+}
+
+/* A large leaf where a reason against it exists: the metadata and the table disagree. */
+static void broken_level(void **state)
+{
+	uint32_t *word;
+
+	(void)state;
+	add(0, 1024, MIB(512));
+	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
+	mmu.config.max_level = LEVEL_4K;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	assert_non_null(strstr(why.text, "not offered by the CPU"));
+	mmu.config.max_level = LEVEL_1G;
+	word = hugepage_word(slot_set_find(mmu.slots, 0), 0, LEVEL_2M);
+	*word = 1;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	*word = 0;
+	good();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(entry_kinds), TEST(entry_rules), TEST(hugepage_edges), TEST(slot_refusals),
+		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
+		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
+		TEST(guest_memory), TEST(lock_rules), TEST(broken_entries), TEST(broken_records),
+		TEST(broken_level),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
