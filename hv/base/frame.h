@@ -8,6 +8,9 @@
 
 #include "hv/base/types.h"
 
+struct boot_info; /* boot/boot_info.h */
+struct failure;   /* hv/base/failure.h */
+
 typedef uint16_t frame_owner_t;
 #define OWNER_NONE 0x0000     /* no RAM here, or the firmware's */
 #define OWNER_FREE 0x0001
@@ -16,6 +19,8 @@ typedef uint16_t frame_owner_t;
 #define OWNER_VM(id) ((frame_owner_t)(0x1000 + (id)))     /* a guest's RAM; id below 256 */
 #define OWNER_VM_META(id) ((frame_owner_t)(0x2000 + (id))) /* its VMCS, EPT, shadow pages */
 #define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id)))
+
+#define OWNER_INTERNAL 0x00f0 /* from here to 00ffh: the allocator's own marks, reported as OWNER_FREE */
 
 #define HPA_NONE ((hpa_t)0) /* frame 0 is never handed out */
 
@@ -31,5 +36,18 @@ static inline void frame_free(hpa_t pa, frame_owner_t owner) { frame_free_run(pa
 frame_owner_t frame_owner(hpa_t pa); /* OWNER_NONE for what is not RAM */
 uint64_t frame_count(frame_owner_t owner);
 uint64_t frame_largest_free_run(void); /* in frames */
+/* Every maximal run of frames with one owner, lowest first; OWNER_NONE is left out. No lock. */
+void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, frame_owner_t owner), void *ctx);
+
+/* Start-up, boot CPU, on boot's page tables: takes all BOOT_RANGE_RAM but the first MiB; the table of
+ * owners is placed in it. -EINVAL or -ENOMEM with a sentence when the map is of no use. */
+int frames_init(const struct boot_info *bi, struct failure *f);
+/* Frees what boot/ used for itself. After map_init. */
+void frames_release_boot(const struct boot_info *bi);
+/* A frame below 1 MiB, cleared, for the start-up of CPUs; HPA_NONE when there is none. */
+hpa_t frame_alloc_low(frame_owner_t owner);
+/* A few steps of clearing free memory ahead of need, for CPUs with nothing to do (about 64 KiB).
+ * True when it did something. Any CPU; takes the allocator's lock for short. */
+bool frames_clear_some(void);
 
 #endif

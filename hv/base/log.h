@@ -20,11 +20,12 @@ void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Lines above this level stay in the ring but reach no sink. Default LOG_INFO. */
 void log_set_level(enum log_level level);
 
-/* A sink gets every finished line, with prefix and "\r\n", under the log's lock; it must not log. */
+/* A sink gets every finished line, with prefix and "\r\n", under the log's lock; it must not log.
+ * A new one first gets the lines the ring already holds. -ENOSPC when there are four already. */
 typedef void (*log_sink_fn)(enum log_level level, const char *line, size_t len);
 int log_add_sink(log_sink_fn sink);
 
-/* Calls each(ctx, line, len) for the ring's lines, oldest first. Safe without the lock after a panic. */
+/* Calls each(ctx, line, len) for the ring's lines as sinks got them, oldest first. Safe without the lock after a panic. */
 void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx);
 
 #endif

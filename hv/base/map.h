@@ -8,6 +8,9 @@
 
 #include "hv/base/types.h"
 
+struct boot_info; /* boot/boot_info.h */
+struct failure;   /* hv/base/failure.h */
+
 #define HV_IMAGE_BASE 0xffffffff80000000ul
 #define HV_DEVICE_BASE 0xffffc00000000000ul
 
@@ -19,6 +22,32 @@ void *map_device(hpa_t pa, uint64_t len, enum map_cache cache);
 
 /* A stack of npages with a guard page below; returns its top (16-byte aligned), NULL when out of memory. */
 void *map_stack(uint64_t npages);
+/* Gives it back, cleared, for the next map_stack of that size: it stays mapped, so that no CPU's TLB
+ * has to be flushed. */
 void unmap_stack(void *top, uint64_t npages);
+
+/* Builds the page tables and switches the running CPU to them. Boot CPU, after frames_init. */
+int map_init(const struct boot_info *bi, struct failure *f);
+/* CR3 of root mode, the same on every CPU. */
+hpa_t map_root(void);
+/* Where the hypervisor's own tables map va; HPA_NONE when they do not. No lock: also in a panic. */
+hpa_t map_translate(const void *va);
+/* Whether va lies in a page left unmapped on purpose, below a stack or between device mappings. */
+bool map_is_guard(uint64_t va);
+/* Whether [pa, pa + len) is all in the map of RAM, so that phys_to_virt() serves it. */
+bool map_has_ram(hpa_t pa, uint64_t len);
+
+/*
+ * A second root that shares the hypervisor's half and maps [0, 4 GiB) and the given ranges of
+ * physical memory to themselves, writable and executable: for firmware's ResetSystem only.
+ * HPA_NONE when out of memory. Boot CPU, start-up.
+ */
+hpa_t map_build_identity(const struct boot_info *bi);
+/*
+ * The same with nothing but one page, read and executed, below 4 GiB itself: for the trampoline.
+ * Freed with map_free_trampoline.
+ */
+hpa_t map_build_trampoline(hpa_t page);
+void map_free_trampoline(hpa_t root);
 
 #endif

@@ -1,0 +1,100 @@
+/* Asks every source of the TSC's frequency that this machine has, each in bounded time. */
+#include <errno.h>
+
+#include "drivers/pit.h"
+#include "hv/base/acpi_tables.h"
+#include "hv/base/clock.h"
+#include "hv/base/failure.h"
+#include "hv/base/log.h"
+#include "hv/base/map.h"
+#include "hv/base/x86.h"
+
+#define PM_TIMER_HZ 3579545
+#define PM_TIMER_COUNT (PM_TIMER_HZ / 100) /* 10 ms */
+#define PM_TIMER_MAX_READS 1000000
+#define PIT_TRIES 3
+
+struct pm_timer {
+	const struct acpi_register *reg;
+	volatile uint32_t *window; /* in memory space */
+	uint32_t mask;
+};
+
+static uint32_t pm_timer_read(const struct pm_timer *t)
+{
+	return (t->window ? *t->window : inl((uint16_t)t->reg->address)) & t->mask;
+}
+
+/* TSC ticks while the PM timer makes PM_TIMER_COUNT steps; 0 when it stands still. */
+static uint64_t measure_pm_timer(const struct acpi_register *reg, bool is_32bit)
+{
+	struct pm_timer t = { .reg = reg, .mask = is_32bit ? 0xffffffff : 0xffffff };
+	uint32_t first, passed = 0;
+	uint64_t start;
+
+	if (!reg->address || (reg->space == ACPI_SPACE_IO && reg->address > UINT16_MAX) ||
+	    reg->space == ACPI_SPACE_PCI)
+		return 0;
+	if (reg->space == ACPI_SPACE_MEMORY) {
+		t.window = map_device(reg->address, 4, MAP_UNCACHED);
+		if (!t.window)
+			return 0;
+	}
+	first = pm_timer_read(&t);
+	start = rdtsc();
+	for (unsigned i = 0; i < PM_TIMER_MAX_READS && passed < PM_TIMER_COUNT; i++)
+		passed = (pm_timer_read(&t) - first) & t.mask;
+	if (passed < PM_TIMER_COUNT)
+		return 0;
+	return clock_khz_from_count(rdtsc() - start, passed, PM_TIMER_HZ);
+}
+
+/* The least of a few: an SMI in between can only make a measurement longer. */
+static uint64_t measure_pit(void)
+{
+	uint64_t best = 0;
+
+	for (unsigned i = 0; i < PIT_TRIES; i++) {
+		uint64_t ticks = pit_measure_tsc();
+
+		if (!ticks)
+			return 0;
+		if (!best || ticks < best)
+			best = ticks;
+	}
+	return clock_khz_from_count(best, PIT_MEASURE_COUNT, PIT_HZ);
+}
+
+static void ask_cpuid(struct clock_sources *s)
+{
+	uint32_t max = cpuid(0, 0).eax;
+	struct cpuid_regs r;
+
+	if (max >= 0x15) {
+		r = cpuid(0x15, 0);
+		s->cpuid_khz = clock_khz_from_leaf15(r.eax, r.ebx, r.ecx);
+	}
+	if (max >= 0x16)
+		s->base_khz = (cpuid(0x16, 0).eax & 0xffff) * 1000ul;
+}
+
+int clock_init(const struct acpi_register *pm_timer, bool pm_timer_32bit, struct failure *f)
+{
+	struct clock_sources s = { 0 };
+	struct clock_choice c;
+
+	ask_cpuid(&s);
+	s.pit_khz = measure_pit();
+	s.pm_timer_khz = measure_pm_timer(pm_timer, pm_timer_32bit);
+	c = clock_choose(&s);
+	if (!c.khz)
+		return fail(f, -EIO, "nothing on this machine tells the TSC's frequency: CPUID 15h, PIT and ACPI "
+				     "PM timer are silent; allow one of them in the firmware set-up");
+	clock_set_khz(c.khz);
+	if (c.cpuid_lies)
+		log_warn("clock: CPUID 15h says %lu kHz, which is not true here", s.cpuid_khz);
+	if (c.measures_differ)
+		log_warn("clock: the PIT says %lu kHz, the ACPI PM timer %lu kHz", s.pit_khz, s.pm_timer_khz);
+	log_info("clock: TSC at %lu.%03lu MHz, from %s", c.khz / 1000, c.khz % 1000, c.source);
+	return 0;
+}

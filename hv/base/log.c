@@ -1,0 +1,142 @@
+/*
+ * The log's ring and its sinks. A record is a header and the finished line, prefix and line end
+ * included; the oldest records make room for new ones.
+ */
+#include "hv/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "hv/base/format.h"
+#include "hv/base/spin.h"
+
+#define RING_SIZE 131072u /* a power of two, so that positions may wrap */
+#define MAX_TEXT 400
+#define MAX_SINKS 4
+
+static const char prefix[] = "gnomon: ";
+#define PREFIX_LEN (sizeof prefix - 1)
+#define MAX_LINE (PREFIX_LEN + MAX_TEXT + 2)
+
+struct record {
+	uint16_t len;
+	uint8_t level;
+};
+
+static char ring[RING_SIZE];
+static uint64_t ring_first, ring_end; /* positions count all bytes ever written */
+static struct spinlock lock = SPINLOCK_INIT;
+static log_sink_fn sinks[MAX_SINKS];
+static enum log_level max_level = LOG_INFO;
+
+static void ring_write(uint64_t at, const void *data, size_t len)
+{
+	size_t first = min_u64(len, RING_SIZE - at % RING_SIZE);
+
+	memcpy(ring + at % RING_SIZE, data, first);
+	memcpy(ring, (const char *)data + first, len - first);
+}
+
+static void ring_read(uint64_t at, void *data, size_t len)
+{
+	size_t first = min_u64(len, RING_SIZE - at % RING_SIZE);
+
+	memcpy(data, ring + at % RING_SIZE, first);
+	memcpy((char *)data + first, ring, len - first);
+}
+
+static void ring_append(enum log_level level, const char *line, size_t len)
+{
+	struct record r = { .len = (uint16_t)len, .level = (uint8_t)level }, old;
+
+	while (ring_end + sizeof r + len - ring_first > RING_SIZE) {
+		ring_read(ring_first, &old, sizeof old);
+		ring_first += sizeof old + old.len;
+	}
+	ring_write(ring_end, &r, sizeof r);
+	ring_write(ring_end + sizeof r, line, len);
+	ring_end += sizeof r + len;
+}
+
+/* Guests' names and messages end up in lines: no control character reaches the operator's terminal. */
+static void neutralise(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+			text[i] = '?';
+}
+
+static size_t build_line(char *line, const char *fmt, va_list args)
+{
+	size_t len;
+	int wanted;
+
+	memcpy(line, prefix, PREFIX_LEN);
+	wanted = vformat(line + PREFIX_LEN, MAX_TEXT + 1, fmt, args);
+	len = wanted < 0 ? 0 : min_u64((uint64_t)wanted, MAX_TEXT);
+	neutralise(line + PREFIX_LEN, len);
+	memcpy(line + PREFIX_LEN + len, "\r\n", 2);
+	return PREFIX_LEN + len + 2;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	char line[MAX_LINE + 1];
+	va_list args;
+	size_t len;
+
+	va_start(args, fmt);
+	len = build_line(line, fmt, args);
+	va_end(args);
+	spin_lock(&lock);
+	ring_append(level, line, len);
+	for (unsigned i = 0; i < MAX_SINKS && sinks[i] && level <= max_level; i++)
+		sinks[i](level, line, len);
+	spin_unlock(&lock);
+}
+
+void log_set_level(enum log_level level) { max_level = level; }
+
+/* Reads the record at *at into line and moves *at to the next; false at the end. */
+static bool next_record(uint64_t *at, struct record *r, char *line)
+{
+	if (*at + sizeof *r > ring_end)
+		return false;
+	ring_read(*at, r, sizeof *r);
+	if (r->len > MAX_LINE || *at + sizeof *r + r->len > ring_end)
+		return false;
+	ring_read(*at + sizeof *r, line, r->len);
+	*at += sizeof *r + r->len;
+	return true;
+}
+
+int log_add_sink(log_sink_fn sink)
+{
+	char line[MAX_LINE];
+	uint64_t at;
+	struct record r;
+	unsigned i = 0;
+
+	spin_lock(&lock);
+	while (i < MAX_SINKS && sinks[i])
+		i++;
+	if (i < MAX_SINKS) {
+		at = ring_first;
+		while (next_record(&at, &r, line))
+			if (r.level <= max_level)
+				sink(r.level, line, r.len);
+		sinks[i] = sink;
+	}
+	spin_unlock(&lock);
+	return i < MAX_SINKS ? 0 : -ENOSPC;
+}
+
+void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx)
+{
+	char line[MAX_LINE];
+	uint64_t at = ring_first;
+	struct record r;
+
+	while (next_record(&at, &r, line))
+		each(ctx, line, r.len);
+}

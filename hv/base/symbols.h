@@ -1,0 +1,16 @@
+/*
+ * Names for addresses: the symbol table of the hypervisor's own ELF file, kept in memory as loaded.
+ * The file is input: whatever it holds, no access leaves it.
+ */
+#ifndef HV_BASE_SYMBOLS_H
+#define HV_BASE_SYMBOLS_H
+
+#include "hv/base/failure.h"
+#include "hv/base/types.h"
+
+/* elf stays where it is, size bytes, for good. -EINVAL with a sentence when it has no usable table. */
+int symbols_init(const void *elf, size_t size, struct failure *f);
+/* The function that holds address: its name and how far into it. NULL when there is none. No lock. */
+const char *symbols_find(uint64_t address, uint64_t *offset);
+
+#endif
