@@ -1,0 +1,119 @@
+/*
+ * What CPUID tells a guest: a table of the features that may be shown (everything else is hidden), and
+ * per vCPU an array of answers computed once from the host's CPUID. Lookup takes no lock.
+ */
+#ifndef HV_GUEST_CPUID_H
+#define HV_GUEST_CPUID_H
+
+#include "hv/base/failure.h"
+#include "hv/base/features.h"
+#include "hv/base/types.h"
+#include "hv/base/x86.h"
+
+enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+struct cpuid_bit {
+	uint32_t leaf;
+	uint8_t subleaf, reg, bit; /* reg: enum cpuid_reg */
+};
+
+enum cpuid_rule {
+	CPUID_AS_HOST, /* shown when the host has it */
+	CPUID_ALWAYS,  /* Gnomon provides it whatever the host has */
+};
+
+/* One feature that a guest may see. */
+struct cpuid_feature {
+	struct cpuid_bit at;
+	const char *name;
+	enum cpuid_rule rule;
+	int feature;   /* enum feature that must be usable too, or -1 */
+	uint64_t xcr0; /* XCR0 bits that must be permitted too */
+};
+
+extern const struct cpuid_feature cpuid_features[];
+extern const unsigned cpuid_feature_count;
+
+struct cpuid_inputs {
+	struct cpuid_regs (*host)(void *ctx, uint32_t leaf, uint32_t subleaf); /* the host's CPUID */
+	void *ctx;
+	uint32_t vcpus; /* of the VM; 1..GUEST_MAX_VCPUS */
+	uint32_t vcpu;  /* this one: its index and initial APIC id */
+	uint64_t tsc_khz; /* of the guest's TSC */
+	uint32_t gpa_bits; /* width of guest physical addresses */
+	uint64_t xcr0;  /* XCR0 bits a guest may set; 0 or 1: no XSAVE */
+	uint64_t xss;   /* IA32_XSS bits a guest may set */
+	feature_set_t usable; /* optional features that the back end enabled for guests */
+};
+
+/* Answers that depend on the moment: cpuid_adjust completes them. */
+#define CPUID_DYN_OSXSAVE BIT(0)
+#define CPUID_DYN_APIC BIT(1)
+#define CPUID_DYN_OSPKE BIT(2)
+#define CPUID_DYN_XSAVE_SIZE BIT(3)
+#define CPUID_DYN_XSAVES_SIZE BIT(4)
+#define CPUID_DYN_LEVEL BIT(5) /* topology: ECX[7:0] echoes the subleaf */
+
+struct cpuid_entry {
+	struct cpuid_regs regs;
+	uint32_t dynamic; /* CPUID_DYN_*; 0: complete */
+};
+
+/* Subleaves below count are entries first.., all others are entry beyond. */
+struct cpuid_slot {
+	uint8_t first, count, beyond;
+};
+
+#define CPUID_BASIC_LEAVES 0x20
+#define CPUID_EXTENDED_BASE 0x80000000u
+#define CPUID_EXTENDED_LEAVES 9
+#define CPUID_HYPERVISOR_BASE 0x40000000u
+#define CPUID_MAX_ENTRIES 96
+
+struct cpuid_policy {
+	struct cpuid_slot basic[CPUID_BASIC_LEAVES]; /* those above the highest leaf repeat it */
+	struct cpuid_slot extended[CPUID_EXTENDED_LEAVES];
+	struct cpuid_slot hypervisor;
+	uint8_t entry_count;
+	uint64_t xcr0, xss; /* permitted bits */
+	struct cpuid_entry entries[CPUID_MAX_ENTRIES]; /* entry 0 is all zeros */
+};
+
+/* What dynamic answers depend on. */
+struct cpuid_state {
+	uint64_t cr4, xcr0, xss;
+	bool apic_enabled; /* IA32_APIC_BASE bit 11 */
+};
+
+/* Fills the policy. -EINVAL with a sentence when the inputs make no machine. */
+MUST_CHECK int cpuid_policy_build(struct cpuid_policy *p, const struct cpuid_inputs *in, struct failure *f);
+
+/* Slot of a leaf outside the basic range. */
+const struct cpuid_slot *cpuid_high_slot(const struct cpuid_policy *p, uint32_t leaf);
+
+/* Leaf and subleaf are any EAX and ECX; a leaf out of range answers as the highest basic leaf, as Intel
+ * CPUs do. The result is final unless its dynamic field is set. */
+static inline const struct cpuid_entry *cpuid_lookup(const struct cpuid_policy *p, uint32_t leaf,
+						     uint32_t subleaf)
+{
+	const struct cpuid_slot *s;
+
+	if (LIKELY(leaf < CPUID_BASIC_LEAVES))
+		s = &p->basic[leaf];
+	else
+		s = cpuid_high_slot(p, leaf);
+	return &p->entries[subleaf < s->count ? s->first + subleaf : s->beyond];
+}
+
+/* The entry's answer at this moment. */
+struct cpuid_regs cpuid_adjust(const struct cpuid_policy *p, const struct cpuid_entry *e, uint32_t subleaf,
+			       const struct cpuid_state *now);
+
+/* Whether the guest sees the feature bit (dynamic bits read as 0). */
+bool cpuid_has(const struct cpuid_policy *p, struct cpuid_bit b);
+
+/* The core crystal's rate that leaf 15h tells, for a TSC of tsc_khz. The guest's APIC timer must count
+ * at this rate (before its divider), because Linux takes it from here. */
+uint64_t cpuid_crystal_hz(uint64_t tsc_khz);
+
+#endif
