@@ -110,7 +110,7 @@ $(BUILD)/efi/%.o: %.S Makefile
 
 $(BUILD)/gnomon.efi: $(BOOT_OBJS) $(NEWLIB)/libc.a
 	@echo "  LD-EFI $@"
-	@ld -nostdlib -shared -Bsymbolic -znocombreloc -zdefs -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@.so \
+	@ld -nostdlib -shared -Bsymbolic -znocombreloc -zdefs -z noexecstack -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@.so \
 		$(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) $(EFI_LIB)/libgnuefi.a $(NEWLIB)/libc.a
 	@objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
 		-j .reloc --target efi-app-x86_64 --subsystem=10 $@.so $@

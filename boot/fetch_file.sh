@@ -25,5 +25,5 @@ if ! download "${real:-$package}"; then
 	exit 1
 fi
 dpkg-deb --fsys-tarfile "$folder"/*.deb | tar -xf - -C "$folder" --wildcards "$pattern"
-cp "$(find "$folder" -path "$folder/$pattern" -type f | sort | tail -n 1)" "$cd_out.tmp"
+cp "$(find "$folder" -path "$folder/${pattern#./}" -type f | sort | tail -n 1)" "$cd_out.tmp"
 mv "$cd_out.tmp" "$cd_out"

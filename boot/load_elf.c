@@ -77,7 +77,7 @@ int elf_check(const void *file, uint64_t len, struct elf_layout *layout, struct 
 	for (unsigned i = 0; i < h.segment_count; i++) {
 		struct elf_segment s = read_segment(file, &h, i);
 
-		if (s.type != SEGMENT_LOAD)
+		if (s.type != SEGMENT_LOAD || s.memory_size == 0)
 			continue;
 		err = check_segment(&s, len, f);
 		if (err)
@@ -97,7 +97,7 @@ void elf_place(const void *file, const struct elf_layout *layout, void *memory)
 	for (unsigned i = 0; i < h.segment_count; i++) {
 		struct elf_segment s = read_segment(file, &h, i);
 
-		if (s.type == SEGMENT_LOAD)
+		if (s.type == SEGMENT_LOAD && s.memory_size)
 			memcpy((uint8_t *)memory + (s.linear - HV_IMAGE_BASE), (const uint8_t *)file + s.offset, s.file_size);
 	}
 }

@@ -21,7 +21,11 @@ rm -f "$out.tmp"
 truncate -s "$((mib + 2))M" "$out.tmp"
 sgdisk -o -U 9f1a3c52-0d64-4b7e-8a53-6e6f6d6f6e01 -n "1:2048:$((2048 + mib * 2048 - 1))" -t 1:ef00 -c 1:GNOMON \
 	-u 1:9f1a3c52-0d64-4b7e-8a53-6e6f6d6f6e02 "$out.tmp" >/dev/null
-mkfs.vfat --invariant -i 474e4f4d -n GNOMON --offset 2048 "$out.tmp" "$((mib * 1024))" >/dev/null
+# mkfs.vfat warns that the file goes on behind the file system: the second GPT lies there.
+said=$(mkfs.vfat --invariant -i 474e4f4d -n GNOMON --offset 2048 "$out.tmp" "$((mib * 1024))" 2>&1) || {
+	echo "$said" >&2
+	exit 1
+}
 
 fat="$out.tmp@@1M"
 made=" / "

@@ -1,0 +1,156 @@
+"""What a boot case says: the stick, the machine, and what must appear on its serial line in which order."""
+import dataclasses
+import os
+import re
+import subprocess
+import time
+
+from machine import MACHINES
+
+# Whatever a case expects, these must not appear.
+NEVER = [r"gnomon: panic", r"broken invariant"]
+
+# After this nothing more comes: waiting on would only take time.
+LAST_LINE = r"Press a key to go back to the boot menu"
+
+
+@dataclasses.dataclass
+class Expect:
+    """The pattern must appear after what was matched before it; seconds of wall-clock time at most."""
+    pattern: str
+    seconds: float = 300
+
+
+@dataclasses.dataclass
+class Send:
+    """Types the text on the serial line."""
+    text: str
+
+
+@dataclasses.dataclass
+class Absent:
+    """The pattern must not have appeared so far."""
+    pattern: str
+
+
+@dataclasses.dataclass
+class Ended:
+    """The emulated machine must switch itself off."""
+    seconds: float = 120
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    steps: list
+    conf: str = None            # text of gnomon.conf; None: the stick is build/gnomon.img as it is
+    files: dict = dataclasses.field(default_factory=dict)  # path on the stick: file below the build folder, or bytes
+    options: str = ""           # on the chainloader line; takes GRUB
+    grub: bool = False          # GRUB as BOOTX64.EFI, else gnomon.efi itself
+    machine: str = "bochs"
+    host: dict = dataclasses.field(default_factory=dict)   # options of the machine class
+    never: list = dataclasses.field(default_factory=list)
+
+
+GRUB_CFG = """\
+serial --unit=0 --speed=115200
+terminal_output console serial
+chainloader /gnomon/gnomon.efi {options}
+boot
+"""
+
+
+def make_stick(case, build, folder):
+    """The case's image: build/gnomon.img, or one of its own with just what it names."""
+    if case.conf is None:
+        return os.path.join(build, "gnomon.img")
+
+    def written(name, data):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as out:
+            out.write(data)
+        return path
+
+    files = {"/gnomon.conf": written("gnomon.conf", case.conf.encode("latin-1")),
+             "/gnomon/gnomon.elf": os.path.join(build, "gnomon.elf")}
+    efi = os.path.join(build, "gnomon.efi")
+    if case.grub or case.options:
+        files["/EFI/BOOT/BOOTX64.EFI"] = os.path.join(build, "grub.efi")
+        files["/gnomon/gnomon.efi"] = efi
+        files["/gnomon/grub.cfg"] = written("grub.cfg", GRUB_CFG.format(options=case.options).encode())
+    else:
+        files["/EFI/BOOT/BOOTX64.EFI"] = efi
+    for number, (path, source) in enumerate(case.files.items()):
+        if source is None:
+            files.pop(path)
+        elif isinstance(source, bytes):
+            files[path] = written(f"file{number}", source)
+        else:
+            files[path] = os.path.join(build, source)
+    image = os.path.join(folder, "stick.img")
+    subprocess.run(["sh", "boot/make_stick.sh", image] + [f"{path}={file}" for path, file in files.items()],
+                   check=True, stdout=subprocess.DEVNULL)
+    return image
+
+
+class Player:
+    """Goes through a case's steps on a running machine."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.position = 0
+
+    def play(self, step):
+        """None when the step went well, else why not."""
+        if isinstance(step, Send):
+            self.machine.write(step.text)
+            return None
+        if isinstance(step, Absent):
+            found = re.search(step.pattern, self.machine.text())
+            return f"must not appear: {found.group(0)!r}" if found else None
+        if isinstance(step, Ended):
+            return None if self.machine.ended.wait(step.seconds) else "the machine is still on"
+        return self._expect(step)
+
+    def _expect(self, step):
+        deadline = time.monotonic() + step.seconds
+        while True:
+            over = self.machine.ended.is_set() or time.monotonic() > deadline
+            text = self.machine.text()
+            found = re.compile(step.pattern).search(text, self.position)
+            if found:
+                self.position = found.end()
+                return None
+            for pattern in NEVER:
+                bad = re.search(pattern, text)
+                if bad:
+                    return f"{bad.group(0)!r} appeared while waiting for {step.pattern!r}"
+            if re.search(LAST_LINE, text):
+                return f"{step.pattern!r} did not appear before the loader gave up"
+            if over:
+                ending = "the machine stopped" if self.machine.ended.is_set() else f"not within {step.seconds} s"
+                return f"{step.pattern!r} did not appear: {ending}"
+            time.sleep(0.1)
+
+
+def run_case(case, build, stop_requested):
+    """Returns (why it failed or None, serial text, seconds)."""
+    folder = os.path.abspath(os.path.join(build, "boot", case.name))
+    os.makedirs(folder, exist_ok=True)
+    begun = time.monotonic()
+    machine = None
+    why = None
+    try:
+        machine = MACHINES[case.machine](folder, os.path.abspath(make_stick(case, build, folder)), **case.host)
+        machine.start()
+        player = Player(machine)
+        for step in case.steps + [Absent(pattern) for pattern in NEVER + case.never]:
+            why = "interrupted" if stop_requested.is_set() else player.play(step)
+            if why:
+                break
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        why = str(error)
+    finally:
+        if machine:
+            machine.stop()
+    return why, machine.text() if machine else "", time.monotonic() - begun
