@@ -1,0 +1,102 @@
+/*
+ * The way into the guest and out of it.
+ *
+ * int vmx_enter(struct vcpu *v, bool launched)
+ * While the guest runs, the stack holds, from HOST_RSP up: v, r15, r14, r13, r12, rbx, rbp and the
+ * return address; HOST_RSP is 16-byte aligned. The exit stub calls vmx_exit(v) on this stack and
+ * enters again while that returns true. The general registers but RSP are in v->gpr by encoding.
+ */
+#include "vmx_offsets.h"
+
+#define GPR(n) (VCPU_GPR + 8 * (n))(%rax)
+
+	.macro load_guest_registers
+	mov GPR(1), %rcx
+	mov GPR(2), %rdx
+	mov GPR(3), %rbx
+	mov GPR(5), %rbp
+	mov GPR(6), %rsi
+	mov GPR(7), %rdi
+	mov GPR(8), %r8
+	mov GPR(9), %r9
+	mov GPR(10), %r10
+	mov GPR(11), %r11
+	mov GPR(12), %r12
+	mov GPR(13), %r13
+	mov GPR(14), %r14
+	mov GPR(15), %r15
+	mov GPR(0), %rax
+	.endm
+
+	.text
+	.globl vmx_enter
+	.type vmx_enter, @function
+vmx_enter:
+	push %rbp
+	mov %rsp, %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push %rdi
+	mov $FIELD_HOST_RSP, %eax
+	vmwrite %rsp, %rax
+	mov %rdi, %rax
+	test %sil, %sil
+	load_guest_registers
+	jz 1f
+	vmresume
+	jmp vmx_entry_failed
+1:	vmlaunch
+	/* Entry failed with the host's registers but RSP gone: SDM "VM Entries", VMfail. */
+vmx_entry_failed:
+	mov $1, %eax
+	jmp vmx_leave
+	.size vmx_enter, . - vmx_enter
+
+	.globl vmx_exit_stub
+	.type vmx_exit_stub, @function
+vmx_exit_stub:
+	push %rax
+	mov 8(%rsp), %rax
+	mov %rcx, GPR(1)
+	mov %rdx, GPR(2)
+	mov %rbx, GPR(3)
+	mov %rbp, GPR(5)
+	mov %rsi, GPR(6)
+	mov %rdi, GPR(7)
+	mov %r8, GPR(8)
+	mov %r9, GPR(9)
+	mov %r10, GPR(10)
+	mov %r11, GPR(11)
+	mov %r12, GPR(12)
+	mov %r13, GPR(13)
+	mov %r14, GPR(14)
+	mov %r15, GPR(15)
+	mov %rax, %rdi
+	pop GPR(0)
+	rdtsc
+	shl $32, %rdx
+	or %rdx, %rax
+	mov %rax, VCPU_EXIT_TSC(%rdi)
+	lea 48(%rsp), %rbp /* the frame of vmx_enter: backtraces go on through it */
+	call vmx_exit
+	test %al, %al
+	jz 2f
+	mov (%rsp), %rax
+	load_guest_registers
+	vmresume
+	jmp vmx_entry_failed
+2:	xor %eax, %eax
+vmx_leave:
+	pop %rdi
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+	ret
+	.size vmx_exit_stub, . - vmx_exit_stub
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,48 @@
+/*
+ * Exits that an instruction causes, apart from control registers (cr.c) and memory (exits_memory.c).
+ */
+#include "hv/base/x86.h"
+#include "hv/exits.h"
+#include "vmx/core/vmcs.h"
+#include "vmx/vmx.h"
+
+enum exit_result vmx_exit_io(struct vcpu *v)
+{
+	struct io_access a = io_access_decode(vmread(VMCS_EXIT_QUALIFICATION));
+	struct string_exit s = { .port = a.port, .size = a.size, .in = a.in, .rep = a.rep };
+	uint32_t info;
+
+	if (LIKELY(!a.string))
+		return a.in ? exit_in(v, a.port, a.size) : exit_out(v, a.port, a.size);
+	info = (uint32_t)vmread(VMCS_EXIT_INSN_INFO);
+	s.address_bytes = io_info_address_bytes(info);
+	s.segment = io_info_segment(info);
+	s.length = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
+	return exit_string_io(v, &s);
+}
+
+/* An NMI that waits for the end of an interrupt shadow ends the halt before it begins. */
+enum exit_result vmx_exit_hlt(struct vcpu *v)
+{
+	return UNLIKELY(to_vmx(v)->nmi_pending) ? EXIT_ADVANCE : exit_hlt(v);
+}
+
+enum exit_result vmx_exit_undefined(struct vcpu *v)
+{
+	vmx_inject(v, VEC_UD, -1);
+	return EXIT_RESUME;
+}
+
+enum exit_result vmx_exit_gp(struct vcpu *v)
+{
+	vmx_inject(v, VEC_GP, 0);
+	return EXIT_RESUME;
+}
+
+/* INVD and WBINVD: guest memory is coherent, and no device of the guest's bypasses the caches.
+ * The CPU has checked the privilege level before the exit. */
+enum exit_result vmx_exit_no_effect(struct vcpu *v)
+{
+	(void)v;
+	return EXIT_ADVANCE;
+}

@@ -1,0 +1,74 @@
+/*
+ * EPT violations and misconfigurations: mapped by mmu/, or an access to a device.
+ */
+#include "hv/exits.h"
+#include "mmu/mmu.h"
+#include "vmx/core/vmcs.h"
+#include "vmx/vmx.h"
+
+static enum exit_result stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
+{
+	if (r == FAULT_OUT_OF_MEMORY)
+		vm_stop(v->vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): lower "
+			"`memory` of a guest", v->vm->config->name, gpa);
+	else
+		vm_stop(v->vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has", v->index, gpa,
+			v->vm->mmu->config.gpa_bits);
+	return EXIT_RESUME;
+}
+
+/* The linear address belongs to gpa only if the access itself failed, not the walk to it. */
+static enum exit_result device(struct vcpu *v, gpa_t gpa, uint64_t q)
+{
+	const uint64_t known = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_FINAL;
+	bool valid = (q & known) == known;
+
+	/* An interrupt whose delivery needs a device's page as memory cannot be carried out. */
+	if (UNLIKELY(to_vmx(v)->event.info)) {
+		vm_stop(v->vm, "vCPU %u delivers an event through guest-physical address %lx, which is no memory: its "
+			"IDT, GDT or stack lies there", v->index, gpa);
+		return EXIT_RESUME;
+	}
+	return exit_mmio(v, gpa, valid ? vmread(VMCS_GUEST_LINEAR) : 0, valid, q & MMU_WRITE);
+}
+
+enum exit_result vmx_exit_ept_violation(struct vcpu *v)
+{
+	struct vmx_vcpu *x = to_vmx(v);
+	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
+	enum fault_result r;
+
+	/* SDM "Exit Qualification for EPT Violations", bit 12: the IRET that faulted runs again. */
+	if (UNLIKELY(q & EPT_VIOLATION_NMI_UNBLOCK) && !x->event.info)
+		vmx_undo_iret(x);
+	r = mmu_fault(v->mmu, gpa, q & EPT_VIOLATION_ACCESS);
+	switch (r) {
+	case FAULT_MAPPED:
+	case FAULT_RETRY:
+		return EXIT_RESUME;
+	case FAULT_MMIO:
+	case FAULT_READONLY_WRITE:
+		return device(v, gpa, q);
+	default:
+		return stop(v, gpa, r);
+	}
+}
+
+/* mmu/ marks what is no memory by entries that the CPU reports as misconfigured: no qualification. */
+enum exit_result vmx_exit_ept_misconfig(struct vcpu *v)
+{
+	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
+
+	switch (mmu_mmio_hit(v->mmu, gpa)) {
+	case MMIO_HIT:
+		return device(v, gpa, 0);
+	case MMIO_STALE:
+		mmu_fault(v->mmu, gpa, MMU_READ);
+		return EXIT_RESUME;
+	case MMIO_BROKEN:
+		break;
+	}
+	vm_stop(v->vm, "the EPT entry for guest-physical address %lx is damaged (misconfigured)", gpa);
+	return EXIT_RESUME;
+}

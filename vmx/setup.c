@@ -1,0 +1,137 @@
+/*
+ * The VMCS of a vCPU: host state, then the controls, in the order of the SDM's sections. Written
+ * once per power-on, on the vCPU's own CPU. SDM volume 3C, chapter "Virtual Machine Control Structures".
+ */
+#include "vmx/vmx.h"
+
+#include "hv/base/machine.h"
+#include "hv/base/phys.h"
+#include "hv/base/vectors.h"
+#include "hv/base/x86.h"
+#include "mmu/mmu.h"
+#include "vmx/core/msrs.h"
+#include "vmx/core/vmcs.h"
+#include "vmx/vm.h"
+
+struct table_register {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+/* SDM "Host-State Area". What a VM exit loads is what this CPU has now. */
+static void host_state(const struct vmx_vcpu *x)
+{
+	struct cpu *c = x->v.cpu;
+	struct cpu_machine *m = c->machine;
+	struct table_register idtr;
+
+	__asm__ volatile("sidt %0" : "=m"(idtr));
+	vmwrite(VMCS_HOST_CR0, read_cr0());
+	vmwrite(VMCS_HOST_CR3, read_cr3());
+	vmwrite(VMCS_HOST_CR4, read_cr4());
+	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
+	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
+	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_ES_SEL, SEL_DATA);
+	vmwrite(VMCS_HOST_FS_SEL, 0);
+	vmwrite(VMCS_HOST_GS_SEL, 0);
+	vmwrite(VMCS_HOST_TR_SEL, SEL_TSS);
+	vmwrite(VMCS_HOST_FS_BASE, 0);
+	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)c);
+	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&m->tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, (uint64_t)m->gdt);
+	vmwrite(VMCS_HOST_IDTR_BASE, idtr.base);
+	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
+	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
+	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
+	if (vmx_controls()->word[CONTROL_EXIT] & EXIT_LOAD_PERF_GLOBAL)
+		vmwrite(VMCS_HOST_PERF_GLOBAL, 0); /* the host counts nothing */
+}
+
+/* SDM "Pin-Based VM-Execution Controls" and "Processor-Based VM-Execution Controls". */
+static void execution_controls(struct vmx_vcpu *x)
+{
+	const struct vmx_controls *c = vmx_controls();
+
+	x->primary = c->word[CONTROL_PRIMARY];
+	x->secondary = c->word[CONTROL_SECONDARY];
+	/* RDRAND and RDSEED that CPUID hides do not exist. */
+	if (!machine_feature_enabled(FEATURE_RDRAND))
+		x->secondary |= (SECONDARY_RDRAND | SECONDARY_RDSEED) & (uint32_t)(vmx_caps()->secondary >> 32);
+	vmwrite(VMCS_PIN_CONTROLS, c->word[CONTROL_PIN]);
+	vmwrite(VMCS_PRIMARY_CONTROLS, x->primary);
+	vmwrite(VMCS_SECONDARY_CONTROLS, x->secondary);
+}
+
+/*
+ * SDM "Exception Bitmap". Machine checks are the host's. #DB and #AC are looked at because a guest
+ * can make their delivery raise them again for ever, with no instruction boundary in between at
+ * which an interrupt would be taken. The rest is the guest's affair.
+ */
+#define EXCEPTIONS (BIT(VEC_MC) | BIT(VEC_DB) | BIT(VEC_AC))
+
+static void address_fields(struct vmx_vcpu *x)
+{
+	vmwrite(VMCS_MSR_BITMAP, x->msr_bitmap);
+	vmwrite(VMCS_EPTP, x->eptp);
+	if (vmx_uses(FEATURE_VPID))
+		vmwrite(VMCS_VPID, vmx_vpid(x));
+	if (vmx_uses(FEATURE_TPR_SHADOW))
+		vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(x->v.lapic.regs));
+	if (vmx_uses(FEATURE_VIRT_APIC_ACCESS))
+		vmwrite(VMCS_APIC_ACCESS, vmx_apic_page(x->v.vm));
+	if (vmx_uses(FEATURE_POSTED_INTERRUPTS)) {
+		vmwrite(VMCS_POSTED_DESC, virt_to_phys(x->v.lapic.posted));
+		vmwrite(VMCS_POSTED_VECTOR, HOST_VECTOR_POSTED);
+	}
+}
+
+static void execution_fields(struct vmx_vcpu *x)
+{
+	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTIONS);
+	vmwrite(VMCS_PF_ERROR_MASK, 0);
+	vmwrite(VMCS_PF_ERROR_MATCH, 0);
+	vmwrite(VMCS_TSC_OFFSET, x->v.tsc_offset);
+	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
+	vmx_cr_masks(x);
+	address_fields(x);
+	if (x->secondary & SECONDARY_XSAVES)
+		vmwrite(VMCS_XSS_EXITING, 0);
+	if (x->secondary & SECONDARY_ENCLS)
+		vmwrite(VMCS_ENCLS_EXITING, UINT64_MAX);
+	if (vmx_uses(FEATURE_PREEMPTION_TIMER))
+		vmwrite(VMCS_PREEMPTION_TIMER, UINT32_MAX);
+}
+
+/* SDM "VM-Exit Control Fields" and "VM-Entry Control Fields". */
+static void exit_and_entry(void)
+{
+	const struct vmx_controls *c = vmx_controls();
+	uint32_t exit = c->word[CONTROL_EXIT];
+
+	/* Posted-interrupt processing wants interrupts acknowledged by the exit. */
+	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
+		exit |= EXIT_ACK_INTERRUPT;
+	vmwrite(VMCS_EXIT_CONTROLS, exit);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_CONTROLS, c->word[CONTROL_ENTRY]);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+}
+
+void vmx_setup_vmcs(struct vmx_vcpu *x)
+{
+	x->eptp = mmu_eptp(x->v.vm->mmu);
+	vmx_msrs_init(x);
+	host_state(x);
+	execution_controls(x);
+	execution_fields(x);
+	exit_and_entry();
+	vmwrite(VMCS_VMCS_LINK, UINT64_MAX);
+	x->timer_rate = vmx_uses(FEATURE_PREEMPTION_TIMER) ? MISC_TIMER_RATE(vmx_caps()->misc) : VMX_NO_TIMER;
+	x->ready = true;
+}

@@ -1,0 +1,28 @@
+/*
+ * Leaving the guest in time: by the VMX-preemption timer, else by the host's local APIC timer.
+ * SDM "VMX-Preemption Timer".
+ */
+#include "vmx/timer.h"
+
+#include "drivers/lapic.h"
+#include "vmx/vmx.h"
+
+bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
+{
+	struct vcpu *v = &x->v;
+	uint64_t guest_now = now + v->tsc_offset;
+
+	if (v->lapic.timer_deadline <= guest_now)
+		vlapic_timer_expired(&v->lapic, guest_now);
+	return now >= v->cpu->sched->next_event && sched_tick(now);
+}
+
+void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t deadline)
+{
+	struct vmx_cpu *c = x->v.cpu->vmx;
+
+	if (c->timer_armed == deadline)
+		return;
+	c->timer_armed = deadline;
+	lapic_timer_arm(deadline);
+}

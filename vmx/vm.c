@@ -1,0 +1,96 @@
+/*
+ * A VM's own part in VMX: the APIC-access page, TLB flushes, and the frames the hardware uses.
+ */
+#include "vmx/vm.h"
+
+#include "hv/base/frame.h"
+#include "hv/base/phys.h"
+#include "hv/base/spin.h"
+#include "hv/guest/guest.h"
+#include "mmu/mmu.h"
+#include "vmx/vmx.h"
+
+/* By VM id, 0 unused. SDM "APIC-Access Page": it is never read or written, only recognised. */
+static hpa_t apic_pages[CONFIG_MAX_VMS + 1];
+
+hpa_t vmx_apic_page(const struct vm *vm) { return apic_pages[vm->id]; }
+
+int vmx_vm_create(struct vm *vm, struct failure *f)
+{
+	if (!vmx_uses(FEATURE_VIRT_APIC_ACCESS) || !vmx_uses(FEATURE_TPR_SHADOW))
+		return 0;
+	apic_pages[vm->id] = frame_alloc(OWNER_VM(vm->id));
+	if (apic_pages[vm->id] == HPA_NONE)
+		return fail(f, -ENOMEM, "no memory for the APIC page of guest %s", vm->config->name);
+	return 0;
+}
+
+void vmx_vm_destroy(struct vm *vm)
+{
+	if (apic_pages[vm->id] != HPA_NONE)
+		frame_free(apic_pages[vm->id], OWNER_VM(vm->id));
+	apic_pages[vm->id] = HPA_NONE;
+}
+
+int vmx_vm_map(struct vm *vm, struct failure *f)
+{
+	if (apic_pages[vm->id] == HPA_NONE)
+		return 0;
+	return mmu_slot_add(vm->mmu, GUEST_LAPIC_BASE >> PAGE_SHIFT, 1, apic_pages[vm->id], 0, f);
+}
+
+/* The request is taken before the next entry; who was in the guest when it was set is waited for. */
+void vmx_flush(struct vm *vm)
+{
+	for (uint32_t i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		uint32_t *seq = &to_vmx(vm->vcpus[i])->run_seq;
+		uint32_t seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
+
+		while ((seen & 1) && __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
+			cpu_pause();
+	}
+}
+
+static const struct vmx_controls *controls(void) { return vmx_controls(); }
+
+void vmx_mmu_limits(struct mmu_config *config)
+{
+	config->max_level = LEVEL_4K;
+	if (feature_in(controls()->used, FEATURE_EPT_2M))
+		config->max_level = feature_in(controls()->used, FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;
+	config->ept_ad = feature_in(controls()->used, FEATURE_EPT_AD);
+	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
+}
+
+struct visit {
+	int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner);
+	void *ctx;
+	int err;
+};
+
+static void visit(struct visit *w, hpa_t frame, frame_owner_t owner)
+{
+	if (!w->err && frame != HPA_NONE)
+		w->err = w->fn(w->ctx, frame, owner);
+}
+
+int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx)
+{
+	struct visit w = { .fn = fn, .ctx = ctx };
+	frame_owner_t meta = OWNER_VM_META(vm->id);
+
+	visit(&w, apic_pages[vm->id], OWNER_VM(vm->id));
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		const struct vmx_vcpu *x = to_vmx(vm->vcpus[i]);
+
+		visit(&w, x->vmcs, meta);
+		visit(&w, x->msr_bitmap, meta);
+		visit(&w, virt_to_phys(x->v.lapic.regs), meta);
+		visit(&w, virt_to_phys(x->v.lapic.posted), meta);
+		if (x->ready)
+			visit(&w, x->eptp & BITS(51, 12), meta);
+	}
+	return w.err;
+}

@@ -1,0 +1,193 @@
+/*
+ * The VMX back end's own view of a vCPU, and the calls between the files of vmx/.
+ * Everything here runs on the vCPU's own host CPU with its VMCS current unless said otherwise.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "hv/base/types.h"
+#include "hv/vm.h"
+#include "vmx/core/controls.h"
+#include "vmx/core/reasons.h"
+#include "vmx/core/vmxon.h"
+#include "vmx/inject.h"
+
+/* Access rights of a segment as the VMCS has them. SDM "Guest Register State". */
+#define AR_LONG BIT(13)
+#define AR_UNUSABLE BIT(16)
+
+#define VMX_MAX_SWITCHED 16
+#define NO_MSR UINT32_MAX
+#define VMX_NO_TIMER 64u
+
+enum apic_mode { APIC_VIRT_NONE, APIC_VIRT_XAPIC, APIC_VIRT_X2APIC };
+
+struct vmx_vcpu {
+	struct vcpu v; /* first: entry.S and the handlers get a struct vcpu */
+	hpa_t vmcs;
+	hpa_t msr_bitmap;
+	bool launched;      /* VMRESUME from now on, until VMCLEAR */
+	bool ready;         /* the VMCS has been set up */
+	bool vid;           /* virtual-interrupt delivery is on */
+	bool nmi_pending;
+	bool nmi_masked;    /* stands for blocking by NMI where the CPU has no virtual NMIs */
+	bool extint;        /* the PIC may want something */
+	enum apic_mode apic_mode;
+	unsigned timer_rate; /* of the preemption timer: TSC ticks per count, log2; or VMX_NO_TIMER */
+	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
+	uint32_t primary, secondary, tpr_threshold; /* as in the VMCS */
+	struct vmx_event event; /* to be injected at the next entry: an exception, or again what an exit cut short */
+	uint64_t eptp;
+	uint64_t cr0_mask, cr4_mask, cr4_allowed;
+	uint64_t cr2;        /* while another vCPU's is in the register */
+	uint32_t lazy_msr;   /* becomes the guest's own with its first write; NO_MSR when none is left */
+	uint32_t switched_count;
+	struct switched_msr {
+		uint32_t msr;
+		uint32_t slot; /* in v.msr->values */
+	} switched[VMX_MAX_SWITCHED];
+};
+
+/* Differs between all vCPUs of all VMs, is never 0. VM ids are below 256. */
+static inline uint16_t vmx_vpid(const struct vmx_vcpu *x)
+{
+	return (uint16_t)(x->v.vm->id * GUEST_MAX_VCPUS + x->v.index);
+}
+
+static inline struct vmx_vcpu *to_vmx(struct vcpu *v) { return CONTAINER_OF(v, struct vmx_vcpu, v); }
+
+/* ---- vmx.c ---- */
+/* What all CPUs of this host offer and use; valid once a CPU was enabled. */
+const struct vmx_caps *vmx_caps(void);
+const struct vmx_controls *vmx_controls(void);
+static inline bool vmx_uses(enum feature f) { return feature_in(vmx_controls()->used, f); }
+
+/* ---- vcpu.c ---- */
+struct vcpu *vmx_vcpu_create(struct vm *vm, uint32_t index, struct failure *f);
+void vmx_vcpu_destroy(struct vcpu *v);
+void vmx_vcpu_load(struct vcpu *v);
+void vmx_vcpu_put(struct vcpu *v);
+/* VMCLEARs whatever is current on this CPU, its guest's MSRs and debug registers saved. */
+void vmx_release_current(struct vmx_cpu *c);
+
+/* ---- vm.c ---- */
+int vmx_vm_create(struct vm *vm, struct failure *f);
+void vmx_vm_destroy(struct vm *vm);
+void vmx_flush(struct vm *vm);
+
+/* ---- setup.c ---- */
+/* Controls and host state; the guest state is state.c's. */
+void vmx_setup_vmcs(struct vmx_vcpu *x);
+
+/* ---- state.c ---- */
+void vmx_vcpu_reset(struct vcpu *v, const struct guest_entry *entry);
+void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector);
+
+/* ---- regs.c ---- */
+uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r);
+void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value);
+bool vmx_in_long_mode(void); /* 64-bit mode: EFER.LMA and CS.L */
+
+/* ---- cr.c ---- */
+/* CR0 and CR4 bits that the guest does not own. */
+void vmx_cr_masks(struct vmx_vcpu *x);
+uint64_t vmx_cr0(const struct vmx_vcpu *x);
+uint64_t vmx_cr4(const struct vmx_vcpu *x);
+/* Store without checks; EFER.LMA and the entry control follow. */
+void vmx_put_cr0(struct vmx_vcpu *x, uint64_t value);
+void vmx_put_cr4(struct vmx_vcpu *x, uint64_t value);
+void vmx_put_efer(struct vmx_vcpu *x, uint64_t value);
+enum exit_result vmx_exit_cr(struct vcpu *v);
+
+/* ---- run.c ---- */
+void vmx_run(struct vcpu *v);
+/* Called by entry.S for every exit; false: leave the run loop. */
+bool vmx_exit(struct vcpu *v);
+/* RIP over the instruction that caused the exit, and what ends with it. */
+void vmx_skip_instruction(struct vmx_vcpu *x);
+/* Interrupt shadows and the single-step trap after an instruction carried out by a handler. */
+void vmx_finish_instruction(struct vcpu *v);
+/* This CPU's cached translations of the guest, guest-physical and combined, and by its VPID. */
+void vmx_flush_tlb(struct vmx_vcpu *x);
+/* Moves run_seq on after an exit, or after an entry that failed. */
+void vmx_left_guest(struct vmx_vcpu *x);
+
+/* ---- entry.S ---- */
+/* Enters the guest; returns 0 when vmx_exit said to leave, 1 when the entry failed (VMfail). */
+int vmx_enter(struct vcpu *v, bool launched);
+extern const char vmx_exit_stub[];
+
+/* ---- events.c ---- */
+void vmx_inject(struct vcpu *v, unsigned vector, int64_t error);
+/* Keeps what this exit cut short for the next entry. */
+void vmx_keep_delivery(struct vmx_vcpu *x, uint32_t reason);
+/* An instruction that removed NMI blocking will run again: blocks again. */
+void vmx_undo_iret(struct vmx_vcpu *x);
+/* Chooses and writes what the next entry delivers, opens windows for what has to wait. */
+void vmx_deliver_events(struct vmx_vcpu *x);
+void vmx_set_primary(struct vmx_vcpu *x, uint32_t value);
+
+/* ---- apicv.c ---- */
+void vmx_apic_changed(struct vcpu *v);
+/* TPR threshold, RVI, EOI-exit bitmap after IRR changed. */
+void vmx_apic_update(struct vmx_vcpu *x);
+enum exit_result vmx_exit_apic_access(struct vcpu *v);
+enum exit_result vmx_exit_apic_write(struct vcpu *v);
+enum exit_result vmx_exit_virtual_eoi(struct vcpu *v);
+enum exit_result vmx_exit_tpr(struct vcpu *v);
+
+/* ---- msr.c ---- */
+void vmx_msrs_init(struct vmx_vcpu *x); /* bitmap and list of switched MSRs, from hv/guest/msr.h's table */
+void vmx_msr_bitmap_build(struct vmx_vcpu *x);
+bool vmx_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool vmx_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+void vmx_tsc_changed(struct vcpu *v);
+void vmx_msrs_save(struct vmx_vcpu *x);
+void vmx_msrs_load(struct vmx_vcpu *x);
+
+/* ---- exit_table.c ---- */
+struct exit_row {
+	const char *name;
+	enum exit_result (*handle)(struct vcpu *v);
+	bool delivery; /* may cut short the delivery of an event */
+};
+extern const struct exit_row vmx_exit_rows[REASON_COUNT];
+const char *vmx_reason_name(uint32_t reason);
+
+/* ---- exits_memory.c ---- */
+enum exit_result vmx_exit_ept_violation(struct vcpu *v);
+enum exit_result vmx_exit_ept_misconfig(struct vcpu *v);
+
+/* ---- exits_event.c ---- */
+enum exit_result vmx_exit_exception(struct vcpu *v);
+enum exit_result vmx_exit_interrupt(struct vcpu *v);
+enum exit_result vmx_exit_window(struct vcpu *v);
+enum exit_result vmx_exit_preemption(struct vcpu *v);
+enum exit_result vmx_exit_triple_fault(struct vcpu *v);
+enum exit_result vmx_exit_task_switch(struct vcpu *v);
+enum exit_result vmx_exit_init(struct vcpu *v);
+
+/* ---- exits_insn.c ---- */
+enum exit_result vmx_exit_io(struct vcpu *v);
+enum exit_result vmx_exit_hlt(struct vcpu *v);
+enum exit_result vmx_exit_xsetbv(struct vcpu *v);
+enum exit_result vmx_exit_undefined(struct vcpu *v); /* #UD */
+enum exit_result vmx_exit_gp(struct vcpu *v);        /* #GP(0) */
+enum exit_result vmx_exit_no_effect(struct vcpu *v); /* carried out by doing nothing */
+enum exit_result vmx_exit_privileged_nop(struct vcpu *v);
+
+/* ---- exits_failure.c ---- */
+/* An exit with a reason that the controls rule out. */
+enum exit_result vmx_exit_impossible(struct vcpu *v);
+/* Reason with bit 31: the guest was never entered. */
+void vmx_entry_refused(struct vmx_vcpu *x, uint32_t reason);
+/* VMLAUNCH or VMRESUME failed. */
+void vmx_entry_vmfail(struct vmx_vcpu *x);
+
+/* ---- caps.c, dump.c, frames.c ---- */
+void vmx_describe(struct monitor_out *out);
+void vmx_dump(struct vcpu *v, struct monitor_out *out);
+void vmx_mmu_limits(struct mmu_config *config);
+int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx);
+
+#endif
