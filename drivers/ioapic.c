@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "hv/base/acpi_host.h"
 #include "hv/base/log.h"
 #include "hv/base/map.h"
 #include "hv/base/x86.h"
@@ -24,7 +25,6 @@ static struct {
 	volatile uint32_t *window;
 	uint32_t first_gsi, count;
 } chips[ACPI_MAX_IOAPICS];
-static const struct acpi_host *tables;
 
 static uint32_t read_reg(unsigned i, uint32_t reg)
 {
@@ -66,9 +66,10 @@ static void init_chip(unsigned i, const struct acpi_ioapic *a)
 		write_entry(i, pin, REDIRECT_MASKED);
 }
 
-void ioapic_init(const struct acpi_host *acpi)
+void ioapic_init(void)
 {
-	tables = acpi;
+	const struct acpi_host *acpi = acpi_host();
+
 	outb(PIC1_DATA, 0xff);
 	outb(PIC2_DATA, 0xff);
 	for (unsigned i = 0; i < acpi->ioapic_count; i++)
@@ -77,7 +78,7 @@ void ioapic_init(const struct acpi_host *acpi)
 
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f)
 {
-	const struct acpi_isa_irq *isa = &tables->isa[irq & 15];
+	const struct acpi_isa_irq *isa = &acpi_host()->isa[irq & 15];
 	uint64_t entry = (uint64_t)apic_id << 56 | vector;
 
 	if (apic_id > XAPIC_MAX_ID)

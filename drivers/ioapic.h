@@ -5,12 +5,11 @@
 #ifndef DRIVERS_IOAPIC_H
 #define DRIVERS_IOAPIC_H
 
-#include "hv/base/acpi_tables.h"
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
 
-/* Boot CPU. Masks everything. An I/O APIC that does not answer is left out with a warning. */
-void ioapic_init(const struct acpi_host *acpi);
+/* Boot CPU, after acpi_host_init. Masks everything. An I/O APIC that does not answer is left out with a warning. */
+void ioapic_init(void);
 /* Routes an ISA interrupt, by the firmware's overrides, to one CPU. Start-up; -ENODEV or -ERANGE. */
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f);
 

@@ -1,8 +1,6 @@
 /* Drives the host's local APICs. Owns their mode and the timer's rate; state is per CPU in hardware. */
 #include "drivers/lapic.h"
 
-#include <errno.h>
-
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/base/machine.h"
@@ -120,7 +118,6 @@ void lapic_init_cpu(void)
 	last_lvt = (read_reg(REG_VERSION) >> 16) & 0xff;
 	write_reg(REG_TPR, 0);
 	write_reg(REG_SVR, SVR_ENABLE | HOST_VECTOR_SPURIOUS);
-	write_reg(REG_LVT_TIMER, LVT_MASKED | HOST_VECTOR_TIMER);
 	write_reg(REG_LVT_LINT0, LVT_MASKED);
 	write_reg(REG_LVT_LINT1, LVT_NMI); /* the platform's NMI pin */
 	if (last_lvt >= 4)
@@ -131,8 +128,11 @@ void lapic_init_cpu(void)
 		write_reg(REG_LVT_CMCI, LVT_MASKED);
 	write_reg(REG_ESR, 0);
 	write_reg(REG_LVT_ERROR, HOST_VECTOR_ERROR);
-	if (deadline_timer || timer_khz)
-		lapic_timer_init(NULL);
+	write_reg(REG_TIMER_DIVIDE, DIVIDE_BY_16);
+	write_reg(REG_TIMER_INITIAL, 0);
+	write_reg(REG_LVT_TIMER, (deadline_timer ? LVT_TIMER_DEADLINE : 0) | HOST_VECTOR_TIMER);
+	/* The mode must be seen before the first deadline: SDM vol. 3A, "TSC-Deadline Mode". */
+	__asm__ volatile("mfence" : : : "memory");
 }
 
 static void on_error(void)
@@ -145,23 +145,24 @@ static void on_error(void)
 /* Only wakes from HLT or ends a guest's run; what is due is looked at afterwards. */
 static void on_wake(void) {}
 
-int lapic_init(struct failure *f)
+void lapic_init(void)
 {
 	if (!(cpuid(1, 0).edx & CPUID_1_EDX_APIC))
-		return fail(f, -EIO, "the CPU reports no local APIC: turn it on in the firmware set-up");
+		machine_give_up("the CPU reports no local APIC: turn it on in the firmware set-up");
 	lapic_x2apic = choose_x2apic();
+	deadline_timer = (cpuid(1, 0).ecx & CPUID_1_ECX_DEADLINE) && machine_feature_enabled(FEATURE_TSC_DEADLINE);
 	if (!lapic_x2apic) {
 		lapic_window = map_device(rdmsr(MSR_APIC_BASE) & BASE_ADDRESS, PAGE_SIZE, MAP_UNCACHED);
 		if (!lapic_window)
-			return fail(f, -EIO, "no memory to map the local APIC");
+			machine_give_up("no memory to map the local APIC");
 	}
 	trap_set_irq(HOST_VECTOR_ERROR, on_error);
 	trap_set_irq(HOST_VECTOR_TIMER, on_wake);
 	trap_set_irq(HOST_VECTOR_KICK, on_wake);
 	trap_set_irq(HOST_VECTOR_POSTED, on_wake);
 	lapic_init_cpu();
-	log_info("lapic: %s mode, id %u", lapic_x2apic ? "x2APIC" : "xAPIC", lapic_id());
-	return 0;
+	log_info("lapic: %s mode, id %u, %s timer", lapic_x2apic ? "x2APIC" : "xAPIC", lapic_id(),
+		 deadline_timer ? "TSC-deadline" : "one-shot");
 }
 
 /* WRMSR to an x2APIC register does not wait for earlier stores to be seen: SDM vol. 3A, "WRMSR to
@@ -198,42 +199,28 @@ static uint64_t measure_rate(void)
 		cpu_pause();
 	left = read_reg(REG_TIMER_CURRENT);
 	write_reg(REG_TIMER_INITIAL, 0);
-	return (UINT32_MAX - left) / CALIBRATE_MS;
+	return max_u64(1, (UINT32_MAX - left) / CALIBRATE_MS);
 }
 
-int lapic_timer_init(struct failure *f)
+/* How many counts until then: at least one, so that what is past comes at once. */
+static uint32_t counts_until(uint64_t deadline)
 {
-	deadline_timer = (cpuid(1, 0).ecx & CPUID_1_ECX_DEADLINE) && machine_feature_enabled(FEATURE_TSC_DEADLINE);
-	if (deadline_timer) {
-		write_reg(REG_LVT_TIMER, LVT_TIMER_DEADLINE | HOST_VECTOR_TIMER);
-		/* The mode must be seen before the first deadline: SDM vol. 3A, "TSC-Deadline Mode". */
-		__asm__ volatile("mfence" : : : "memory");
-		return 0;
-	}
-	write_reg(REG_TIMER_DIVIDE, DIVIDE_BY_16);
-	write_reg(REG_LVT_TIMER, HOST_VECTOR_TIMER);
-	if (!timer_khz)
-		timer_khz = measure_rate();
-	if (!timer_khz)
-		return fail(f, -EIO, "the local APIC's timer does not count");
-	return 0;
+	uint64_t now = rdtsc(), ticks = deadline > now ? deadline - now : 0;
+
+	if (deadline == UINT64_MAX)
+		return 0; /* stops the timer */
+	/* A quarter of an hour is far enough: the caller looks at the time again anyway. */
+	ticks = min_u64(ticks, tsc_khz << 20);
+	return (uint32_t)max_u64(1, min_u64(UINT32_MAX, mul_div(ticks, timer_khz, tsc_khz)));
 }
 
 void lapic_timer_arm(uint64_t tsc_deadline)
 {
-	uint64_t now, count;
-
 	if (LIKELY(deadline_timer)) {
 		wrmsr(MSR_TSC_DEADLINE, tsc_deadline == UINT64_MAX ? 0 : tsc_deadline);
 		return;
 	}
-	now = rdtsc();
-	count = tsc_deadline > now ? tsc_deadline - now : 0;
-	if (tsc_deadline == UINT64_MAX)
-		count = 0;
-	else if (count > tsc_khz << 20)
-		count = UINT32_MAX; /* some quarter of an hour: the caller looks at the time again anyway */
-	else
-		count = max_u64(1, min_u64(UINT32_MAX, mul_div(count, timer_khz, tsc_khz)));
-	write_reg(REG_TIMER_INITIAL, (uint32_t)count);
+	if (UNLIKELY(!timer_khz))
+		timer_khz = measure_rate();
+	write_reg(REG_TIMER_INITIAL, counts_until(tsc_deadline));
 }

@@ -5,7 +5,6 @@
 #ifndef DRIVERS_LAPIC_H
 #define DRIVERS_LAPIC_H
 
-#include "hv/base/failure.h"
 #include "hv/base/msr.h"
 #include "hv/base/types.h"
 #include "hv/base/x86.h"
@@ -15,12 +14,11 @@
 extern bool lapic_x2apic;               /* mode of all CPUs; fixed by lapic_init */
 extern volatile uint32_t *lapic_window; /* xAPIC registers */
 
-/* Boot CPU: chooses the mode and sets up this CPU's APIC. -EIO with a sentence. */
-int lapic_init(struct failure *f);
-/* The same mode and settings on another CPU. */
+/* Boot CPU, after map_init: chooses the modes of APIC and timer and sets up this CPU's. Gives up
+ * when there is none. */
+void lapic_init(void);
+/* The same modes and settings on another CPU. */
 void lapic_init_cpu(void);
-/* Boot CPU, after clock_init: TSC-deadline mode or, without it, a measured one-shot rate. */
-int lapic_timer_init(struct failure *f);
 bool lapic_has_deadline_timer(void);
 
 uint32_t lapic_id(void);
@@ -39,7 +37,8 @@ void lapic_send_nmi(uint32_t apic_id);
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_sipi(uint32_t apic_id, uint8_t page);
 
-/* One interrupt HOST_VECTOR_TIMER on this CPU at that TSC (at once when past; UINT64_MAX: none). */
+/* One interrupt HOST_VECTOR_TIMER on this CPU at that TSC (at once when past; UINT64_MAX: none). After
+ * clock_init; without TSC-deadline mode the first call measures the timer's rate, for 10 ms. */
 void lapic_timer_arm(uint64_t tsc_deadline);
 
 #endif

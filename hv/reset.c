@@ -5,6 +5,7 @@
 #include "hv/reset.h"
 
 #include "drivers/uart.h"
+#include "hv/base/acpi_host.h"
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
@@ -52,10 +53,10 @@ static void run_hooks(void)
 		hooks[i]();
 }
 
-void reset_init(const struct boot_info *bi, const struct acpi_host *acpi)
+void reset_init(const struct boot_info *bi)
 {
-	acpi_reset = acpi->reset;
-	acpi_reset_value = acpi->reset_value;
+	acpi_reset = acpi_host()->reset;
+	acpi_reset_value = acpi_host()->reset_value;
 	if (acpi_reset.address && acpi_reset.space == ACPI_SPACE_MEMORY)
 		acpi_reset_window = map_device(acpi_reset.address, 1, MAP_UNCACHED);
 	if (!bi->efi_runtime_reset)
@@ -147,22 +148,18 @@ NORETURN static void by_triple_fault(void)
 		__asm__ volatile("cli; hlt");
 }
 
-static void go_down(const char *what)
+static void stop_everything(void)
 {
-	uint32_t silent;
+	uint32_t silent = cpus_stop_others(run_hooks);
 
-	cli();
-	log_info("%s", what);
-	silent = cpus_stop_others(run_hooks);
 	if (silent)
 		log_warn("reset: %u CPUs did not stop; going on", silent);
 	run_hooks();
 	uart_flush();
 }
 
-void reset_machine(void)
+NORETURN static void restart(void)
 {
-	go_down("resetting the machine");
 	by_firmware(EFI_RESET_COLD);
 	by_acpi();
 	by_chipset();
@@ -170,9 +167,13 @@ void reset_machine(void)
 	by_triple_fault();
 }
 
-void power_off_machine(void)
+void host_reset(enum reset_kind kind)
 {
-	go_down("powering off");
+	cli();
+	log_info("reset: the machine %s", kind == RESET_RESTART ? "restarts" : "powers off");
+	stop_everything();
+	if (kind == RESET_RESTART)
+		restart();
 	by_firmware(EFI_RESET_SHUTDOWN);
 	say("the firmware cannot power this machine off: it may be switched off now");
 	for (;;)

@@ -5,16 +5,17 @@
 #define HV_RESET_H
 
 #include "boot/boot_info.h"
-#include "hv/base/acpi_tables.h"
+#include "hv/base/types.h"
 
-/* Prepares all that a reset needs, since nothing can be allocated then. Boot CPU, after map_init.
+/* Prepares all that a reset needs, since nothing can be allocated then. Boot CPU, after acpi_host_init.
  * Without memory for it, firmware's ResetSystem is left out, with a warning. */
-void reset_init(const struct boot_info *bi, const struct acpi_host *acpi);
+void reset_init(const struct boot_info *bi);
 /* hook runs on every online CPU before the machine goes down (VMX off). At most 4; start-up only. */
 void reset_add_hook(void (*hook)(void));
 
-/* Any CPU, no lock held. Stops the other CPUs, runs the hooks on each, and does it. */
-NORETURN void reset_machine(void);
-NORETURN void power_off_machine(void);
+enum reset_kind { RESET_RESTART, RESET_POWER_OFF };
+/* Any CPU, no lock held. Stops the other CPUs, runs the hooks on each, and does it. A machine that
+ * cannot be powered off says so and halts. */
+NORETURN void host_reset(enum reset_kind kind);
 
 #endif

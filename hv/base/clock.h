@@ -13,12 +13,9 @@ extern uint64_t tsc_khz; /* host TSC ticks per millisecond; set before any guest
 uint64_t tsc_to_ns(uint64_t ticks);
 uint64_t ns_to_tsc(uint64_t ns);
 
-struct acpi_register; /* hv/base/acpi_tables.h */
-struct failure;
-
-/* Measures and sets tsc_khz; says in the log what it was taken from. -EIO with a sentence when
- * nothing on this machine tells the time. Boot CPU, start-up; some 30 ms. */
-int clock_init(const struct acpi_register *pm_timer, bool pm_timer_32bit, struct failure *f);
+/* Measures and sets tsc_khz; says in the log what it was taken from, and gives up when nothing on
+ * this machine tells the time. Boot CPU, start-up, after acpi_host_init; some 30 ms. */
+void clock_init(void);
 void clock_set_khz(uint64_t khz);
 
 /* What the sources say, 0 for one that is missing or did not answer. */

@@ -1,11 +1,9 @@
 /* Asks every source of the TSC's frequency that this machine has, each in bounded time. */
-#include <errno.h>
-
 #include "drivers/pit.h"
-#include "hv/base/acpi_tables.h"
+#include "hv/base/acpi_host.h"
 #include "hv/base/clock.h"
-#include "hv/base/failure.h"
 #include "hv/base/log.h"
+#include "hv/base/machine.h"
 #include "hv/base/map.h"
 #include "hv/base/x86.h"
 
@@ -78,23 +76,23 @@ static void ask_cpuid(struct clock_sources *s)
 		s->base_khz = (cpuid(0x16, 0).eax & 0xffff) * 1000ul;
 }
 
-int clock_init(const struct acpi_register *pm_timer, bool pm_timer_32bit, struct failure *f)
+void clock_init(void)
 {
+	const struct acpi_host *acpi = acpi_host();
 	struct clock_sources s = { 0 };
 	struct clock_choice c;
 
 	ask_cpuid(&s);
 	s.pit_khz = measure_pit();
-	s.pm_timer_khz = measure_pm_timer(pm_timer, pm_timer_32bit);
+	s.pm_timer_khz = measure_pm_timer(&acpi->pm_timer, acpi->pm_timer_32bit);
 	c = clock_choose(&s);
 	if (!c.khz)
-		return fail(f, -EIO, "nothing on this machine tells the TSC's frequency: CPUID 15h, PIT and ACPI "
-				     "PM timer are silent; allow one of them in the firmware set-up");
+		machine_give_up("nothing on this machine tells the TSC's frequency: CPUID 15h, PIT and ACPI PM "
+				"timer are silent; allow one of them in the firmware set-up");
 	clock_set_khz(c.khz);
 	if (c.cpuid_lies)
 		log_warn("clock: CPUID 15h says %lu kHz, which is not true here", s.cpuid_khz);
 	if (c.measures_differ)
 		log_warn("clock: the PIT says %lu kHz, the ACPI PM timer %lu kHz", s.pit_khz, s.pm_timer_khz);
 	log_info("clock: TSC at %lu.%03lu MHz, from %s", c.khz / 1000, c.khz % 1000, c.source);
-	return 0;
 }

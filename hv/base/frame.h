@@ -41,7 +41,9 @@ void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, fr
 
 /* Start-up, boot CPU, on boot's page tables: takes all BOOT_RANGE_RAM but the first MiB; the table of
  * owners is placed in it. -EINVAL or -ENOMEM with a sentence when the map is of no use. */
-int frames_init(const struct boot_info *bi, struct failure *f);
+int frames_build(const struct boot_info *bi, struct failure *f);
+/* The same as a step of start-up: says what there is, and gives up when that is nothing. */
+void frames_init(const struct boot_info *bi);
 /* Frees what boot/ used for itself. After map_init. */
 void frames_release_boot(const struct boot_info *bi);
 /* A frame below 1 MiB, cleared, for the start-up of CPUs; HPA_NONE when there is none. */

@@ -113,7 +113,7 @@ static uint64_t count_blocks(void)
 	return total;
 }
 
-int frames_init(const struct boot_info *bi, struct failure *f)
+int frames_build(const struct boot_info *bi, struct failure *f)
 {
 	uint64_t count = last_ram_end(bi), blocks = (count + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
 	uint64_t dirty_bytes = blocks * BLOCK_FRAMES / 8, block_bytes = blocks * sizeof(struct frame_block);

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "hv/base/map.h"
 #include "hv/base/msr.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
@@ -57,11 +56,6 @@ static uint64_t choose_cr4(void)
 	if ((cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE) && machine_feature_enabled(FEATURE_XSAVE))
 		cr4 |= CR4_OSXSAVE;
 	return cr4 | (read_cr4() & CR4_LA57);
-}
-
-const void *machine_map_firmware(hpa_t pa, uint64_t len)
-{
-	return map_has_ram(pa, len) ? phys_to_virt(pa) : map_device(pa, len, MAP_WRITE_BACK);
 }
 
 void machine_init_cpu(struct cpu *c, struct cpu_machine *m, void *const stacks[IST_COUNT])

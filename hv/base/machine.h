@@ -8,11 +8,13 @@
  *   frames_init, map_init     own memory, own page tables; W^X from here
  *   frames_release_boot       boot's page tables and stack are free frames
  *   symbols_init              backtraces have names
- *   acpi_host_read            host tables, or the defaults of a PC
+ *   acpi_host_init            host tables, or the defaults of a PC
  *   lapic_init, ioapic_init   interrupts of the host
  *   clock_init                TSC frequency
  *   reset_init                firmware's ResetSystem can be called
  *   cpus_start                the other CPUs
+ *
+ * A step that cannot do without what it does not find calls machine_give_up.
  */
 #ifndef HV_BASE_MACHINE_H
 #define HV_BASE_MACHINE_H
@@ -58,6 +60,9 @@ NORETURN void machine_enter(hpa_t boot_info_pa);
 /* The hypervisor proper, in hv/main.c. bi is the image's own copy. */
 NORETURN void hv_main(const struct boot_info *bi);
 
+/* Start-up cannot go on: says why on serial and screen, and halts. */
+NORETURN void machine_give_up(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
 /* Fills c's GDT and TSS. stacks[IST_NONE] is the CPU's own stack, the others by enum ist: tops. */
 void machine_init_cpu(struct cpu *c, struct cpu_machine *m, void *const stacks[IST_COUNT]);
 /* Makes them the running CPU's, sets GS, IDT, PAT and control registers. */
@@ -67,8 +72,6 @@ void machine_load_cpu(struct cpu *c);
 uint64_t machine_cr0(void);
 uint64_t machine_cr4(void);
 uint64_t machine_efer(void);
-/* Makes firmware's memory readable wherever it lies, for good: an acpi_map_fn. Start-up only. */
-const void *machine_map_firmware(hpa_t pa, uint64_t len);
 /* Whether the operator left an optional feature on. */
 bool machine_feature_enabled(enum feature f);
 

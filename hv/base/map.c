@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "boot/boot_info.h"
-#include "hv/base/failure.h"
 #include "hv/base/frame.h"
 #include "hv/base/machine.h"
 #include "hv/base/panic.h"
@@ -206,7 +205,7 @@ static int reserve_device_region(void)
 	return entry_for(root, HV_DEVICE_BASE, 3) ? 0 : -ENOMEM;
 }
 
-int map_init(const struct boot_info *bi, struct failure *f)
+void map_init(const struct boot_info *bi)
 {
 	int err;
 
@@ -219,12 +218,11 @@ int map_init(const struct boot_info *bi, struct failure *f)
 	if (!err)
 		err = reserve_device_region();
 	if (err)
-		return fail(f, err, "no memory for the hypervisor's page tables");
+		machine_give_up("no memory for the hypervisor's page tables");
 	write_cr3(root);
 	/* Boot's tables may have had global entries: toggling CR4.PGE drops them too. */
 	write_cr4(read_cr4() & ~CR4_PGE);
 	write_cr4(machine_cr4());
-	return 0;
 }
 
 hpa_t map_root(void) { return root; }

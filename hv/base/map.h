@@ -9,7 +9,6 @@
 #include "hv/base/types.h"
 
 struct boot_info; /* boot/boot_info.h */
-struct failure;   /* hv/base/failure.h */
 
 #define HV_IMAGE_BASE 0xffffffff80000000ul
 #define HV_DEVICE_BASE 0xffffc00000000000ul
@@ -27,7 +26,7 @@ void *map_stack(uint64_t npages);
 void unmap_stack(void *top, uint64_t npages);
 
 /* Builds the page tables and switches the running CPU to them. Boot CPU, after frames_init. */
-int map_init(const struct boot_info *bi, struct failure *f);
+void map_init(const struct boot_info *bi);
 /* CR3 of root mode, the same on every CPU. */
 hpa_t map_root(void);
 /* Where the hypervisor's own tables map va; HPA_NONE when they do not. No lock: also in a panic. */

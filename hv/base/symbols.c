@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "hv/base/failure.h"
+
 #define ELF_SECTION_SYMTAB 2
 #define ELF_SECTION_STRTAB 3
 #define ELF_SYMBOL_NOTYPE 0
@@ -71,7 +73,7 @@ static int use_tables(const uint8_t *elf, size_t size, const struct elf_section 
 	return 0;
 }
 
-int symbols_init(const void *elf, size_t size, struct failure *f)
+int symbols_read(const void *elf, size_t size, struct failure *f)
 {
 	struct elf_header h;
 	struct elf_section sym, str;
