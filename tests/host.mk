@@ -1,5 +1,6 @@
 # Tests that run on the host: unit tests and fuzzers under ASan and UBSan, models under spin, checks.
 # A test file's first line names the sources it is built with: /* sources: hv/base/config.c ... */
+# and its second, where it needs any, libraries besides cmocka: /* libraries: Zydis */
 
 UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_C := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -11,6 +12,8 @@ HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,und
 	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED)
 
 test_sources = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
+
+test_libraries = $(addprefix -l,$(shell sed -n '2s|^/\* libraries: *\(.*[^ ]\) *\*/.*|\1|p' $(1)))
 
 # Support stands in for the machine: as an archive, so that a test which brings the real thing gets that.
 SUPPORT_C := $(sort $(wildcard tests/unit/support/*.c))
@@ -26,7 +29,7 @@ $(HOST_BUILD)/%.o: %.c $(AML_H) Makefile tests/host.mk | $(BUILD)/packages/build
 
 define host_test_rule
 $(HOST_BUILD)/$(1:.c=): $(HOST_BUILD)/$(1:.c=.o) $(patsubst %.c,$(HOST_BUILD)/%.o,$(call test_sources,$(1))) $(SUPPORT_A)
-	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(call test_libraries,$(1))
 endef
 $(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
 
@@ -41,9 +44,9 @@ test-unit: | $(BUILD)/packages/test ## host tests: unit, fuzz, model, checks
 	-@$(MAKE) --no-print-directory -k -j2 $(HOST_TESTS) $(NEWLIB)/libc.a
 	@$(PYTHON) tests/host.py --build $(BUILD) --tests $(HOST_TESTS) --models $(MODELS)
 
-check: $(NEWLIB)/libc.a ## layering, headers that stand alone, style
+check: $(NEWLIB)/libc.a $(OFFSETS_H) $(AML_H) ## layering, headers that stand alone, style
 	@sh tests/check_layering.sh
-	@sh tests/check_headers.sh $(NEWLIB)/include
+	@sh tests/check_headers.sh $(NEWLIB)/include $(GENERATED)
 	@sh tests/check_style.sh
 
 # Syntax and warnings under clang, every C file of the hypervisor and of gnomon.efi.

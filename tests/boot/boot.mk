@@ -1,13 +1,20 @@
 # Tests that start a whole machine in an emulator: tests/boot/run.py and the cases in tests/boot/cases.
 
-test-boot: $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi | $(BUILD)/packages/test ## boot runs in Bochs and QEMU
+BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi
+
+# The emulated host of `make run`.
+CPU ?= corei7_haswell_4770
+CPUS ?= 1
+MEMORY ?= 1024
+DISK ?= ehci
+
+test-boot: $(BOOT_NEEDS) | $(BUILD)/packages/test ## boot runs in Bochs and QEMU; make boot-NAME runs one
 	@$(PYTHON) tests/boot/run.py --build $(BUILD)
 
-# One case: `make boot-NAME`.
-boot-%: $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi | $(BUILD)/packages/test
+boot-%: $(BOOT_NEEDS) | $(BUILD)/packages/test
 	@$(PYTHON) tests/boot/run.py --build $(BUILD) --verbose $*
 
-run: $(BUILD)/gnomon.img | $(BUILD)/packages/test ## the stick's image in Bochs, its serial line in this terminal
-	@$(PYTHON) tests/boot/console.py --build $(BUILD)
+run: $(BUILD)/gnomon.img | $(BUILD)/packages/test ## the stick in Bochs, its serial line in this terminal (CPU=, CPUS=, MEMORY=, DISK=)
+	@$(PYTHON) tests/boot/console.py --build $(BUILD) --cpu $(CPU) --count $(CPUS) --memory $(MEMORY) --disk $(DISK)
 
 .PHONY: test-boot run

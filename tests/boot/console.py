@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""`make run`: the stick's image in Bochs, with its serial line in this terminal. Ctrl-\\ leaves."""
+import argparse
+import os
+import pathlib
+import select
+import sys
+import termios
+import tty
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from machine import Bochs  # noqa: E402  (found through the path above)
+
+LEAVE = b"\x1c"  # Ctrl-\
+
+
+def relay(machine):
+    """Keys to the serial line and the serial line to the screen, until one side ends."""
+    shown = 0
+    watched = [sys.stdin.fileno()]
+    while not machine.ended.is_set():
+        if select.select(watched, [], [], 0.05)[0]:
+            keys = os.read(sys.stdin.fileno(), 1024)
+            if LEAVE in keys:
+                return
+            if not keys:
+                watched = []
+            machine.write(keys.decode("latin-1"))
+        text = machine.text()
+        if len(text) > shown:
+            os.write(sys.stdout.fileno(), text[shown:].encode("utf-8", "replace"))
+            shown = len(text)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--cpu", default="corei7_haswell_4770")
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--memory", type=int, default=1024)
+    parser.add_argument("--disk", choices=["ehci", "ata0"], default="ehci")
+    args = parser.parse_args()
+
+    folder = os.path.abspath(os.path.join(args.build, "run"))
+    machine = Bochs(folder, os.path.abspath(os.path.join(args.build, "gnomon.img")), cpu=args.cpu, count=args.count,
+                    memory=args.memory, disk=args.disk, sync="slowdown", reset_on_triple_fault=1)
+    print("Bochs starts; the firmware takes some twenty seconds, the guest a minute or two. Ctrl-\\ leaves.", flush=True)
+    saved = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    try:
+        machine.start()
+        if saved:
+            tty.setraw(sys.stdin)
+        relay(machine)
+    finally:
+        if saved:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
+        machine.stop()
+    print("\nBochs has ended.")
+
+
+if __name__ == "__main__":
+    main()

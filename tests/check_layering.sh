@@ -1,0 +1,29 @@
+#!/bin/sh
+# Who may include whom. Each rule: the files (a regular expression), then what they may include.
+bad=0
+
+# Prints what the includes of the files break: rule NAME FILES ALLOWED
+rule() {
+	found=$(find boot hv mmu vmx drivers -name '*.[chS]' | grep -E "^($2)" | sort |
+		xargs -r grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' |
+		grep -vE "include[[:space:]]+\"($3)")
+	if [ -n "$found" ]; then
+		echo "$1:"
+		echo "$found"
+		bad=$((bad + 1))
+	fi
+}
+
+generated='[a-z_]*_offsets\.h'
+rule "hv/base uses nothing but itself and what boot hands over" \
+	'hv/base/' "hv/base/|boot/boot_info\.h|drivers/|$generated"
+rule "mmu uses hv/base and itself" 'mmu/' "mmu/|hv/base/"
+rule "devices use hv/base, bus, interrupt lines, the clock and the guest's constants" \
+	'hv/devices/' 'hv/devices/|hv/base/|hv/(bus|irq|vclock)\.h|hv/guest/guest\.h'
+rule "drivers are leaves" 'drivers/' 'drivers/|hv/base/|boot/boot_info\.h'
+rule "vmx/core is a leaf" 'vmx/core/' "vmx/core/|hv/base/|$generated"
+rule "hv reaches vmx through hv/vm.h" 'hv/' "hv/|mmu/|drivers/|boot/boot_info\.h|$generated|[a-z]*_aml\.h"
+rule "boot shares boot_info.h and the pure files of hv/base" 'boot/' 'boot/|hv/base/'
+
+echo "layering: $bad rules broken"
+[ "$bad" -eq 0 ]
