@@ -6,7 +6,7 @@
  *           as the slot says
  *   MMIO    at 4K, own gfn; no slot at an entry's generation when that is the current one
  *   tables  header agrees with the place (so a table hangs in one place), every table of the pool
- *           is linked, spare or free, and spares are empty
+ *           is linked, spare or free, and those not linked are empty
  *   counts  the counters agree with what the tables hold
  */
 #include "mmu/check.h"
@@ -150,20 +150,25 @@ static int check_table(struct check *c, struct sp *sp)
 	return err;
 }
 
+static int check_unused(struct check *c, const struct sp *sp, enum sp_state state)
+{
+	if (sp->state != state)
+		return BROKEN("an unused table at %lx is in state %d, not %d", sp_hpa(sp), sp->state, state);
+	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
+		if (sp->table[i] != SPTE_EMPTY)
+			return BROKEN("an unused table at %lx has entry %u = %lx", sp_hpa(sp), i,
+				      sp->table[i]);
+	return 0;
+}
+
 static int check_spares(struct check *c, const struct mmu_vcpu *mv)
 {
-	for (uint32_t n = 0; n < mv->spare_count; n++) {
-		const struct sp *sp = mv->spare[n];
+	int err = 0;
 
-		if (sp->state != SP_SPARE)
-			return BROKEN("a spare table at %lx is in state %d", sp_hpa(sp), sp->state);
-		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
-			if (sp->table[i] != SPTE_EMPTY)
-				return BROKEN("a spare table at %lx has entry %u = %lx", sp_hpa(sp), i,
-					    sp->table[i]);
-	}
+	for (uint32_t n = 0; !err && n < mv->spare_count; n++)
+		err = check_unused(c, mv->spare[n], SP_SPARE);
 	c->spares += mv->spare_count;
-	return 0;
+	return err;
 }
 
 /* Every table of every block is linked, spare or free, and each kind is as many as were met. */
@@ -171,12 +176,17 @@ static int check_pool(struct check *c)
 {
 	uint64_t states[SP_BLOCK + 1] = { 0 }, listed = 0;
 	const struct sp_pool *pool = &c->mmu->pool;
+	int err = 0;
 
 	for (const struct sp *block = pool->blocks; block; block = block->next)
 		for (uint32_t i = 0; i < SP_BLOCK_FRAMES; i++)
 			states[block[i].state]++;
-	for (const struct sp *sp = pool->free; sp && listed <= states[SP_FREE]; sp = sp->next)
+	for (const struct sp *sp = pool->free; !err && sp && listed <= states[SP_FREE]; sp = sp->next) {
+		err = check_unused(c, sp, SP_FREE);
 		listed++;
+	}
+	if (err)
+		return err;
 	if (states[SP_BLOCK] != pool->block_count || states[SP_DOOMED] != 0)
 		return BROKEN("of %lu table blocks %lu were found; %lu tables are doomed at rest",
 			    pool->block_count, states[SP_BLOCK], states[SP_DOOMED]);
@@ -233,10 +243,12 @@ int mmu_check(struct mmu *mmu, struct failure *f)
 			   mmu->root->level);
 	if (!err)
 		err = check_table(&c, mmu->root);
+	spin_lock(&mmu->pool.lock); /* vCPUs outside the lock may be fetching spares */
 	if (!err)
 		err = check_vcpus(&c);
 	if (!err)
 		err = check_pool(&c);
+	spin_unlock(&mmu->pool.lock);
 	mmu_exclusive_end(mmu);
 	return err;
 }

@@ -85,8 +85,8 @@ void mmu_vcpu_destroy(struct mmu_vcpu *mv)
 	rw_remove_reader(&mmu->lock, &mv->reader);
 	mmu_stats_add(&mmu->host.stats, &mv->stats);
 	mmu->root->root_count--;
-	mmu_exclusive_end(mmu);
 	sp_drain(mv);
+	mmu_exclusive_end(mmu);
 	mv->mmu = NULL;
 }
 

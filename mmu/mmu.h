@@ -91,7 +91,7 @@ struct mmu_vcpu {
 };
 
 struct sp_pool {
-	struct spinlock lock;  /* innermost; guards the lists and counts below */
+	struct spinlock lock;  /* innermost; guards what is below, and free tables becoming spares */
 	struct sp *free;
 	struct sp *blocks;
 	uint64_t block_count;

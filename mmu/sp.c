@@ -35,18 +35,18 @@ static void pool_add_block(struct sp_pool *pool, hpa_t block)
 	}
 }
 
-static struct sp *pool_pop(struct sp_pool *pool)
+/* Moves free tables to the vCPU's cache until that is full or there are none. */
+static void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
 {
-	struct sp *sp;
-
 	spin_lock(&pool->lock);
-	sp = pool->free;
-	if (sp) {
+	while (pool->free && mv->spare_count < MMU_SPARES) {
+		struct sp *sp = pool->free;
+
 		pool->free = sp->next;
 		sp->state = SP_SPARE;
+		mv->spare[mv->spare_count++] = sp;
 	}
 	spin_unlock(&pool->lock);
-	return sp;
 }
 
 static bool pool_grow(struct mmu *mmu)
@@ -55,6 +55,8 @@ static bool pool_grow(struct mmu *mmu)
 
 	if (block == HPA_NONE)
 		return false;
+	for (uint64_t i = 1; i < SP_BLOCK_FRAMES; i++)
+		table_fill(phys_to_virt(block + i * PAGE_SIZE), SPTE_EMPTY);
 	spin_lock(&mmu->pool.lock);
 	pool_add_block(&mmu->pool, block);
 	spin_unlock(&mmu->pool.lock);
@@ -63,18 +65,9 @@ static bool pool_grow(struct mmu *mmu)
 
 void sp_topup(struct mmu_vcpu *mv)
 {
-	struct mmu *mmu = mv->mmu;
-
-	while (mv->spare_count < MMU_SPARES) {
-		struct sp *sp = pool_pop(&mmu->pool);
-
-		if (sp) {
-			table_fill(sp->table, SPTE_EMPTY);
-			mv->spare[mv->spare_count++] = sp;
-		} else if (!pool_grow(mmu)) {
-			return;
-		}
-	}
+	do {
+		pool_take(&mv->mmu->pool, mv);
+	} while (mv->spare_count < MMU_SPARES && pool_grow(mv->mmu));
 }
 
 void sp_drain(struct mmu_vcpu *mv)
@@ -111,6 +104,7 @@ void sp_untake(struct mmu_vcpu *mv, struct sp *sp)
 void sp_release(struct mmu *mmu, struct sp *sp)
 {
 	INVARIANT(sp->state == SP_DOOMED);
+	table_fill(sp->table, SPTE_EMPTY);
 	if (sp->for_mmio)
 		__atomic_fetch_sub(&mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
 	spin_lock(&mmu->pool.lock);

@@ -3,7 +3,7 @@
  * so the header of a table is found from the table's address by arithmetic, and every frame of a
  * block is on record as the VM's. Blocks are given back when the VM goes.
  *
- * Life of a table: free (in the pool) -> spare (all entries empty, in a vCPU's cache, so that the
+ * Life of a table: free (in the pool, all entries empty) -> spare (in a vCPU's cache, so that the
  * fault path allocates nothing) -> linked (reachable) -> doomed (unlinked, all entries frozen, still
  * known to TLBs) -> free, when a flush token is spent.
  */
@@ -47,7 +47,7 @@ static inline struct sp *sp_of(hpa_t table)
 	return &headers[(table / PAGE_SIZE) % SP_BLOCK_FRAMES];
 }
 
-/* Prepares spares until the vCPU's cache is full or memory is out. Outside the lock. */
+/* Fetches spares until the vCPU's cache is full or memory is out. Outside the lock; takes the pool's. */
 void sp_topup(struct mmu_vcpu *mv);
 /* Gives the spares back to the pool. */
 void sp_drain(struct mmu_vcpu *mv);

@@ -231,7 +231,7 @@ static void mmio_agrees(struct mmu_vcpu *mv, gpa_t gpa, int level)
 	if (level == -1)
 		assert_int_equal(hit, MMIO_HIT);
 	else
-		assert_true(hit == MMIO_STALE || hit == MMIO_HIT); /* a hit: still remembered, the entry zapped */
+		assert_true(hit == MMIO_STALE || hit == MMIO_HIT); /* a hit: remembered */
 }
 
 static void op_fault(void)
@@ -265,7 +265,7 @@ static void op_premap(void)
 	const struct range *r = range_count ? &ranges[rnd(range_count)] : NULL;
 	int err;
 
-	if (!r || oracle_level(r, r->gfn + r->npages / 2) == 1) /* tens of thousands of 4K entries: too slow */
+	if (!r || oracle_level(r, r->gfn + r->npages / 2) == 1) /* too many entries */
 		return;
 	err = mmu_premap_slot(&mmu, r->gfn, &why);
 	if (err) {

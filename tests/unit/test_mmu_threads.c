@@ -186,7 +186,7 @@ static void vcpus_against_changes(void **state)
 		mmu_vcpu_init(&guests[i].vcpu, &mmu);
 		assert_int_equal(pthread_create(&guests[i].thread, NULL, vcpu_main, &guests[i]), 0);
 	}
-	change_slots(text ? (uint32_t)strtoul(text, NULL, 0) : 250);
+	change_slots(text ? (uint32_t)strtoul(text, NULL, 0) : 1000);
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(guests[i].thread, NULL);

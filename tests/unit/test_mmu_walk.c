@@ -111,7 +111,8 @@ static struct answer fault(const struct guest_paging *g, uint32_t access, uint32
 }
 
 /* SDM "Determination of Access Rights", sentence by sentence. pk < 0: no protection key applies. */
-static struct answer judge(const struct guest_paging *g, uint32_t access, struct rights t, uint64_t gpa, int pk)
+static struct answer judge(const struct guest_paging *g, uint32_t access, struct rights t, uint64_t gpa,
+			   int pk)
 {
 	bool wp = bit(g->cr0, 16), smep = bit(g->cr4, 20), smap = bit(g->cr4, 21), ac = bit(g->rflags, 18);
 	bool user_access = g->cpl == 3 && !(access & WALK_IMPLICIT);
@@ -128,7 +129,8 @@ static struct answer judge(const struct guest_paging *g, uint32_t access, struct
 			pk_bad = t.us && !pk_read_ok;
 		} else if (access & WALK_WRITE) {
 			if (t.us) {
-				ok = (!smap || (!(access & WALK_IMPLICIT) && ac)) && (!wp || t.rw) && pk_write_ok;
+				ok = (!smap || (!(access & WALK_IMPLICIT) && ac)) && (!wp || t.rw);
+				ok = ok && pk_write_ok;
 				pk_bad = !pk_write_ok;
 			} else {
 				ok = !wp || t.rw;
@@ -164,7 +166,8 @@ static struct answer oracle_32(const struct guest_paging *g, uint32_t va, uint32
 		/* bits 21:(M-19) reserved */
 		if (any(pde, 21, m - 19))
 			return fault(g, access, 9);
-		return judge(g, access, t, (pde & 0xffc00000) | (pde >> 13 & 0xff) << 32 | (va & 0x3fffff), -1);
+		return judge(g, access, t, (pde & 0xffc00000) | (pde >> 13 & 0xff) << 32 | (va & 0x3fffff),
+			     -1);
 	}
 	pte = phys_load((pde & 0xfffff000) + (va >> 12 & 0x3ff) * 4, 4);
 	if (!bit(pte, 0))
@@ -232,7 +235,8 @@ static struct answer oracle_64(const struct guest_paging *g, uint64_t va, uint32
 			uint64_t low = (1ul << shift) - 1;
 			bool keyed = bit(g->cr4, 22) && t.us;
 
-			return judge(g, access, t, (table & ~low) | (va & low), keyed ? (int)(e >> 59 & 15) : -1);
+			return judge(g, access, t, (table & ~low) | (va & low),
+				     keyed ? (int)(e >> 59 & 15) : -1);
 		}
 	}
 }
@@ -321,10 +325,12 @@ static void flags_agree(const struct walk_result *r, const uint64_t *before, uin
 	for (int level = r->leaf; level > 0 && level <= r->top; level++) {
 		uint64_t want = before[level], now = phys_load(r->entry_gpa[level], bytes);
 		uint64_t mask = bytes == 4 ? 0xffffffff : ~0ul;
+		gfn_t gfn;
 
 		if (!(access & WALK_PEEK) && r->entry_gpa[level] / PAGE_SIZE < RAM_PAGES)
 			want |= 0x20 | (level == r->leaf && (access & WALK_WRITE) ? 0x40 : 0);
-		if (r->entry_gpa[level] / PAGE_SIZE >= RAM_PAGES && r->entry_gpa[level] / PAGE_SIZE != ROM_GFN)
+		gfn = r->entry_gpa[level] / PAGE_SIZE;
+		if (gfn >= RAM_PAGES && gfn != ROM_GFN)
 			continue;
 		/* One entry may serve two levels of a walk that meets itself: then it has both's flags. */
 		assert_true(((now ^ want) & mask & ~0x60ul) == 0);
@@ -360,7 +366,7 @@ static void one_walk(int mode)
 	assert_int_equal(status, a.status);
 	status = guest_walk(&vcpu, &g, va, access, &r);
 	assert_true(status == a.status || status == WALK_RETRY);
-	if (status == WALK_RETRY) /* tables that are their own children: a flag set above changes the entry below */
+	if (status == WALK_RETRY) /* a table that is its own child: a flag set changed it */
 		return;
 	assert_int_equal(r.error_code, a.error);
 	if (status != WALK_OK)
