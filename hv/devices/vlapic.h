@@ -120,8 +120,8 @@ void vlapic_virtual_wire(struct vlapic *a);
 bool vlapic_enabled(const struct vlapic *a);  /* APIC_BASE.EN and SVR.enable */
 bool vlapic_x2apic(const struct vlapic *a);
 bool vlapic_matches(const struct vlapic *a, const struct apic_msg *m); /* destination test; any CPU */
-/* Any CPU: posts a message that matches; an APIC that is off takes nothing. INIT/SIPI/NMI set events; fixed goes to the posted bitmap.
- * For APIC_LOWEST the caller chose the target already. */
+/* Any CPU: posts a message that matches; an APIC that is off takes nothing. INIT, SIPI and NMI set
+ * events, fixed goes to the posted bitmap. For APIC_LOWEST the caller chose the target already. */
 void vlapic_post(struct vlapic *a, const struct apic_msg *m);
 /* Any CPU: a rising edge on pin LINT0 or LINT1, acted on by the owner's next vlapic_sync_posted. */
 void vlapic_post_lint(struct vlapic *a, unsigned pin);

@@ -22,7 +22,8 @@
 
 #define TIMER_MUL 315 /* 315/88 MHz */
 #define TIMER_DIV 88000
-#define TIMER_CARRY_BIT 31 /* TMR_STS: the top bit of 32 changed */
+#define TIMER_BITS 24
+#define TIMER_CARRY_BIT (TIMER_BITS - 1) /* TMR_STS: the top bit changed */
 
 static uint64_t timer_ticks(const struct vpm *pm)
 {
@@ -112,7 +113,7 @@ static uint32_t timer_read(void *dev, uint16_t port, unsigned size)
 {
 	struct vpm *pm = dev;
 	(void)size;
-	return (uint32_t)timer_ticks(pm) >> 8 * (port - GUEST_PORT_PM_TMR);
+	return (uint32_t)(timer_ticks(pm) & BITS(TIMER_BITS - 1, 0)) >> 8 * (port - GUEST_PORT_PM_TMR);
 }
 
 static void timer_write(void *dev, uint16_t port, unsigned size, uint32_t value)

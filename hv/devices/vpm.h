@@ -1,6 +1,6 @@
 /*
  * A guest's ACPI fixed hardware: PM1 event and control registers, SCI, the PM timer of 3.579545 MHz
- * (315/88 MHz, three times the PIT's clock; 32 bits wide, so the FADT sets TMR_VAL_EXT).
+ * (315/88 MHz, three times the PIT's clock; 24 bits wide, so the FADT leaves TMR_VAL_EXT clear).
  * There is no SMI_CMD: ACPI mode is always on.
  */
 #ifndef HV_DEVICES_VPM_H
