@@ -171,11 +171,13 @@ static inline void set_sizes(const struct decoder *d, unsigned attr, struct insn
 		in->size = 8;
 	if (attr & ATTR_BYTE)
 		in->size = 1;
+	if (UNLIKELY(attr & ATTR_BARE && in->size == 2))
+		in->size = 4;
 	in->mem_size = in->size;
 	if (UNLIKELY(attr & (ATTR_SRC8 | ATTR_SRC16 | ATTR_SRC32))) {
 		if (attr & ATTR_SRC8)
 			in->mem_size = 1;
-		else if (attr & ATTR_SRC16 || in->size == 2)
+		else if (attr & ATTR_SRC16)
 			in->mem_size = 2;
 		else
 			in->mem_size = 4;
@@ -202,7 +204,8 @@ static int check_opcode(const struct decoder *d, const struct opcode *o, const s
 {
 	if (o->attr & ATTR_NO64 && d->mode == CPU_MODE_64)
 		return -EILSEQ;
-	if (o->attr & ATTR_ONLY64 && d->mode != CPU_MODE_64)
+	/* The manual and Zydis differ on how much MOVSXD to 16 bits, which nobody uses, reads. */
+	if (o->attr & ATTR_ONLY64 && (d->mode != CPU_MODE_64 || (d->operand_prefix && !(d->rex & REX_W))))
 		return -ENOTSUP;
 	if (o->attr & ATTR_BARE && !is_bare(d, in))
 		return -ENOTSUP;

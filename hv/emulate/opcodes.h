@@ -29,13 +29,13 @@ enum prefix {
 #define ATTR_IMM 0x04    /* an immediate of operand size, at most 4 bytes */
 #define ATTR_SRC8 0x08   /* the memory operand is a byte */
 #define ATTR_SRC16 0x10  /* ... a word */
-#define ATTR_SRC32 0x20  /* ... a doubleword, or a word with operand size 2 */
+#define ATTR_SRC32 0x20  /* ... a doubleword */
 #define ATTR_LOCK 0x40   /* may have LOCK */
 #define ATTR_WIDE 0x80   /* operand size 8 rather than 4 in 64-bit mode */
 #define ATTR_ONLY64 0x100 /* another instruction outside 64-bit mode */
 #define ATTR_NO64 0x200  /* #UD in 64-bit mode */
 #define ATTR_COND 0x400  /* the opcode's low bits are a condition */
-#define ATTR_BARE 0x800  /* 66h, F2h and F3h make it something else */
+#define ATTR_BARE 0x800  /* 66h, F2h and F3h make it something else; never 16 bits */
 
 struct opcode {
 	uint8_t op;   /* enum insn_op, group or prefix */
