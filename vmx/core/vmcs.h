@@ -64,6 +64,14 @@ static inline bool vmptrld(hpa_t region)
 	return !failed;
 }
 
+/* Physical address of the current VMCS, all ones when there is none. */
+static inline hpa_t vmcs_current(void)
+{
+	hpa_t region;
+	__asm__ volatile("vmptrst %0" : "=m"(region) : : "cc");
+	return region;
+}
+
 #define INVEPT_SINGLE 1
 #define INVEPT_ALL 2
 #define INVVPID_SINGLE 1
