@@ -175,6 +175,8 @@ static void load_count(struct vpit *p, unsigned n, uint16_t raw)
 	bool in_round = is_started(c) && !is_paused(c);
 	if (in_round && (is_periodic(c) || is_triggered(c))) {
 		settle(c, now);
+		if (is_periodic(c)) /* to the round under way, whose end settle() waits for */
+			c->start += elapsed(c, now) / c->count * c->count;
 		c->next_count = count;
 		return;
 	}
