@@ -57,8 +57,12 @@ OFFSETS_H := $(foreach c,$(OFFSETS_C),$(GENERATED)/$(subst /,_,$(c:.c=.h)))
 ASL := $(wildcard hv/guest/*.asl)
 AML_H := $(ASL:hv/guest/%.asl=$(GENERATED)/%_aml.h)
 
-hypervisor: $(BUILD)/gnomon.elf ## the hypervisor's ELF file
-$(BUILD)/gnomon.elf: $(HV_OBJS) linker.ld $(NEWLIB)/libc.a
+# The stick carries the symbols, for backtraces, but not the debug information: it would only take time to read.
+hypervisor: $(BUILD)/gnomon.elf ## the hypervisor's ELF file; gnomon.debug.elf has the debug information
+$(BUILD)/gnomon.elf: $(BUILD)/gnomon.debug.elf
+	@objcopy --strip-debug $< $@
+
+$(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(NEWLIB)/libc.a
 	@echo "  LD     $@"
 	@$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
 		-Wl,--no-warn-rwx-segments -T linker.ld -Wl,-Map=$@.map -o $@ $(HV_OBJS) $(NEWLIB)/libc.a

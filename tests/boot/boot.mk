@@ -1,6 +1,6 @@
 # Tests that start a whole machine in an emulator: tests/boot/run.py and the cases in tests/boot/cases.
 
-BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi
+BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS)
 
 # The emulated host of `make run`.
 CPU ?= corei7_haswell_4770
