@@ -227,6 +227,7 @@ static bool put_fadt(const struct guest_mem *m)
 		.x_pm_tmr = io_port(GUEST_PORT_PM_TMR, 4, GAS_DWORD),
 		.level2_latency = FADT_NO_LEVEL2_LATENCY,
 		.level3_latency = FADT_NO_LEVEL3_LATENCY,
+		.century = GUEST_CMOS_CENTURY,
 		.iapc_boot = IAPC_LEGACY_DEVICES | IAPC_NO_VGA,
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_POWER_BUTTON_NOT_FIXED |
 			 FADT_SLEEP_BUTTON_NOT_FIXED | FADT_RTC_NO_WAKE_STATUS | FADT_RESET_REG,

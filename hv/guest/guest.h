@@ -39,6 +39,7 @@
 #define GUEST_IOAPIC_PINS 24
 #define GUEST_IOAPIC_ID(vcpus) ((uint8_t)(vcpus))
 #define GUEST_SLEEP_TYPE_S5 5
+#define GUEST_CMOS_CENTURY 0x32 /* of the RTC */
 
 #define GUEST_MAX_VCPUS 64
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hv/devices/vrtc.h"
 #include "hv/guest/acpi.h"
 #include "hv/guest/guest.h"
 #include "tests/unit/support/guest_ram.h"
@@ -104,6 +105,7 @@ static void fadt_tells_the_hardware(void **state)
 	assert_int_equal(field(t + 64, 4), GUEST_PORT_PM1_CNT);
 	assert_int_equal(field(t + 76, 4), GUEST_PORT_PM_TMR);
 	assert_int_equal(field(t + 88, 4), 4 | 2 << 8 | 4u << 24);
+	assert_int_equal(field(t + 108, 1), VRTC_CENTURY);
 	assert_int_equal(field(t + 109, 2), 1 | 4); /* legacy devices; no VGA, no 8042 */
 	assert_int_equal(field(t + 112, 4) & BIT(10), BIT(10));
 	assert_int_equal(field(t + 112, 4) & BIT(20), 0); /* not hardware-reduced */
