@@ -18,21 +18,34 @@ enum exit_result exit_wrmsr(struct vcpu *v);
 enum exit_result exit_in(struct vcpu *v, uint16_t port, unsigned size);
 enum exit_result exit_out(struct vcpu *v, uint16_t port, unsigned size);
 
-/* INS/OUTS, with the facts of the VM-exit instruction information. */
-struct string_io {
+/* INS/OUTS, with the facts of the VM exit. */
+struct string_exit {
 	uint16_t port;
 	uint8_t size;         /* 1, 2, 4 */
 	bool in, rep;
 	uint8_t address_bytes; /* 2, 4, 8 */
 	uint8_t segment;      /* 0..5: ES CS SS DS FS GS, of OUTS; INS uses ES */
+	uint8_t length;       /* of the instruction */
 };
-enum exit_result exit_string_io(struct vcpu *v, const struct string_io *io);
+/* Sets RIP itself: EXIT_RESUME, or EXIT_YIELD when the guest had to be stopped. */
+enum exit_result exit_string_io(struct vcpu *v, const struct string_exit *io);
 
 /* An access to a guest physical address without RAM: fetches, decodes and carries out the
- * instruction at RIP. gva is the linear address when the CPU gave it, valid says so. */
+ * instruction at RIP. gva is the linear address when the CPU gave it, valid says so. Sets RIP. */
 enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write);
 
+/* Advances; the run loop then finds state != VCPU_RUNNING unless something is pending. */
 enum exit_result exit_hlt(struct vcpu *v);
+/* ECX, EDX:EAX. Injects #GP(0) itself for what XCR0 cannot be. */
 enum exit_result exit_xsetbv(struct vcpu *v);
+
+/* The PIC behind LINT0: whether it has an interrupt that vCPU v may take, and taking it (INTA). */
+bool exit_extint_pending(struct vcpu *v);
+int exit_extint_vector(struct vcpu *v); /* -1: none after all */
+
+/* Fills v->cpuid and v->msr by the VM's policy. While the VM is built. */
+int exits_init_vcpu(struct vcpu *v, struct failure *f);
+/* Count rate of guests' local APIC timers before the divider: what CPUID 15h.ECX tells them. */
+uint64_t exits_apic_timer_hz(void);
 
 #endif

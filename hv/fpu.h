@@ -9,14 +9,15 @@
 #include "hv/base/frame.h"
 #include "hv/vm.h"
 
-/* Once per CPU: turns XSAVE on, measures the area. Sets fpu_guest_xcr0 from the boot CPU. */
-void fpu_init_cpu(void);
+/* Once per CPU: turns XSAVE on where allowed. The boot CPU sets fpu_guest_xcr0. */
+void fpu_init_cpu(bool xsave);
 /* XCR0 bits a guest may set; x87 only where the host has no XSAVE. */
 extern uint64_t fpu_guest_xcr0;
 
 /* The area in its architectural initial state; NULL when there is no memory. */
 struct fpu *fpu_create(frame_owner_t owner);
 void fpu_destroy(struct fpu *f, frame_owner_t owner);
+/* Initial state. On v's own CPU, or while v has never run. */
 void fpu_reset(struct vcpu *v);
 /* Makes v's state the one in this CPU's registers, saving another's first. */
 void fpu_switch_to(struct vcpu *v);

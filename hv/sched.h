@@ -21,6 +21,7 @@ struct context {
 	struct vcpu *vcpu;      /* NULL for the monitor */
 	uint32_t woken;         /* atomic: set by context_wake, taken when it runs again */
 	bool blocked;           /* waits for woken or for deadline */
+	bool priority;          /* the monitor: preempts guests when it wakes */
 	uint64_t deadline;      /* host TSC, NEVER when none */
 	uint64_t run_since;     /* host TSC of the last switch to it */
 	uint64_t run_time;      /* host TSC ticks in all */
@@ -36,12 +37,15 @@ struct sched {
 	 * slice end, due timers and deadlines of blocked contexts. Guests' own APIC timers apart. */
 	uint64_t next_event;
 	uint32_t resched;       /* atomic: somebody was woken or a timer was set: look again */
-	uint64_t idle_time;
 };
 
+/* Boot CPU, once: the interrupts a CPU gets from others and from its timer. */
+void sched_init(void);
 void sched_init_cpu(struct cpu *c);
 /* Creates a blocked context on c; any CPU. NULL when there is no memory for its stack. */
 struct context *context_create(struct cpu *c, const char *name, void (*run)(void *arg), void *arg);
+/* Makes c look at its contexts and timers again: sets resched, interrupts it if it is another CPU. */
+void sched_poke(struct cpu *c);
 /* Makes it runnable, interrupts its CPU if that is another one. Any CPU, any lock, no allocation. */
 void context_wake(struct context *c);
 /* Gives the CPU to the next runnable context; returns when this one has its turn again. */
@@ -50,7 +54,8 @@ void sched_yield(void);
  * since the last return makes it return at once: no wake-up is lost. */
 void sched_block(uint64_t deadline);
 /* Runs what is due (timers, blocked contexts whose deadline passed), refreshes next_event.
- * True when the current context should yield now. */
+ * True when the current context should yield now. To be called when now >= next_event and when
+ * resched is set, as after an interrupt. */
 bool sched_tick(uint64_t now);
 /* This CPU's life after start-up: runs contexts, idles when there is none. */
 NORETURN void sched_run(void);

@@ -10,6 +10,7 @@
 #define HV_VM_H
 
 #include "hv/base/config.h"
+#include "hv/base/frame.h"
 #include "hv/base/percpu.h"
 #include "hv/base/types.h"
 #include "hv/bus.h"
@@ -21,11 +22,14 @@ struct vm;
 struct vcpu;
 struct mmu;
 struct mmu_vcpu;
+struct mmu_config;
 struct cpuid_policy;
 struct msr_cpu;
 struct guest_entry;
+struct decode_cache;
 struct fpu;
 struct pc;
+struct vclock;
 struct monitor_out;
 
 /* General registers by instruction encoding. gpr[GPR_RSP] is kept by the back end: use get_reg. */
@@ -58,10 +62,12 @@ enum vcpu_state {
 #define REQUEST_APIC BIT(0)  /* something was posted to the local APIC */
 #define REQUEST_EVENT BIT(1) /* INIT, SIPI or NMI in lapic.events */
 #define REQUEST_STOP BIT(2)  /* leave the guest for good */
-#define REQUEST_FLUSH BIT(3) /* INVEPT before the next entry; vm.flush_epoch says since when */
+#define REQUEST_FLUSH BIT(3) /* INVEPT before the next entry */
 #define REQUEST_EXTINT BIT(4) /* the PIC's output changed */
 #define REQUEST_TIMER BIT(5) /* next_event moved */
-#define REQUEST_PAUSE BIT(6) /* stop at an instruction boundary for the monitor */
+#define REQUEST_SNAPSHOT BIT(6) /* copy the registers for the monitor */
+#define REQUEST_POWER_ON BIT(8) /* architectural power-on; vCPU 0 then takes vm.entry */
+#define REQUEST_LEAVE BIT(7) /* state is no longer VCPU_RUNNING: leave the run loop */
 
 /* What an exit handler wants done. */
 enum exit_result {
@@ -89,17 +95,21 @@ struct vcpu {
 	uint64_t exit_tsc;  /* host TSC at the last exit */
 
 	uint32_t requests;  /* atomic: REQUEST_* */
+	uint32_t carried;   /* requests taken while not running that the back end must still see */
 	uint32_t index;     /* = initial APIC id */
 	struct vm *vm;
 	struct cpu *cpu;    /* where it runs, for good */
 	struct context *context;
 	enum vcpu_state state;
-	bool paused;
+	uint32_t snapshot_count;    /* atomic: goes up when snapshot is fresh */
+	uint64_t *snapshot;         /* REG_COUNT values, then GPR_COUNT, on demand of the monitor */
 
 	struct cpuid_policy *cpuid; /* hv/guest/cpuid.h */
 	struct msr_cpu *msr;        /* hv/guest/msr.h */
 	struct mmu_vcpu *mmu;       /* mmu/mmu.h: table-page cache, slot hint */
 	struct fpu *fpu;            /* hv/fpu.h: state while not in the registers */
+	struct decode_cache *decoded; /* hv/emulate/decode.h */
+	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
 	uint64_t xcr0;
 	uint64_t dr[4], dr6;        /* while not in the registers */
 
@@ -125,16 +135,21 @@ struct vm {
 	const struct backend *backend;
 	enum vm_state state;
 	struct mmu *mmu;
+	bool mmu_ready;             /* mmu was built */
+	bool announced;             /* the log has said that it stopped */
 	struct pc *pc;              /* its devices: hv/pc.h */
 	struct bus *bus;
-	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset */
 	uint32_t vcpu_count;
 	struct vcpu *vcpus[GUEST_MAX_VCPUS];
+	struct context *contexts[GUEST_MAX_VCPUS]; /* of those vCPUs; made once, kept */
 	uint32_t extent_count;
 	struct vm_extent extents[VM_MAX_EXTENTS];
-	uint64_t flush_epoch;       /* atomic: counts TLB flushes asked for */
-	uint32_t running_vcpus;     /* atomic: contexts not yet parked after a stop */
+	uint32_t powered;           /* atomic: vCPUs that have done their power-on */
+	uint32_t running_vcpus;     /* atomic: vCPUs not yet parked after a stop */
+	struct guest_entry *entry;  /* how vCPU 0 starts */
 	uint32_t reset_wanted;
+	struct vcpu *culprit;       /* whose exit stopped the VM, or NULL */
+	struct vclock *clock;
 	char stop_reason[240];      /* first reason wins */
 };
 
@@ -147,28 +162,53 @@ struct backend {
 	/* Any CPU, VM off. */
 	int (*vm_create)(struct vm *vm, struct failure *f);
 	void (*vm_destroy)(struct vm *vm);
+	/* Fills max_level, ept_ad and execute_only: what the CPUs' EPT offers and `disable` leaves. */
+	void (*mmu_limits)(struct mmu_config *config);
+	/* Every translation any CPU holds of vm's EPT is gone when this returns, or will be before that
+	 * CPU enters the guest again. Any CPU; waits only for CPUs in the guest. */
+	void (*flush)(struct vm *vm);
 	/* Allocates the structure that holds struct vcpu (zeroed) and what the back end needs. */
 	struct vcpu *(*vcpu_create)(struct vm *vm, uint32_t index, struct failure *f);
 	void (*vcpu_destroy)(struct vcpu *v);
 	/* Architectural power-on or INIT state; entry != NULL then sets the start state of a kernel. */
 	void (*vcpu_reset)(struct vcpu *v, const struct guest_entry *entry);
 	void (*vcpu_sipi)(struct vcpu *v, uint8_t vector);
-	/* Runs the guest until something but a guest exit wants the CPU: state != RUNNING, a slice
-	 * ended, REQUEST_STOP or REQUEST_PAUSE. */
+	/* Runs the guest until something but a guest exit wants the CPU: state != VCPU_RUNNING or
+	 * sched_tick said yield. Before each entry, when v->requests is not zero, it calls
+	 * vcpu_take_requests (hv/vcpu.h) and acts on the bits that returns. */
 	void (*run)(struct vcpu *v);
 	/* This context is switched in or out on its CPU (VMPTRLD, host-switched MSRs). */
 	void (*load)(struct vcpu *v);
 	void (*put)(struct vcpu *v);
 	uint64_t (*get_reg)(struct vcpu *v, enum guest_reg r);
 	void (*set_reg)(struct vcpu *v, enum guest_reg r, uint64_t value);
+	/* An emulated instruction has completed: interrupt shadows end, RFLAGS.TF leaves a trap pending. */
+	void (*instruction_done)(struct vcpu *v);
+	/* MSRs of kinds BACKEND, SWITCHED and COMMAND in hv/guest/msr.h; false: #GP. */
+	bool (*msr_read)(struct vcpu *v, uint32_t msr, uint64_t *value);
+	bool (*msr_write)(struct vcpu *v, uint32_t msr, uint64_t value);
+	/* v->tsc_offset has changed. */
+	void (*tsc_changed)(struct vcpu *v);
 	/* Queues an exception for the next entry; contributory and page faults combine into #DF or a
 	 * shutdown as the SDM's "Double Fault" table says. error < 0: none. */
 	void (*inject)(struct vcpu *v, unsigned vector, int64_t error);
 	/* APIC mode or virtualisation inputs changed (vlapic mode_changed, eoi_exit). */
 	void (*apic_changed)(struct vcpu *v);
-	/* Everything known about the vCPU, in words, for reports. */
+	/* The back end's own control structure in words: VMCS fields by name. */
 	void (*dump)(struct vcpu *v, struct monitor_out *out);
+	/* What the CPU offers and what of it is used, for `caps`. Any CPU. */
+	void (*describe)(struct monitor_out *out);
+	/* Optional features in use (bits of enum feature), for CPUID and MSR policy. */
+	feature_set_t (*features)(void);
+	/* Name of an index into vcpu.stats; NULL when there is no such reason. */
+	const char *(*reason_name)(uint32_t reason);
+	/* Physical address of what the hardware walks for vm (EPT pointer's frame) and others it uses
+	 * (VMCS, bitmaps, APIC pages): each frame once, for the audit of owners. */
+	int (*for_each_frame)(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx);
 };
+
+/* vmx/: Intel VMX with EPT. */
+extern const struct backend vmx_backend;
 
 /* Sets bits and, when none was pending and v's CPU is another, interrupts that CPU and wakes the
  * context. Any CPU, any lock held. */
@@ -179,6 +219,6 @@ void vcpu_request(struct vcpu *v, uint32_t bits);
 void vm_stop(struct vm *vm, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Guest TSC now. */
-static inline uint64_t vm_tsc(const struct vm *vm) { return __builtin_ia32_rdtsc() + vm->tsc_offset; }
+static inline uint64_t vcpu_tsc(const struct vcpu *v) { return __builtin_ia32_rdtsc() + v->tsc_offset; }
 
 #endif

@@ -10,58 +10,48 @@
 #define PM_TIMER_HZ 3579545
 #define PM_TIMER_COUNT (PM_TIMER_HZ / 100) /* 10 ms */
 #define PM_TIMER_MAX_READS 1000000
-#define PIT_TRIES 3
+#define MEASURE_TRIES 3
 
 struct pm_timer {
-	const struct acpi_register *reg;
-	volatile uint32_t *window; /* in memory space */
+	uint16_t port;             /* in I/O space, else 0 */
+	volatile uint32_t *window; /* in memory space, else NULL */
 	uint32_t mask;
 };
 
-static uint32_t pm_timer_read(const struct pm_timer *t)
+static void find_pm_timer(struct pm_timer *t)
 {
-	return (t->window ? *t->window : inl((uint16_t)t->reg->address)) & t->mask;
+	const struct acpi_register *r = &acpi_host()->pm_timer;
+
+	*t = (struct pm_timer){ .mask = acpi_host()->pm_timer_32bit ? 0xffffffff : 0xffffff };
+	if (r->space == ACPI_SPACE_IO && r->address <= UINT16_MAX)
+		t->port = (uint16_t)r->address;
+	else if (r->space == ACPI_SPACE_MEMORY && r->address)
+		t->window = map_device(r->address, 4, MAP_UNCACHED);
 }
 
-/* TSC ticks while the PM timer makes PM_TIMER_COUNT steps; 0 when it stands still. */
-static uint64_t measure_pm_timer(const struct acpi_register *reg, bool is_32bit)
+static uint32_t pm_timer_read(const struct pm_timer *t)
 {
-	struct pm_timer t = { .reg = reg, .mask = is_32bit ? 0xffffffff : 0xffffff };
+	return (t->window ? *t->window : inl(t->port)) & t->mask;
+}
+
+/* 0 when there is none or it stands still. */
+static uint64_t measure_pm_timer(const struct pm_timer *t)
+{
 	uint32_t first, passed = 0;
 	uint64_t start;
 
-	if (!reg->address || (reg->space == ACPI_SPACE_IO && reg->address > UINT16_MAX) ||
-	    reg->space == ACPI_SPACE_PCI)
+	if (!t->port && !t->window)
 		return 0;
-	if (reg->space == ACPI_SPACE_MEMORY) {
-		t.window = map_device(reg->address, 4, MAP_UNCACHED);
-		if (!t.window)
-			return 0;
-	}
-	first = pm_timer_read(&t);
+	first = pm_timer_read(t);
 	start = rdtsc();
 	for (unsigned i = 0; i < PM_TIMER_MAX_READS && passed < PM_TIMER_COUNT; i++)
-		passed = (pm_timer_read(&t) - first) & t.mask;
+		passed = (pm_timer_read(t) - first) & t->mask;
 	if (passed < PM_TIMER_COUNT)
 		return 0;
 	return clock_khz_from_count(rdtsc() - start, passed, PM_TIMER_HZ);
 }
 
-/* The least of a few: an SMI in between can only make a measurement longer. */
-static uint64_t measure_pit(void)
-{
-	uint64_t best = 0;
-
-	for (unsigned i = 0; i < PIT_TRIES; i++) {
-		uint64_t ticks = pit_measure_tsc();
-
-		if (!ticks)
-			return 0;
-		if (!best || ticks < best)
-			best = ticks;
-	}
-	return clock_khz_from_count(best, PIT_MEASURE_COUNT, PIT_HZ);
-}
+static uint64_t measure_pit(void) { return clock_khz_from_count(pit_measure_tsc(), PIT_MEASURE_COUNT, PIT_HZ); }
 
 static void ask_cpuid(struct clock_sources *s)
 {
@@ -78,14 +68,18 @@ static void ask_cpuid(struct clock_sources *s)
 
 void clock_init(void)
 {
-	const struct acpi_host *acpi = acpi_host();
 	struct clock_sources s = { 0 };
-	struct clock_choice c;
+	struct clock_choice c = { 0 };
+	struct pm_timer pm;
 
 	ask_cpuid(&s);
-	s.pit_khz = measure_pit();
-	s.pm_timer_khz = measure_pm_timer(&acpi->pm_timer, acpi->pm_timer_32bit);
-	c = clock_choose(&s);
+	find_pm_timer(&pm);
+	/* Firmware that takes the CPU away in between spoils a measurement: hence again. */
+	for (unsigned i = 0; i < MEASURE_TRIES && (i == 0 || c.measures_differ || c.cpuid_lies); i++) {
+		s.pit_khz = measure_pit();
+		s.pm_timer_khz = measure_pm_timer(&pm);
+		c = clock_choose(&s);
+	}
 	if (!c.khz)
 		machine_give_up("nothing on this machine tells the TSC's frequency: CPUID 15h, PIT and ACPI PM "
 				"timer are silent; allow one of them in the firmware set-up");

@@ -33,7 +33,7 @@ struct frame_table frame_table;
 
 static struct spinlock lock = SPINLOCK_INIT;
 static struct frame_cache caches[MAX_CPUS];
-static uint64_t clean_hint, dirty_hint; /* no block below has clean / dirty free frames */
+static pfn_t clean_from, dirty_from; /* below are no clean / dirty free frames */
 static uint64_t clean_total;
 
 static void clear_frame(pfn_t p)
@@ -71,17 +71,16 @@ static void take(pfn_t p, frame_owner_t owner)
 /* Puts a frame back on the record as free; lock held. */
 static void give(pfn_t p)
 {
-	uint64_t i = p / BLOCK_FRAMES;
-	struct frame_block *b = &frame_table.blocks[i];
+	struct frame_block *b = &frame_table.blocks[p / BLOCK_FRAMES];
 
 	frame_table.owners[p] = OWNER_FREE;
 	b->free++;
 	if (is_dirty(p)) {
-		dirty_hint = min_u64(dirty_hint, i);
+		dirty_from = min_u64(dirty_from, p);
 	} else {
 		b->clean++;
 		clean_total++;
-		clean_hint = min_u64(clean_hint, i);
+		clean_from = min_u64(clean_from, p);
 	}
 }
 
@@ -163,23 +162,25 @@ hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner
 	return first << PAGE_SHIFT;
 }
 
+static pfn_t next_block(pfn_t p) { return align_down(p, BLOCK_FRAMES) + BLOCK_FRAMES; }
+
 /* Moves clean frames into the cache; lock held. */
 static void refill_clean(struct frame_cache *c)
 {
-	uint64_t i = clean_hint;
+	pfn_t p = clean_from;
 
-	for (; i < frame_table.block_count && c->count < CACHE_REFILL; i++) {
-		pfn_t p = i * BLOCK_FRAMES, end = min_u64(p + BLOCK_FRAMES, frame_table.count);
-
-		for (; p < end && frame_table.blocks[i].clean && c->count < CACHE_REFILL; p++)
-			if (frame_table.owners[p] == OWNER_FREE && !is_dirty(p)) {
-				take(p, OWNER_CACHED);
-				c->frames[c->count++] = p;
-			}
-		if (frame_table.blocks[i].clean)
-			break;
+	while (p < frame_table.count && c->count < CACHE_REFILL) {
+		if (!frame_table.blocks[p / BLOCK_FRAMES].clean) {
+			p = next_block(p);
+			continue;
+		}
+		if (frame_table.owners[p] == OWNER_FREE && !is_dirty(p)) {
+			take(p, OWNER_CACHED);
+			c->frames[c->count++] = p;
+		}
+		p++;
 	}
-	clean_hint = i;
+	clean_from = p;
 }
 
 /* With nothing clean left, one frame is cleared here and now: no more than the caller needs. */
@@ -269,24 +270,26 @@ void frame_free_run(hpa_t pa, uint64_t npages, frame_owner_t owner)
 	spin_unlock(&lock);
 }
 
-/* Takes up to CLEAR_STEP dirty free frames of one block out of circulation; lock held. */
+/* Takes up to CLEAR_STEP dirty free frames out of circulation; lock held. */
 static unsigned pick_dirty(pfn_t *picked)
 {
 	unsigned n = 0;
+	pfn_t p = dirty_from;
 
-	while (dirty_hint < frame_table.block_count) {
-		struct frame_block *b = &frame_table.blocks[dirty_hint];
-		pfn_t p = dirty_hint * BLOCK_FRAMES;
+	while (p < frame_table.count && n < CLEAR_STEP) {
+		const struct frame_block *b = &frame_table.blocks[p / BLOCK_FRAMES];
 
-		for (; n < CLEAR_STEP && b->free > b->clean; p++)
-			if (frame_table.owners[p] == OWNER_FREE && is_dirty(p)) {
-				take(p, OWNER_CACHED);
-				picked[n++] = p;
-			}
-		if (n)
-			break;
-		dirty_hint++;
+		if (b->free == b->clean) {
+			p = next_block(p);
+			continue;
+		}
+		if (frame_table.owners[p] == OWNER_FREE && is_dirty(p)) {
+			take(p, OWNER_CACHED);
+			picked[n++] = p;
+		}
+		p++;
 	}
+	dirty_from = p;
 	return n;
 }
 
@@ -295,7 +298,7 @@ bool frames_clear_some(void)
 	pfn_t picked[CLEAR_STEP];
 	unsigned n = 0;
 
-	if (clean_total >= CLEAN_TARGET || dirty_hint >= frame_table.block_count)
+	if (clean_total >= CLEAN_TARGET || dirty_from >= frame_table.count)
 		return false;
 	spin_lock(&lock);
 	n = pick_dirty(picked);
@@ -362,7 +365,7 @@ void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, fr
 void frames_reset_state(void)
 {
 	memset(caches, 0, sizeof caches);
-	clean_hint = frame_table.block_count;
-	dirty_hint = 0;
+	clean_from = frame_table.count;
+	dirty_from = 0;
 	clean_total = 0;
 }

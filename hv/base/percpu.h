@@ -22,6 +22,7 @@ struct cpu {
 	struct sched *sched;
 	struct vmx_cpu *vmx;
 	void *machine;         /* struct cpu_machine of hv/base/machine.h: GDT, TSS, stacks */
+	bool runs_guests;      /* virtualisation is on */
 	uint32_t online;       /* written once, release, when the CPU takes work */
 };
 

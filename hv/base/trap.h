@@ -1,5 +1,5 @@
 /*
- * Traps and interrupts of the host CPU: the frame the stubs of trap.S build, interrupt handlers by
+ * Traps and interrupts of the host CPU: the frame the stubs of trap_entry.S build, interrupt handlers by
  * vector, instructions that may fault (fixup table), and non-maskable interrupts.
  */
 #ifndef HV_BASE_TRAP_H
@@ -41,7 +41,7 @@ uint64_t trap_stray_nmis(void);
  */
 void trap_set_recovery(uint64_t rip, uint64_t rsp);
 
-/* Called by trap.S. */
+/* Called by trap_entry.S. */
 void trap_dispatch(struct trap_frame *f);
 
 #endif

@@ -301,33 +301,20 @@ int decode(const uint8_t *bytes, unsigned len, enum cpu_mode mode, struct insn *
 	return err == -ENODATA && len >= INSN_MAX_BYTES ? -E2BIG : err;
 }
 
-static void fill_slot(struct decode_slot *slot, const uint64_t bytes[2], enum cpu_mode mode)
+int decode_into_slot(struct decode_slot *slot, const uint8_t bytes[16], unsigned len, enum cpu_mode mode)
 {
-	unsigned bits = slot->insn.length * 8u;
-
-	slot->mask[0] = bits >= 64 ? ~(uint64_t)0 : BIT(bits) - 1;
-	slot->mask[1] = bits <= 64 ? 0 : BIT(bits - 64) - 1;
-	slot->bytes[0] = bytes[0] & slot->mask[0];
-	slot->bytes[1] = bytes[1] & slot->mask[1];
-	slot->mode = mode;
-}
-
-int decode_cached(struct decode_cache *cache, gva_t rip, const uint8_t bytes[16], unsigned len,
-		  enum cpu_mode mode, const struct insn **out)
-{
-	struct decode_slot *slot = &cache->slot[(rip ^ rip >> 4) % DECODE_CACHE_SLOTS];
-	uint64_t word[2];
-
-	__builtin_memcpy(word, bytes, sizeof(word));
-	*out = &slot->insn;
-	if (LIKELY((word[0] & slot->mask[0]) == slot->bytes[0] && (word[1] & slot->mask[1]) == slot->bytes[1] &&
-		   slot->mode == mode && slot->insn.length <= len))
-		return 0;
 	slot->mode = 0;
 	int err = decode(bytes, len, mode, &slot->insn);
-	if (err == 0)
-		fill_slot(slot, word, mode);
-	return err;
+	if (err != 0)
+		return err;
+	unsigned bits = slot->insn.length * 8u;
+	slot->mask[0] = bits >= 64 ? ~(uint64_t)0 : BIT(bits) - 1;
+	slot->mask[1] = bits <= 64 ? 0 : BIT(bits - 64) - 1;
+	__builtin_memcpy(slot->bytes, bytes, sizeof(slot->bytes));
+	slot->bytes[0] &= slot->mask[0];
+	slot->bytes[1] &= slot->mask[1];
+	slot->mode = mode;
+	return 0;
 }
 
 const char *insn_op_name(enum insn_op op)

@@ -84,10 +84,29 @@ struct decode_cache {
 	} slot[DECODE_CACHE_SLOTS];
 };
 
+static inline struct decode_slot *decode_slot_of(struct decode_cache *cache, gva_t rip)
+{
+	return &cache->slot[(rip ^ rip >> 4) % DECODE_CACHE_SLOTS];
+}
+
+/* The rest of decode_cached(): decodes into the slot. */
+int decode_into_slot(struct decode_slot *slot, const uint8_t bytes[16], unsigned len, enum cpu_mode mode);
+
 /* As decode(), for len bytes fetched from rip into a buffer of 16. *out stays valid until the
  * cache's next use. */
-int decode_cached(struct decode_cache *cache, gva_t rip, const uint8_t bytes[16], unsigned len,
-		  enum cpu_mode mode, const struct insn **out);
+static inline int decode_cached(struct decode_cache *cache, gva_t rip, const uint8_t bytes[16], unsigned len,
+				enum cpu_mode mode, const struct insn **out)
+{
+	struct decode_slot *slot = decode_slot_of(cache, rip);
+	uint64_t word[2];
+
+	__builtin_memcpy(word, bytes, sizeof(word));
+	*out = &slot->insn;
+	if (LIKELY((word[0] & slot->mask[0]) == slot->bytes[0] && (word[1] & slot->mask[1]) == slot->bytes[1] &&
+		   slot->mode == mode && slot->insn.length <= len))
+		return 0;
+	return decode_into_slot(slot, bytes, len, mode);
+}
 
 const char *insn_op_name(enum insn_op op);
 

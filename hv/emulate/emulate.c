@@ -57,8 +57,8 @@ static enum emu_result fetch_and_decode(struct emu_cpu *cpu, const struct insn *
 	return LIKELY(err == 0) ? EMU_DONE : refuse(cpu, err);
 }
 
-static enum emu_result place(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
-			     struct emu_addr *at)
+static inline enum emu_result place(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
+				    struct emu_addr *at)
 {
 	return emu_place(cpu, in, in->segment, emu_effective_offset(cpu, in), in->mem_size, access, at);
 }

@@ -73,14 +73,14 @@ enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint6
 {
 	struct emu_segment s;
 
-	if (UNLIKELY(cpu->mode != CPU_MODE_64))
+	if (cpu->mode != CPU_MODE_64)
 		return linear_segmented(cpu, segment, offset, size, access, la);
 	*la = offset;
-	if (UNLIKELY(segment >= SEG_FS)) {
+	if (segment >= SEG_FS) {
 		cpu->ops->segment(cpu, segment, &s);
 		*la += s.base;
 	}
-	if (UNLIKELY(!is_canonical(cpu, *la) || !is_canonical(cpu, *la + size - 1)))
+	if (!is_canonical(cpu, *la) || !is_canonical(cpu, *la + size - 1))
 		return raise_segment(cpu, segment);
 	return EMU_DONE;
 }
@@ -91,13 +91,9 @@ static bool has_two_memory_operands(const struct insn *in)
 	return in->op == OP_MOVS || in->op == OP_CMPS || in->op == OP_PUSH || in->op == OP_POP;
 }
 
-/*
- * The guest may have changed the instruction, or the registers' page, since the CPU walked its
- * tables: the exit's gpa stands in only for the same address, and for a write only if the exit
- * was for a write, so no permission is assumed that the CPU did not check.
- */
-static inline bool is_exit_access(const struct emu_cpu *cpu, const struct insn *in, gva_t la, unsigned size,
-				  enum emu_access access)
+/* As emu_is_exit_operand(), for addresses that had to be computed with a segment, or not at all. */
+static bool is_exit_access(const struct emu_cpu *cpu, const struct insn *in, gva_t la, unsigned size,
+			   enum emu_access access)
 {
 	if (cpu->exit_gpa == GPA_UNKNOWN || ((la ^ cpu->exit_gpa) & PAGE_MASK) != 0 ||
 	    (la & PAGE_MASK) + size > PAGE_SIZE)
@@ -107,32 +103,19 @@ static inline bool is_exit_access(const struct emu_cpu *cpu, const struct insn *
 	return cpu->exit_la_valid ? la == cpu->exit_la : !has_two_memory_operands(in);
 }
 
-enum emu_result emu_place(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
-			  uint64_t offset, unsigned size, enum emu_access access, struct emu_addr *at)
+enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
+				  uint64_t offset, unsigned size, enum emu_access access, struct emu_addr *at)
 {
 	enum emu_result result = emu_linear(cpu, segment, offset, size, access, &at->la);
 
-	if (UNLIKELY(result != EMU_DONE))
+	if (result != EMU_DONE)
 		return result;
 	at->gpa = GPA_UNKNOWN;
-	if (LIKELY(is_exit_access(cpu, in, at->la, size, access)))
+	if (is_exit_access(cpu, in, at->la, size, access))
 		at->gpa = cpu->exit_gpa;
 	else if (access == ACCESS_WRITE)
 		return cpu->ops->probe_write(cpu, *at, size);
 	return EMU_DONE;
-}
-
-uint64_t emu_effective_offset(const struct emu_cpu *cpu, const struct insn *in)
-{
-	uint64_t offset = (uint64_t)in->disp;
-
-	if (LIKELY(in->base < INSN_REG_RIP))
-		offset += cpu->gpr[in->base];
-	else if (in->base == INSN_REG_RIP)
-		offset += cpu->rip + in->length;
-	if (in->index != INSN_REG_NONE)
-		offset += cpu->gpr[in->index] << in->scale;
-	return LIKELY(in->addr_size == 8) ? offset : truncate_to(offset, in->addr_size);
 }
 
 unsigned emu_stack_bytes(struct emu_cpu *cpu)

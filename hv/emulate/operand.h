@@ -21,13 +21,49 @@ enum emu_result emu_unsupported(struct emu_cpu *cpu, const char *reason);
 enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset, unsigned size,
 			   enum emu_access access, gva_t *la);
 
+/* The rest of emu_place(), for what emu_is_exit_operand() does not settle. */
+enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
+				  uint64_t offset, unsigned size, enum emu_access access, struct emu_addr *at);
+
+/*
+ * The common case in few instructions: a flat address that is the exit's. The guest may have changed
+ * the instruction since the CPU walked its tables, so the exit's gpa stands in only for the same
+ * linear address, and for a write only if the exit was for a write: no permission is assumed that
+ * the CPU did not check.
+ */
+static inline bool emu_is_exit_operand(const struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset,
+				       unsigned size, enum emu_access access)
+{
+	return offset == cpu->exit_la && cpu->exit_la_valid && (access == ACCESS_READ || cpu->exit_write) &&
+	       segment < SEG_FS && cpu->mode == CPU_MODE_64 && (offset & PAGE_MASK) + size <= PAGE_SIZE;
+}
+
 /* emu_linear() and, when it is the access of the exit, the gpa from there. A write whose address
  * must be walked is probed, so that a later write does not fault. */
-enum emu_result emu_place(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
-			  uint64_t offset, unsigned size, enum emu_access access, struct emu_addr *at);
+static inline enum emu_result emu_place(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
+					uint64_t offset, unsigned size, enum emu_access access,
+					struct emu_addr *at)
+{
+	if (UNLIKELY(!emu_is_exit_operand(cpu, segment, offset, size, access)))
+		return emu_place_checked(cpu, in, segment, offset, size, access, at);
+	at->la = offset;
+	at->gpa = cpu->exit_gpa;
+	return EMU_DONE;
+}
 
 /* The offset that ModRM, SIB and displacement make, truncated to the address size. */
-uint64_t emu_effective_offset(const struct emu_cpu *cpu, const struct insn *in);
+static inline uint64_t emu_effective_offset(const struct emu_cpu *cpu, const struct insn *in)
+{
+	uint64_t offset = (uint64_t)in->disp;
+
+	if (LIKELY(in->base < INSN_REG_RIP))
+		offset += cpu->gpr[in->base];
+	else if (in->base == INSN_REG_RIP)
+		offset += cpu->rip + in->length;
+	if (UNLIKELY(in->index != INSN_REG_NONE))
+		offset += cpu->gpr[in->index] << in->scale;
+	return LIKELY(in->addr_size == 8) ? offset : truncate_to(offset, in->addr_size);
+}
 
 /* Bits of the stack pointer in use: 2, 4 or 8 bytes. */
 unsigned emu_stack_bytes(struct emu_cpu *cpu);

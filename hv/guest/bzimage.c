@@ -2,11 +2,12 @@
  * Linux bzImage, by the boot protocol of the kernel's Documentation/arch/x86/boot.rst: the 64-bit
  * entry where the kernel has one, else the 32-bit entry. Also memtest86+, which follows it.
  */
+#include "hv/guest/loader_parts.h"
+
 #include <string.h>
 
 #include "hv/guest/e820.h"
 #include "hv/guest/guest.h"
-#include "hv/guest/loader_parts.h"
 
 /* struct setup_header, offsets in file and boot_params alike. */
 #define HDR_BEGIN 0x1f1

@@ -2,8 +2,9 @@
  * All MSRs a guest has, one row each, and the rules for values that a mask cannot say.
  * SDM volume 4 "Model-Specific Registers"; volume 3A "Memory Type Range Registers", "Page Attribute Table".
  */
-#include "hv/base/x86.h"
 #include "hv/guest/msr.h"
+
+#include "hv/base/x86.h"
 
 #define ALL (~0ul)
 #define LOW32 0xfffffffful

@@ -2,12 +2,13 @@
  * Multiboot kernels, by the Multiboot Specification version 0.6.96: 32-bit protected mode, ELF32 or
  * the header's own load addresses, the initrd as the only module.
  */
+#include "hv/guest/loader_parts.h"
+
 #include <string.h>
 
 #include "hv/guest/e820.h"
 #include "hv/guest/elf.h"
 #include "hv/guest/guest.h"
-#include "hv/guest/loader_parts.h"
 
 #define HEADER_SEARCH 8192
 #define HEADER_MAGIC 0x1badb002u

@@ -2,11 +2,12 @@
  * PVH: an ELF kernel that names its 32-bit entry in a Xen note and takes an hvm_start_info.
  * Facts from Xen's docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.
  */
+#include "hv/guest/loader_parts.h"
+
 #include <string.h>
 
 #include "hv/guest/e820.h"
 #include "hv/guest/elf.h"
-#include "hv/guest/loader_parts.h"
 
 #define NOTE_PHYS32_ENTRY 18
 #define START_INFO_MAGIC 0x336ec578u

@@ -1,0 +1,42 @@
+/*
+ * The host's one serial line and screen, shared: log lines, the monitor, and the guest in focus.
+ * The switch key (Ctrl-] unless configured) moves the focus from guest to guest and to the monitor.
+ * A guest out of focus writes to its own scrollback, which is shown when it gets the focus.
+ */
+#ifndef HV_CONSOLE_H
+#define HV_CONSOLE_H
+
+#include "boot/boot_info.h"
+#include "hv/devices/vuart.h"
+#include "hv/monitor/line.h"
+#include "hv/vm.h"
+
+struct console_guest; /* one per VM */
+
+/* Start-up, in this order: polled serial; interrupts once the I/O APIC is set up. */
+void console_init_early(const struct config *c);
+void console_init_screen(const struct boot_framebuffer *fb);
+void console_init_irq(void);
+
+/* The guest's end, made at the first call for the VM. Never NULL: without memory for a scrollback
+ * the guest has none, and waits for the focus instead. Monitor's context. */
+struct console_guest *console_guest(struct vm *vm);
+struct vuart_host console_vuart_host(struct console_guest *g);
+
+/* A guest gets the focus when it starts and the monitor has it unasked; one that stops gives it to the
+ * next that runs. Monitor's context. */
+void console_guest_started(struct vm *vm);
+void console_guest_stopped(struct vm *vm);
+/* NULL: the monitor. Monitor's context. */
+void console_focus(struct vm *vm);
+struct vm *console_focused(void);
+/* Moves what waits (scrollback, input, a pressed switch key) as far as the other side takes it. */
+void console_pump(void);
+/* Waits until all output is on the line; bounded by the line's own speed. Monitor's context. */
+void console_flush(void);
+
+/* Input for the monitor: false when there is none. */
+bool console_monitor_byte(uint8_t *byte);
+struct monitor_out *console_monitor_out(void);
+
+#endif

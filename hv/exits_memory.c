@@ -1,0 +1,399 @@
+/*
+ * MMIO and string I/O: the instruction emulator's view of a vCPU. Linear addresses go through the
+ * guest's own tables; what is RAM is read and written there, the local APIC's page belongs to the
+ * vCPU, everything else is the bus.
+ */
+#include <string.h>
+
+#include "hv/base/log.h"
+#include "hv/base/x86.h"
+#include "hv/emulate/emulate.h"
+#include "hv/emulate/string_io.h"
+#include "hv/exits.h"
+#include "mmu/gpa.h"
+#include "mmu/walk.h"
+
+#define CS_AR_L BIT(13)
+#define CS_AR_DB BIT(14)
+#define LAPIC_BASE_ENABLE BIT(11)
+#define LAPIC_BASE_ADDR BITS(51, 12)
+
+/* One instruction's work: what the emulator gets, and the paging registers once they are needed. */
+struct access {
+	struct emu_cpu cpu;
+	struct vcpu *v;
+	bool have_paging;
+	struct guest_paging paging;
+};
+
+static uint64_t reg(struct vcpu *v, enum guest_reg r) { return v->vm->backend->get_reg(v, r); }
+
+/* PKRU is in the CPU as the guest left it; RDPKRU needs CR4.PKE of whoever executes it. */
+static uint32_t live_pkru(void)
+{
+	uint64_t cr4 = read_cr4();
+	uint32_t pkru;
+
+	write_cr4(cr4 | CR4_PKE);
+	__asm__ volatile("rdpkru" : "=a"(pkru) : "c"(0) : "rdx");
+	write_cr4(cr4);
+	return pkru;
+}
+
+static const struct guest_paging *paging(struct access *a)
+{
+	struct guest_paging *g = &a->paging;
+	struct vcpu *v = a->v;
+
+	if (a->have_paging)
+		return g;
+	a->have_paging = true;
+	g->cr0 = reg(v, REG_CR0);
+	g->cr3 = reg(v, REG_CR3);
+	g->cr4 = reg(v, REG_CR4);
+	g->efer = reg(v, REG_EFER);
+	g->rflags = a->cpu.rflags;
+	g->cpl = (uint32_t)reg(v, REG_CPL);
+	g->maxphyaddr = v->vm->mmu->config.gpa_bits;
+	g->page_1g = true;
+	g->pkru = g->cr4 & CR4_PKE ? live_pkru() : 0;
+	if ((g->cr0 & CR0_PG) && (g->cr4 & CR4_PAE) && !(g->efer & EFER_LMA))
+		for (unsigned i = 0; i < 4; i++)
+			g->pdpte[i] = reg(v, REG_PDPTE0 + i);
+	return g;
+}
+
+static enum emu_result page_fault(struct access *a, const struct walk_result *r)
+{
+	a->cpu.fault = (struct emu_fault){
+		.vector = VEC_PF, .has_error_code = true, .error_code = r->error_code, .cr2 = r->gva };
+	return EMU_FAULT;
+}
+
+static enum emu_result translate(struct access *a, gva_t la, uint32_t kind, gpa_t *gpa)
+{
+	struct walk_result r;
+
+	switch (guest_walk(a->v->mmu, paging(a), la, kind, &r)) {
+	case WALK_OK:
+		*gpa = r.gpa;
+		return EMU_DONE;
+	case WALK_PAGE_FAULT:
+		return page_fault(a, &r);
+	case WALK_RETRY:
+		return EMU_RETRY;
+	default:
+		a->cpu.fault = (struct emu_fault){ .vector = VEC_GP, .has_error_code = true };
+		return EMU_FAULT;
+	}
+}
+
+/* ---- fetch ---- */
+
+static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	unsigned in_page = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
+	enum emu_result r;
+	const void *from;
+	gpa_t gpa;
+
+	r = translate(a, la, WALK_FETCH, &gpa);
+	if (r != EMU_DONE)
+		return r;
+	mmu_enter(a->v->mmu);
+	from = gpa_to_hva(a->v->mmu, gpa, in_page);
+	if (from)
+		memcpy(bytes, from, in_page);
+	mmu_leave(a->v->mmu);
+	*got = in_page;
+	if (from)
+		return EMU_DONE;
+	cpu->reason = "the guest executes outside its memory";
+	return EMU_UNSUPPORTED;
+}
+
+/* ---- data ---- */
+
+static bool is_lapic_page(const struct vcpu *v, gpa_t gpa)
+{
+	uint64_t base = v->lapic.apic_base;
+
+	return ((gpa ^ base) & LAPIC_BASE_ADDR) == 0 && (base & LAPIC_BASE_ENABLE) && !vlapic_x2apic(&v->lapic);
+}
+
+static uint64_t device_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	uint64_t value = ~(uint64_t)0;
+
+	if (is_lapic_page(v, gpa))
+		return vlapic_mmio_read(&v->lapic, gpa & PAGE_MASK);
+	bus_mmio_read(v->vm->bus, gpa, size, &value); /* nobody there: all ones */
+	return value;
+}
+
+static void device_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
+{
+	if (is_lapic_page(v, gpa))
+		vlapic_mmio_write(&v->lapic, gpa & PAGE_MASK, (uint32_t)value);
+	else
+		bus_mmio_write(v->vm->bus, gpa, size, value);
+}
+
+static void read_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t *value)
+{
+	*value = 0;
+	if (gpa == (a->cpu.exit_gpa) || gpa_read(a->v->mmu, gpa, value, size))
+		*value = device_read(a->v, gpa, size);
+}
+
+/* A write to read-only memory is dropped, as ROM drops it. */
+static void write_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t value)
+{
+	if (gpa == a->cpu.exit_gpa || gpa_write(a->v->mmu, gpa, &value, size) == -EFAULT)
+		device_write(a->v, gpa, size, value);
+}
+
+static uint64_t low_bytes(uint64_t value, unsigned size)
+{
+	return size == 8 ? value : value & (BIT(8 * size) - 1);
+}
+
+/* The gpa of an access and, when it crosses a page, of its second part; first counts the bytes of
+ * the first part. Both are translated before anything is touched. */
+static enum emu_result place(struct access *a, struct emu_addr at, unsigned size, uint32_t kind, gpa_t gpa[2],
+			     unsigned *first)
+{
+	unsigned in_page = (unsigned)(PAGE_SIZE - (at.la & PAGE_MASK));
+	enum emu_result r = EMU_DONE;
+
+	*first = size;
+	gpa[0] = at.gpa;
+	if (LIKELY(at.gpa != GPA_UNKNOWN))
+		return EMU_DONE;
+	r = translate(a, at.la, kind, &gpa[0]);
+	if (r == EMU_DONE && in_page < size) {
+		*first = in_page;
+		r = translate(a, at.la + in_page, kind, &gpa[1]);
+	}
+	return r;
+}
+
+static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	enum emu_result r;
+	unsigned first;
+	uint64_t part;
+	gpa_t gpa[2];
+
+	r = place(a, at, size, WALK_READ, gpa, &first);
+	if (r != EMU_DONE)
+		return r;
+	if (LIKELY(first == size)) {
+		read_gpa(a, gpa[0], size, value);
+		*value = low_bytes(*value, size);
+		return EMU_DONE;
+	}
+	*value = 0;
+	for (unsigned i = 0; i < size; i++) {
+		read_gpa(a, i < first ? gpa[0] + i : gpa[1] + (i - first), 1, &part);
+		*value |= (part & 0xff) << (8 * i);
+	}
+	return EMU_DONE;
+}
+
+static enum emu_result mem_write(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t value)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	enum emu_result r;
+	unsigned first;
+	gpa_t gpa[2];
+
+	r = place(a, at, size, WALK_WRITE, gpa, &first);
+	if (r != EMU_DONE)
+		return r;
+	if (LIKELY(first == size)) {
+		write_gpa(a, gpa[0], size, value);
+		return EMU_DONE;
+	}
+	for (unsigned i = 0; i < size; i++)
+		write_gpa(a, i < first ? gpa[0] + i : gpa[1] + (i - first), 1, value >> (8 * i));
+	return EMU_DONE;
+}
+
+static enum emu_result probe_write(struct emu_cpu *cpu, struct emu_addr at, unsigned size)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	unsigned first;
+	gpa_t gpa[2];
+
+	return place(a, at, size, WALK_WRITE, gpa, &first);
+}
+
+static bool exchange(void *p, unsigned size, uint64_t old, uint64_t new_value)
+{
+	uint8_t old8 = (uint8_t)old;
+	uint16_t old16 = (uint16_t)old;
+	uint32_t old32 = (uint32_t)old;
+
+	switch (size) {
+	case 1:
+		return __atomic_compare_exchange_n((uint8_t *)p, &old8, (uint8_t)new_value, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	case 2:
+		return __atomic_compare_exchange_n((uint16_t *)p, &old16, (uint16_t)new_value, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	case 4:
+		return __atomic_compare_exchange_n((uint32_t *)p, &old32, (uint32_t)new_value, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	default:
+		return __atomic_compare_exchange_n((uint64_t *)p, &old, new_value, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+	}
+}
+
+static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
+					uint64_t new_value)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	enum emu_result r;
+	unsigned first;
+	gpa_t gpa[2];
+	bool done = false;
+	void *p;
+
+	r = place(a, at, size, WALK_WRITE, gpa, &first);
+	if (r != EMU_DONE)
+		return r;
+	if (first != size || !is_aligned(gpa[0], size))
+		return mem_write(cpu, at, size, new_value);
+	mmu_enter(a->v->mmu);
+	p = gpa_to_hva_writable(a->v->mmu, gpa[0], size);
+	if (p)
+		done = exchange(p, size, old, new_value);
+	mmu_leave(a->v->mmu);
+	if (p)
+		return done ? EMU_DONE : EMU_RETRY;
+	write_gpa(a, gpa[0], size, new_value);
+	return EMU_DONE;
+}
+
+static void segment(struct emu_cpu *cpu, enum insn_segment s, struct emu_segment *out)
+{
+	struct vcpu *v = CONTAINER_OF(cpu, struct access, cpu)->v;
+
+	out->base = reg(v, REG_ES_BASE + s);
+	out->limit = (uint32_t)reg(v, REG_ES_LIMIT + s);
+	out->rights = (uint32_t)reg(v, REG_ES_AR + s);
+}
+
+static const struct emu_ops emu_ops = {
+	.fetch = fetch,
+	.read = mem_read,
+	.write = mem_write,
+	.probe_write = probe_write,
+	.compare_exchange = compare_exchange,
+	.segment = segment,
+};
+
+/* ---- the exits ---- */
+
+static enum cpu_mode mode_of(struct vcpu *v)
+{
+	uint64_t ar = reg(v, REG_CS_AR);
+
+	if ((ar & CS_AR_L) && (reg(v, REG_EFER) & EFER_LMA))
+		return CPU_MODE_64;
+	return ar & CS_AR_DB ? CPU_MODE_32 : CPU_MODE_16;
+}
+
+static void begin(struct access *a, struct vcpu *v)
+{
+	a->v = v;
+	a->have_paging = false;
+	v->gpr[GPR_RSP] = reg(v, REG_RSP);
+	a->cpu.ops = &emu_ops;
+	a->cpu.cache = v->decoded;
+	a->cpu.gpr = v->gpr;
+	a->cpu.rip = reg(v, REG_RIP);
+	a->cpu.rflags = reg(v, REG_RFLAGS);
+	a->cpu.mode = mode_of(v);
+	a->cpu.la_bits = 48;
+	a->cpu.exit_gpa = GPA_UNKNOWN;
+	a->cpu.exit_la_valid = false;
+	a->cpu.exit_write = false;
+	a->cpu.byte_count = 0;
+}
+
+static void inject_fault(struct vcpu *v, const struct emu_fault *fault)
+{
+	if (fault->vector == VEC_PF)
+		write_cr2(fault->cr2);
+	v->vm->backend->inject(v, fault->vector, fault->has_error_code ? (int64_t)fault->error_code : -1);
+}
+
+static enum exit_result finish(struct access *a, enum emu_result r)
+{
+	struct vcpu *v = a->v;
+	const struct backend *b = v->vm->backend;
+	struct failure f;
+
+	if (r == EMU_UNSUPPORTED) {
+		emulate_explain(&a->cpu, &f);
+		vm_stop(v->vm, "%s", f.text);
+		return EXIT_YIELD;
+	}
+	b->set_reg(v, REG_RSP, v->gpr[GPR_RSP]);
+	b->set_reg(v, REG_RIP, a->cpu.rip);
+	b->set_reg(v, REG_RFLAGS, a->cpu.rflags);
+	if (r == EMU_FAULT)
+		inject_fault(v, &a->cpu.fault);
+	else if (r == EMU_DONE)
+		b->instruction_done(v);
+	return EXIT_RESUME;
+}
+
+enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write)
+{
+	struct access a;
+
+	begin(&a, v);
+	a.cpu.exit_gpa = gpa;
+	a.cpu.exit_la = gva;
+	a.cpu.exit_la_valid = gva_valid;
+	a.cpu.exit_write = write;
+	return finish(&a, emulate_instruction(&a.cpu));
+}
+
+static uint32_t string_port_read(struct emu_cpu *cpu, uint16_t port, unsigned size)
+{
+	struct vcpu *v = CONTAINER_OF(cpu, struct access, cpu)->v;
+	uint32_t value;
+
+	return bus_pio_read(v->vm->bus, port, size, &value) ? value : UINT32_MAX;
+}
+
+static void string_port_write(struct emu_cpu *cpu, uint16_t port, unsigned size, uint32_t value)
+{
+	bus_pio_write(CONTAINER_OF(cpu, struct access, cpu)->v->vm->bus, port, size, value);
+}
+
+enum exit_result exit_string_io(struct vcpu *v, const struct string_exit *io)
+{
+	struct string_io s = {
+		.port = io->port,
+		.size = io->size,
+		.addr_size = io->address_bytes,
+		.segment = io->segment,
+		.length = io->length,
+		.in = io->in,
+		.repeat = io->rep,
+		.port_read = string_port_read,
+		.port_write = string_port_write,
+	};
+	struct access a;
+
+	begin(&a, v);
+	return finish(&a, emulate_string_io(&a.cpu, &s));
+}
