@@ -40,7 +40,7 @@ struct cpuid_inputs {
 	uint32_t vcpus; /* of the VM; 1..GUEST_MAX_VCPUS */
 	uint32_t vcpu;  /* this one: its index and initial APIC id */
 	uint64_t tsc_khz; /* of the guest's TSC */
-	uint32_t gpa_bits; /* width of guest physical addresses */
+	uint32_t gpa_bits; /* width of guest physical addresses that the MMU can map */
 	uint64_t xcr0;  /* XCR0 bits a guest may set; 0 or 1: no XSAVE */
 	uint64_t xss;   /* IA32_XSS bits a guest may set */
 	feature_set_t usable; /* optional features that the back end enabled for guests */

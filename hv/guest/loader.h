@@ -30,8 +30,8 @@ enum guest_entry_mode {
 
 /*
  * Interrupts are off (RFLAGS = 2); general registers not named here are 0. The GDT lies in guest
- * memory: cs is flat code of the mode's width, ds is for every data segment register. Memory of a
- * caller that does not load descriptors by selector: base 0, limit ffffffffh, cs type Bh, ds type 3h.
+ * memory: cs is flat code of the mode's width, ds is for every data segment register (base 0, limit
+ * ffffffffh, types Bh and 3h, for a caller that sets hidden parts itself).
  */
 struct guest_entry {
 	const char *protocol; /* for the log: "Linux 64-bit", ... */
