@@ -22,13 +22,21 @@ static const struct {
 #undef FIELD_NAME
 };
 
-void vmcs_access_failed(uint32_t field, bool write)
+static const char *field_name(uint32_t encoding)
 {
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (fields[i].encoding == field)
-			panic("%s of the VMCS field \"%s\" (%04x) failed", write ? "VMWRITE" : "VMREAD",
-			      fields[i].name, field);
-	panic("%s of the unknown VMCS field %04x failed", write ? "VMWRITE" : "VMREAD", field);
+		if (fields[i].encoding == encoding)
+			return fields[i].name;
+	return "unknown";
+}
+
+void vmcs_access_failed(uint32_t field, bool write)
+{
+	uint64_t error = 0;
+
+	vmcs_try_read(VMCS_INSN_ERROR, &error);
+	panic("%s of the VMCS field \"%s\" (%04x) failed: error %lu, current VMCS %lx", write ? "VMWRITE" : "VMREAD",
+	      field_name(field), field, error, vmcs_current());
 }
 
 int vmx_unlock(struct failure *f)
