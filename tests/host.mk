@@ -1,7 +1,6 @@
 # Tests that run on the host: unit tests and fuzzers under ASan and UBSan, models under spin, checks.
 # A test file's first line names the sources it is built with: /* sources: hv/base/config.c ... */
 # A line /* libraries: NAME ... */ below it names what it is linked with besides cmocka.
-# and its second, where it needs any, libraries besides cmocka: /* libraries: Zydis */
 
 UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_C := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -14,7 +13,6 @@ HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,und
 
 test_sources = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
 
-test_libraries = $(addprefix -l,$(shell sed -n '2s|^/\* libraries: *\(.*[^ ]\) *\*/.*|\1|p' $(1)))
 test_libraries = $(shell sed -n '1,2s|^/\* libraries: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
 
 # Support stands in for the machine: as an archive, so that a test which brings the real thing gets that.
@@ -31,7 +29,7 @@ $(HOST_BUILD)/%.o: %.c $(AML_H) Makefile tests/host.mk | $(BUILD)/packages/build
 
 define host_test_rule
 $(HOST_BUILD)/$(1:.c=): $(HOST_BUILD)/$(1:.c=.o) $(patsubst %.c,$(HOST_BUILD)/%.o,$(call test_sources,$(1))) $(SUPPORT_A)
-	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1))) $(call test_libraries,$(1))
+	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1)))
 endef
 $(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
 
