@@ -73,8 +73,7 @@ struct emu_cpu {
 
 	/* The access that caused the exit: its gpa spares the walk of the operand that matches.
 	 * exit_gpa is GPA_UNKNOWN when there is none. An EPT misconfiguration reports no linear address:
-	 * then exit_la_valid is false, as without gpa, and instructions with two memory operands are
-	 * walked. */
+	 * then exit_la_valid is false, and instructions with two memory operands are walked. */
 	gpa_t exit_gpa;
 	gva_t exit_la;
 	bool exit_la_valid, exit_write;

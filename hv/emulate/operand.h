@@ -29,13 +29,13 @@ enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, en
  * The common case in few instructions: a flat address that is the exit's. The guest may have changed
  * the instruction since the CPU walked its tables, so the exit's gpa stands in only for the same
  * linear address, and for a write only if the exit was for a write: no permission is assumed that
- * the CPU did not check.
+ * the CPU did not check. GPA_UNKNOWN fails the last test, and a page's last byte takes the long way.
  */
 static inline bool emu_is_exit_operand(const struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset,
 				       unsigned size, enum emu_access access)
 {
 	return offset == cpu->exit_la && cpu->exit_la_valid && (access == ACCESS_READ || cpu->exit_write) &&
-	       segment < SEG_FS && cpu->mode == CPU_MODE_64 && (offset & PAGE_MASK) + size <= PAGE_SIZE;
+	       segment < SEG_FS && cpu->mode == CPU_MODE_64 && (cpu->exit_gpa & PAGE_MASK) + size < PAGE_SIZE;
 }
 
 /* emu_linear() and, when it is the access of the exit, the gpa from there. A write whose address

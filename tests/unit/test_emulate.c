@@ -57,6 +57,20 @@ static void test_exit_address_spares_the_walk(void **state)
 	assert_int_equal(g.walks, 0);
 }
 
+/* An address without gpa is no shortcut, not even for the byte that GPA_UNKNOWN seems to be. */
+static void test_unknown_gpa_is_walked(void **state)
+{
+	(void)state;
+	g.gpr[RBX] = 0x2fff;
+	set_exit(GPA_UNKNOWN, 0x2fff, true);
+	assert_int_equal(RUN(0x8a, 0x03), EMU_DONE);
+	assert_int_equal(g.walks, 1);
+	set_exit(0xffff, 0x2fff, true);
+	assert_int_equal(RUN(0x8a, 0x03), EMU_DONE);
+	assert_int_equal(g.walks, 1);
+	assert_int_equal(g.device_reads, 1);
+}
+
 static void test_other_address_is_walked(void **state)
 {
 	(void)state;
@@ -358,7 +372,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, guest_setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_exit_address_spares_the_walk), TEST(test_other_address_is_walked),
+		TEST(test_exit_address_spares_the_walk), TEST(test_unknown_gpa_is_walked), TEST(test_other_address_is_walked),
 		TEST(test_read_exit_does_not_allow_a_write), TEST(test_exit_without_linear_address),
 		TEST(test_access_across_pages_is_walked), TEST(test_modify_faults_before_reading),
 		TEST(test_device_is_not_read_for_nothing), TEST(test_pop_restores_the_stack_pointer),

@@ -175,7 +175,8 @@ static void test_segment(struct emu_cpu *cpu, enum insn_segment segment, struct 
 	fail_msg("no segment is needed here");
 }
 
-static const struct emu_ops ops = { test_fetch, test_read, test_write, test_probe, test_exchange, test_segment };
+static const struct emu_ops ops = { test_fetch, test_read, test_write, test_probe, test_exchange,
+	                            test_segment };
 
 /* ---- one comparison ---- */
 
