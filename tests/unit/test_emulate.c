@@ -372,7 +372,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, guest_setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_exit_address_spares_the_walk), TEST(test_unknown_gpa_is_walked), TEST(test_other_address_is_walked),
+		TEST(test_exit_address_spares_the_walk), TEST(test_unknown_gpa_is_walked),
+		TEST(test_other_address_is_walked),
 		TEST(test_read_exit_does_not_allow_a_write), TEST(test_exit_without_linear_address),
 		TEST(test_access_across_pages_is_walked), TEST(test_modify_faults_before_reading),
 		TEST(test_device_is_not_read_for_nothing), TEST(test_pop_restores_the_stack_pointer),
