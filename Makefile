@@ -28,7 +28,7 @@ packages_stamp = $(BUILD)/packages/$(1)
 $(BUILD)/packages/build: WANTED = $(PACKAGES)
 $(BUILD)/packages/test: WANTED = $(TEST_PACKAGES)
 $(BUILD)/packages/clang: WANTED = $(CHECK_PACKAGES)
-$(BUILD)/packages/%: boot/packages.sh
+$(BUILD)/packages/%: boot/packages.sh Makefile
 	@mkdir -p $(@D)
 	@sh boot/packages.sh $(WANTED)
 	@touch $@

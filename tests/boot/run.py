@@ -35,8 +35,9 @@ def load_cases():
 def choose(cases, names):
     if not names:
         return cases
-    chosen = [case for case in cases if any(case.name == name for name in names)]
-    chosen = chosen or [case for case in cases if any(case.name.startswith(name) for name in names)]
+    exact = {case.name for case in cases}
+    chosen = [case for case in cases
+              if any(case.name == name or (name not in exact and case.name.startswith(name)) for name in names)]
     if not chosen:
         sys.exit(f"no such boot case; there are: {', '.join(case.name for case in cases)}")
     return chosen

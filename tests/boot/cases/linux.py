@@ -1,0 +1,31 @@
+"""Debian's unmodified kernel to a shell, and out of it again. Few: each takes a minute in Debian's Bochs."""
+from case import Case, Expect, Send
+
+FILES = {"/guests/vmlinuz": "guests/vmlinuz", "/guests/initrd": "guests/initrd"}
+
+
+def conf(vcpus, head="", more=""):
+    # The kernel's self-tests of its crypto code are half of its boot; quiet saves console output.
+    return (f"{head}[vm linux]\nkernel = /guests/vmlinuz\ninitrd = /guests/initrd\n"
+            f"cmdline = console=ttyS0 cryptomgr.notests quiet\nmemory = 512M\nvcpus = {vcpus}\n{more}")
+
+
+def shell(cpus):
+    """Up to the prompt, and the proof that what is typed arrives and is carried out."""
+    return [
+        Expect(r"gnomon: guest linux starts"),
+        Expect(rf"Linux 6\.1\S* on {cpus} CPU"),
+        Expect(r"linux# "),
+        Send("echo $((6 * 7)) $(uname -s)\n"),
+        Expect(r"42 Linux"),
+        Expect(r"linux# "),
+    ]
+
+
+CASES = [
+    Case("linux-1cpu-haswell-poweroff", conf=conf(1), files=FILES,
+         steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
+    Case("linux-2cpu-skylake-reset", conf=conf(2), files=FILES, host={"cpu": "corei7_skylake_x", "count": 2},
+         steps=shell(2) + [Send("reboot -f\n"), Expect(r"gnomon: guest linux .*reset"),
+                           Expect(r"Linux 6\.1\S* on 2 CPU")]),
+]
