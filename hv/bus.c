@@ -85,10 +85,12 @@ static inline const struct pio_range *pio_find(const struct bus *b, uint16_t por
 }
 
 /* Ports past ffffh do not exist: nobody answers there. */
-static bool pio_read_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t *value)
+NOINLINE static bool pio_read_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t *value)
 {
 	bool answered = false;
 	uint32_t v = 0;
+	if (size == 1)
+		return false;
 	for (unsigned i = 0; i < size; i++) {
 		const struct pio_range *r = port + i < PORTS ? pio_find(b, (uint16_t)(port + i), 1) : NULL;
 		uint32_t byte = r ? r->ops->read(r->dev, (uint16_t)(port + i), 1) & 0xff : 0xff;
@@ -100,9 +102,11 @@ static bool pio_read_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t
 	return answered;
 }
 
-static bool pio_write_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t value)
+NOINLINE static bool pio_write_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t value)
 {
 	bool answered = false;
+	if (size == 1)
+		return false;
 	for (unsigned i = 0; i < size; i++) {
 		const struct pio_range *r = port + i < PORTS ? pio_find(b, (uint16_t)(port + i), 1) : NULL;
 		if (!r)
@@ -139,7 +143,7 @@ static inline const struct mmio_range *mmio_find(const struct bus *b, gpa_t gpa,
 	return NULL;
 }
 
-static bool mmio_read_bytes(struct bus *b, gpa_t gpa, unsigned size, uint64_t *value)
+NOINLINE static bool mmio_read_bytes(struct bus *b, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	bool answered = false;
 	uint64_t v = 0;
@@ -154,7 +158,7 @@ static bool mmio_read_bytes(struct bus *b, gpa_t gpa, unsigned size, uint64_t *v
 	return answered;
 }
 
-static bool mmio_write_bytes(struct bus *b, gpa_t gpa, unsigned size, uint64_t value)
+NOINLINE static bool mmio_write_bytes(struct bus *b, gpa_t gpa, unsigned size, uint64_t value)
 {
 	bool answered = false;
 	for (unsigned i = 0; i < size; i++) {

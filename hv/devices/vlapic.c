@@ -58,17 +58,9 @@ void vlapic_virtual_wire(struct vlapic *a)
 	*vlapic_reg(a, VLAPIC_LVT_LINT1) = APIC_NMI << 8;
 }
 
-static bool software_enabled(const struct vlapic *a) { return *vlapic_reg(a, VLAPIC_SVR) & SVR_ENABLE; }
-
 bool vlapic_enabled(const struct vlapic *a)
 {
-	return (a->apic_base & VLAPIC_BASE_EN) && software_enabled(a);
-}
-
-bool vlapic_x2apic(const struct vlapic *a)
-{
-	const uint64_t both = VLAPIC_BASE_EN | VLAPIC_BASE_EXTD;
-	return (a->apic_base & both) == both;
+	return (a->apic_base & VLAPIC_BASE_EN) && vlapic_software_enabled(a);
 }
 
 /* SDM figure "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset". */
@@ -100,42 +92,67 @@ bool vlapic_set_base(struct vlapic *a, uint64_t value)
 	return true;
 }
 
-static int highest_vector(const struct vlapic *a, uint32_t base)
+/* Of ISR, empty is the common answer. */
+static inline bool is_empty(const struct vlapic *a, uint32_t base)
 {
-	for (int i = 7; i >= 0; i--) {
-		uint32_t w = *vlapic_reg(a, base + 16 * (uint32_t)i);
-		if (w)
-			return 32 * i + 31 - __builtin_clz(w);
-	}
-	return -1;
+	const uint32_t *w = vlapic_reg(a, base);
+	return !(w[0] | w[4] | w[8] | w[12] | w[16] | w[20] | w[24] | w[28]);
+}
+
+/* The highest word that is not 0; the lowest, when all are. */
+static inline uint32_t *top_word(const struct vlapic *a, uint32_t base)
+{
+	uint32_t *w = vlapic_reg(a, base) + 28;
+	if (!(w[0] | w[-4] | w[-8] | w[-12]))
+		w -= 16;
+	for (unsigned left = 3; left && !*w; left--)
+		w -= 4;
+	return w;
+}
+
+static inline unsigned top_bit(uint32_t word) { return 31 - (unsigned)__builtin_clz(word); }
+
+static inline int highest_vector(const struct vlapic *a, uint32_t base)
+{
+	const uint32_t *w = top_word(a, base);
+	return *w ? (int)(w - vlapic_reg(a, base)) * 8 + (int)top_bit(*w) : -1;
+}
+
+NOINLINE static uint32_t nested_class(const struct vlapic *a)
+{
+	return (uint32_t)highest_vector(a, VLAPIC_ISR) & 0xf0;
 }
 
 int vlapic_highest_irr(const struct vlapic *a) { return highest_vector(a, VLAPIC_IRR); }
 int vlapic_highest_isr(const struct vlapic *a) { return highest_vector(a, VLAPIC_ISR); }
 
-/* SDM "Processor Priority Register"; on equal classes TPR wins, as in "PPR Virtualization". */
-static inline void set_ppr(struct vlapic *a, int isrv)
+static inline uint32_t isr_class(const struct vlapic *a)
 {
-	uint32_t tpr = *vlapic_reg(a, VLAPIC_TPR);
-	uint32_t isr_class = isrv < 0 ? 0 : (uint32_t)isrv & 0xf0;
-	*vlapic_reg(a, VLAPIC_PPR) = (tpr & 0xf0) >= isr_class ? tpr : isr_class;
+	return is_empty(a, VLAPIC_ISR) ? 0 : nested_class(a);
 }
 
-void vlapic_update_ppr(struct vlapic *a) { set_ppr(a, vlapic_highest_isr(a)); }
+/* SDM "Processor Priority Register"; on equal classes TPR wins, as in "PPR Virtualization". */
+static inline void set_ppr(struct vlapic *a)
+{
+	uint32_t tpr = *vlapic_reg(a, VLAPIC_TPR), class = isr_class(a);
+	*vlapic_reg(a, VLAPIC_PPR) = (tpr & 0xf0) >= class ? tpr : class;
+}
+
+void vlapic_update_ppr(struct vlapic *a) { set_ppr(a); }
 
 int vlapic_pending_vector(struct vlapic *a)
 {
 	if (!a->irr_pending)
 		return -1;
-	int irrv = vlapic_highest_irr(a);
+	int irrv = highest_vector(a, VLAPIC_IRR);
 	if (irrv < 0) {
 		a->irr_pending = false;
 		return -1;
 	}
-	if (irrv >> 4 <= (int)(*vlapic_reg(a, VLAPIC_TPR) >> 4))
+	uint32_t class = (uint32_t)irrv & 0xf0;
+	if (class <= (*vlapic_reg(a, VLAPIC_TPR) & 0xf0))
 		return -1;
-	/* >> of the -1 of an empty ISR is -1: below every class. */
-	return irrv >> 4 > vlapic_highest_isr(a) >> 4 ? irrv : -1;
+	return class > isr_class(a) ? irrv : -1;
 }
 
 void vlapic_accept(struct vlapic *a, uint8_t vector)
@@ -153,18 +170,18 @@ void vlapic_eoi_level(struct vlapic *a, uint8_t vector)
 
 void vlapic_eoi(struct vlapic *a)
 {
-	int vector = vlapic_highest_isr(a);
-	if (vector < 0)
+	uint32_t *w = top_word(a, VLAPIC_ISR);
+	if (UNLIKELY(!*w))
 		return;
-	uint32_t bit = vlapic_vector_bit((uint8_t)vector);
-	*vlapic_vector_word(a, VLAPIC_ISR, (uint8_t)vector) &= ~bit;
-	set_ppr(a, vlapic_highest_isr(a));
-	if (UNLIKELY(*vlapic_vector_word(a, VLAPIC_TMR, (uint8_t)vector) & bit))
-		vlapic_eoi_level(a, (uint8_t)vector);
+	uint32_t bit = 1u << top_bit(*w);
+	*w &= ~bit;
+	set_ppr(a);
+	if (UNLIKELY(w[(VLAPIC_TMR - VLAPIC_ISR) / 4] & bit))
+		vlapic_eoi_level(a, (uint8_t)((w - vlapic_reg(a, VLAPIC_ISR)) * 8 + top_bit(bit)));
 }
 
-/* Merges 64 vectors, all of one trigger mode, into IRR and TMR. eoi_exit[i] is a copy of TMR. */
-static void accept_word(struct vlapic *a, unsigned i, uint64_t vectors, bool level)
+/* eoi_exit[i] is a copy of TMR. */
+void vlapic_accept_word(struct vlapic *a, unsigned i, uint64_t vectors, bool level)
 {
 	uint32_t *irr = vlapic_reg(a, VLAPIC_IRR + 32 * i);
 	irr[0] |= (uint32_t)vectors;
@@ -180,22 +197,14 @@ static void accept_word(struct vlapic *a, unsigned i, uint64_t vectors, bool lev
 	a->irr_pending = true;
 }
 
-void vlapic_raise(struct vlapic *a, uint8_t vector)
-{
-	if (UNLIKELY(vector < APIC_FIRST_VECTOR))
-		vlapic_error(a, ESR_RECEIVE_ILLEGAL);
-	else
-		accept_word(a, vector / 64, BIT(vector & 63), false);
-}
-
-static void sync_other(struct vlapic *a)
+NOINLINE static void sync_other(struct vlapic *a)
 {
 	uint32_t other = __atomic_exchange_n(&a->posted_other, 0, __ATOMIC_ACQ_REL);
 	if (other & POSTED_LEVEL)
 		for (unsigned i = 0; i < 4; i++) {
 			uint64_t vectors = __atomic_exchange_n(&a->posted_level[i], 0, __ATOMIC_RELAXED);
 			if (vectors)
-				accept_word(a, i, vectors, true);
+				vlapic_accept_word(a, i, vectors, true);
 		}
 	if (other & POSTED_EXTINT)
 		a->extint = true;
@@ -207,25 +216,26 @@ static void sync_other(struct vlapic *a)
 		vlapic_error(a, ESR_RECEIVE_ILLEGAL);
 }
 
-bool vlapic_sync_posted(struct vlapic *a)
+/* ON first: a vector posted after this is seen below or notified anew. */
+NOINLINE static void sync_descriptor(struct vlapic *a)
 {
-	uint32_t *control = &a->posted->control;
-	bool on = __atomic_load_n(control, __ATOMIC_RELAXED) & POSTED_ON;
-	bool other = __atomic_load_n(&a->posted_other, __ATOMIC_RELAXED);
-	if (LIKELY(!on && !other))
-		return false;
-	if (other)
-		sync_other(a);
-	if (!on)
-		return true;
-	/* ON first: a vector posted after this is seen below or notified anew. */
-	__atomic_and_fetch(control, ~(uint32_t)POSTED_ON, __ATOMIC_ACQ_REL);
+	__atomic_and_fetch(&a->posted->control, ~(uint32_t)POSTED_ON, __ATOMIC_ACQ_REL);
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t *pir = &a->posted->pir[i];
 		if (__atomic_load_n(pir, __ATOMIC_RELAXED))
-			accept_word(a, i, __atomic_exchange_n(pir, 0, __ATOMIC_ACQ_REL), false);
+			vlapic_accept_word(a, i, __atomic_exchange_n(pir, 0, __ATOMIC_ACQ_REL), false);
 	}
-	return true;
+}
+
+bool vlapic_sync_posted(struct vlapic *a)
+{
+	bool on = __atomic_load_n(&a->posted->control, __ATOMIC_RELAXED) & POSTED_ON;
+	bool other = __atomic_load_n(&a->posted_other, __ATOMIC_RELAXED);
+	if (UNLIKELY(other))
+		sync_other(a);
+	if (UNLIKELY(on))
+		sync_descriptor(a);
+	return on || other;
 }
 
 bool vlapic_takes_extint(const struct vlapic *a)
@@ -245,7 +255,7 @@ void vlapic_local(struct vlapic *a, uint32_t lvt_offset)
 		return;
 	switch (LVT_DELIVERY(lvt)) {
 	case APIC_FIXED:
-		vlapic_raise(a, lvt & LVT_VECTOR);
+		vlapic_raise_lvt(a, lvt & LVT_VECTOR);
 		break;
 	case APIC_NMI:
 		__atomic_or_fetch(&a->events, VLAPIC_PENDING_NMI, __ATOMIC_RELEASE);

@@ -118,7 +118,11 @@ void vlapic_reset(struct vlapic *a, bool init_only);
 void vlapic_virtual_wire(struct vlapic *a);
 
 bool vlapic_enabled(const struct vlapic *a);  /* APIC_BASE.EN and SVR.enable */
-bool vlapic_x2apic(const struct vlapic *a);
+static inline bool vlapic_x2apic(const struct vlapic *a)
+{
+	const uint64_t both = VLAPIC_BASE_EN | VLAPIC_BASE_EXTD;
+	return (a->apic_base & both) == both;
+}
 bool vlapic_matches(const struct vlapic *a, const struct apic_msg *m); /* destination test; any CPU */
 /* Any CPU: posts a message that matches; an APIC that is off takes nothing. INIT, SIPI and NMI set
  * events, fixed goes to the posted bitmap. For APIC_LOWEST the caller chose the target already. */

@@ -45,8 +45,8 @@ static inline uint32_t vlapic_vector_bit(uint8_t vector) { return 1u << (vector 
 
 /* vlapic.c */
 void vlapic_update_ppr(struct vlapic *a);
-/* Accepts an edge-triggered vector of the APIC's own: IRR, or an error when it is illegal. */
-void vlapic_raise(struct vlapic *a, uint8_t vector);
+/* Merges 64 vectors, all of one trigger mode, into word i of IRR and TMR. */
+void vlapic_accept_word(struct vlapic *a, unsigned i, uint64_t vectors, bool level);
 
 /* vlapic_regs.c */
 void vlapic_regs_reset(struct vlapic *a);
@@ -63,5 +63,32 @@ void vlapic_timer_set_mode(struct vlapic *a, uint32_t lvt);
 void vlapic_timer_start(struct vlapic *a, uint32_t count);
 void vlapic_timer_set_divider(struct vlapic *a, uint32_t value);
 uint32_t vlapic_timer_count(const struct vlapic *a);
+
+static inline bool vlapic_software_enabled(const struct vlapic *a)
+{
+	return *vlapic_reg(a, VLAPIC_SVR) & SVR_ENABLE;
+}
+
+/* Accepts an edge-triggered vector of the APIC's own; it is a legal one. */
+static inline void vlapic_raise(struct vlapic *a, uint8_t vector)
+{
+	uint32_t *irr = vlapic_vector_word(a, VLAPIC_IRR, vector);
+	uint32_t bit = vlapic_vector_bit(vector);
+	if (UNLIKELY(*(irr - (VLAPIC_IRR - VLAPIC_TMR) / 4) & bit)) {
+		vlapic_accept_word(a, vector / 64, BIT(vector & 63), false);
+		return;
+	}
+	*irr |= bit;
+	a->irr_pending = true;
+}
+
+/* The same for a vector out of a local vector table entry: an illegal one is an error received. */
+static inline void vlapic_raise_lvt(struct vlapic *a, uint8_t vector)
+{
+	if (UNLIKELY(vector < APIC_FIRST_VECTOR))
+		vlapic_error(a, ESR_RECEIVE_ILLEGAL);
+	else
+		vlapic_raise(a, vector);
+}
 
 #endif

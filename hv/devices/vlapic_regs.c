@@ -246,7 +246,7 @@ static bool write_x2_icr(struct vlapic *a, uint64_t value)
 	return true;
 }
 
-static bool write_x2_other(struct vlapic *a, uint32_t msr, uint64_t value)
+NOINLINE static bool write_x2_other(struct vlapic *a, uint32_t msr, uint64_t value)
 {
 	if (!x2apic_rule(a, msr, X2W))
 		return false;

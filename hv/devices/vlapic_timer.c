@@ -116,5 +116,5 @@ void vlapic_timer_expired(struct vlapic *a, uint64_t now_tsc)
 		vlapic_timer_stop(a);
 	uint32_t lvt = *vlapic_reg(a, VLAPIC_LVT_TIMER);
 	if (!(lvt & LVT_MASKED))
-		vlapic_raise(a, lvt & LVT_VECTOR);
+		vlapic_raise_lvt(a, lvt & LVT_VECTOR);
 }

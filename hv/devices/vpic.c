@@ -260,7 +260,7 @@ static void vpic_write(void *dev, uint16_t port, unsigned size, uint32_t value)
 }
 
 /* "Poll Command": the read acknowledges the highest request. */
-static uint32_t read_poll(struct vpic *p, struct vpic_chip *c)
+NOINLINE static uint32_t read_poll(struct vpic *p, struct vpic_chip *c)
 {
 	spin_lock(&p->lock);
 	c->poll = false;

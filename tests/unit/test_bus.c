@@ -187,8 +187,8 @@ static void every_port_agrees_with_a_walk(void **state)
 		first[n] = (uint16_t)test_random(&seed);
 		count[n] = (uint16_t)(test_random(&seed) % 7 + 1);
 		probes[n].id = (uint8_t)(n + 1);
-		if (bus_add_pio(&bus, first[n], count[n], n % 2 ? &wide : &narrow, &probes[n], "p", NULL) == 0)
-			n++;
+		const struct pio_ops *ops = n % 2 ? &wide : &narrow;
+		n += bus_add_pio(&bus, first[n], count[n], ops, &probes[n], "p", NULL) == 0;
 	}
 	for (unsigned i = 0; i < 200000; i++) {
 		uint16_t port = (uint16_t)(first[i % 20] + test_random(&seed) % 16 - 6);
