@@ -9,7 +9,7 @@ GUEST_LIB_OBJS := $(patsubst tests/guests/%,$(GUEST_BUILD)/%.o,$(GUEST_LIB))
 
 GUEST_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fcf-protection=none -fno-strict-aliasing -fno-asynchronous-unwind-tables \
-	-fno-tree-loop-distribute-patterns -I.
+	-fno-tree-loop-distribute-patterns --param=min-pagesize=0 -I.
 
 $(GUEST_BUILD)/%.c.o: tests/guests/%.c tests/guests/guests.mk | $(BUILD)/packages/build
 	@mkdir -p $(@D)
