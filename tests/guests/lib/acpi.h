@@ -20,7 +20,7 @@ struct acpi_fadt { /* the fields wanted here, at their places */
 	uint8_t model, profile;
 	uint16_t sci_interrupt;
 	uint32_t smi_command;
-	uint8_t commands[8];
+	uint8_t commands[4];
 	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer;
 } __attribute__((packed));
 

@@ -1,0 +1,209 @@
+/*
+ * What an operation costs a guest, in TSC ticks: RDTSC, which is not trapped, before and after each
+ * of many repetitions. Prints `COST name median min`; the cost of an empty bracket is subtracted.
+ */
+#include "hv/base/x86.h"
+#include "hv/guest/guest.h"
+#include "tests/guests/lib/apic.h"
+#include "tests/guests/lib/acpi.h"
+#include "tests/guests/lib/paging.h"
+#include "tests/guests/lib/regs.h"
+#include "tests/guests/lib/report.h"
+#include "tests/guests/lib/smp.h"
+#include "tests/guests/lib/time.h"
+#include "tests/guests/lib/trap.h"
+
+const char guest_name[] = "cost";
+
+#define REPEAT 1000
+#define VECTOR 0x41
+#define VECTOR_OTHER 0x42
+#define SCRATCH_PORT (GUEST_PORT_COM1 + 7)
+
+static uint64_t samples[REPEAT];
+static uint64_t empty;
+static uint64_t touch_next;
+static volatile uint32_t answered;
+
+/* Shell sort: few samples, no library. */
+static void sort(uint64_t *a, unsigned n)
+{
+	for (unsigned gap = n / 2; gap; gap /= 2)
+		for (unsigned i = gap; i < n; i++)
+			for (unsigned j = i; j >= gap && a[j - gap] > a[j]; j -= gap) {
+				uint64_t t = a[j];
+				a[j] = a[j - gap];
+				a[j - gap] = t;
+			}
+}
+
+static void measure(const char *name, void (*operation)(void), unsigned repeat)
+{
+	uint64_t start;
+
+	for (unsigned i = 0; i < repeat; i++) {
+		start = rdtsc();
+		operation();
+		samples[i] = rdtsc() - start;
+	}
+	sort(samples, repeat);
+	if (!name) {
+		empty = samples[repeat / 2];
+		return;
+	}
+	for (unsigned i = 0; i < repeat; i++)
+		samples[i] = samples[i] > empty ? samples[i] - empty : 0;
+	print("COST %s %lu %lu\n", name, samples[repeat / 2], samples[0]);
+}
+
+static void nothing(void) {}
+static void do_cpuid(void) { (void)cpuid(1, 0); }
+static void port_read(void) { (void)inb(SCRATCH_PORT); }
+static void port_write(void) { outb(SCRATCH_PORT, 0); }
+static void absent_port_read(void) { (void)inb(0x2e0); }
+static void msr_read(void) { (void)rdmsr(MSR_MTRRCAP); }
+static void msr_write(void) { wrmsr(MSR_BIOS_SIGN_ID, 0); }
+static void ioapic_mmio_read(void) { (void)*(volatile uint32_t *)(GUEST_IOAPIC_BASE + 0x10); }
+static void ioapic_mmio_write(void) { *(volatile uint32_t *)GUEST_IOAPIC_BASE = 1; }
+static void lapic_read(void) { (void)apic_read(VLAPIC_LVT_ERROR); }
+static void lapic_write(void) { apic_write(VLAPIC_LVT_ERROR, APIC_LVT_MASKED); }
+static void tpr_write(void) { apic_write(VLAPIC_TPR, 0); }
+static void cr4_write(void) { write_cr4(read_cr4()); }
+static void cr0_ts(void) { __asm__ volatile("mov %%cr0, %%rax\n\tor $8, %%al\n\tmov %%rax, %%cr0\n\tclts" : : : "rax"); }
+static void do_wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
+
+static void self_ipi(void)
+{
+	uint32_t before = trap_count[VECTOR];
+
+	apic_send(0, ICR_SELF | ICR_ASSERT | VECTOR);
+	while (trap_count[VECTOR] == before)
+		;
+}
+
+static void deadline_tick(void)
+{
+	uint32_t before = trap_count[VECTOR];
+
+	wrmsr(MSR_TSC_DEADLINE, rdtsc());
+	while (trap_count[VECTOR] == before)
+		;
+}
+
+static void one_shot_tick(void)
+{
+	uint32_t before = trap_count[VECTOR];
+
+	apic_write(VLAPIC_TIMER_INIT, 1);
+	while (trap_count[VECTOR] == before)
+		;
+}
+
+static void halt_and_wake(void)
+{
+	cli(); /* it must not fire before HLT */
+	apic_write(VLAPIC_TIMER_INIT, 5000);
+	__asm__ volatile("sti; hlt");
+}
+
+static void touch_4k(void)
+{
+	*(volatile uint8_t *)touch_next = 1;
+	touch_next += PAGE_SIZE;
+}
+
+static void touch_2m(void)
+{
+	*(volatile uint8_t *)touch_next = 1;
+	touch_next += MIB(2);
+}
+
+static void on_answer(struct frame *f)
+{
+	(void)f;
+	answered++;
+	apic_eoi();
+}
+
+static void ipi_round_trip(void)
+{
+	uint32_t before = answered;
+
+	apic_send(smp_cpus[1].apic_id, ICR_ASSERT | VECTOR_OTHER);
+	while (answered == before)
+		;
+}
+
+static void measure_exits(void)
+{
+	static const struct { const char *name; void (*operation)(void); } table[] = {
+		{ "cpuid", do_cpuid }, { "port-read", port_read }, { "port-write", port_write },
+		{ "absent-port-read", absent_port_read }, { "msr-read", msr_read }, { "msr-write", msr_write },
+		{ "ioapic-read", ioapic_mmio_read }, { "ioapic-write", ioapic_mmio_write },
+		{ "lapic-read", lapic_read }, { "lapic-write", lapic_write }, { "tpr-write", tpr_write },
+		{ "cr4-write", cr4_write }, { "cr0-ts-clts", cr0_ts }, { "wbinvd", do_wbinvd },
+	};
+
+	measure(NULL, nothing, REPEAT);
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
+		measure(table[i].name, table[i].operation, REPEAT);
+}
+
+static void measure_interrupts(void)
+{
+	trap_set(VECTOR, trap_count_irq);
+	apic_write(VLAPIC_TIMER_DIVIDE, APIC_DIVIDE_1);
+	apic_write(VLAPIC_LVT_TIMER, VECTOR);
+	sti();
+	measure("self-ipi", self_ipi, REPEAT);
+	measure("timer-one-shot", one_shot_tick, REPEAT);
+	measure("hlt-and-timer", halt_and_wake, REPEAT / 10);
+	if (cpuid(1, 0).ecx & BIT(24)) {
+		apic_write(VLAPIC_LVT_TIMER, APIC_TIMER_DEADLINE | VECTOR);
+		measure("timer-deadline", deadline_tick, REPEAT);
+	}
+	apic_write(VLAPIC_LVT_TIMER, APIC_LVT_MASKED);
+	cli();
+}
+
+/* First touches: pages one after the other within 2 MiB, then each in a region of its own. */
+static void measure_memory(void)
+{
+	uint64_t end = MIB(1) + memory_above_1m();
+	unsigned regions;
+
+	touch_next = fresh_memory();
+	measure("touch-page", touch_4k, 512);
+	touch_next = FREE_MEMORY + MIB(16);
+	regions = end > touch_next ? (unsigned)((end - touch_next) / MIB(2)) : 0;
+	if (regions)
+		measure("touch-region", touch_2m, regions < REPEAT ? regions : REPEAT);
+}
+
+static void measure_other_cpu(void)
+{
+	smp_start(acpi_cpu_count());
+	if (smp_count < 2)
+		return;
+	trap_set(VECTOR_OTHER, on_answer);
+	measure("ipi-to-other", ipi_round_trip, REPEAT / 10);
+}
+
+void guest_main(void)
+{
+	apic_enable();
+	measure_exits();
+	measure_interrupts();
+	if (apic_enter_x2apic()) {
+		measure("x2apic-read", lapic_read, REPEAT);
+		measure("x2apic-write", lapic_write, REPEAT);
+		measure("x2apic-tpr-write", tpr_write, REPEAT);
+		trap_set(VECTOR, trap_count_irq);
+		sti();
+		measure("x2apic-self-ipi", self_ipi, REPEAT);
+		cli();
+	}
+	measure_memory();
+	measure_other_cpu();
+	report(true, "measured", "all");
+}
