@@ -117,6 +117,8 @@ static void print_backtrace(const struct trap_frame *f)
 	unsigned lines = 0;
 
 	print_address("at ", f->rip);
+	if (map_is_guard((uint64_t)word)) /* overflowed: the stack begins on the next page */
+		word = (const uint64_t *)align_up((uint64_t)word + 1, PAGE_SIZE);
 	for (unsigned i = 0; i < BACKTRACE_WORDS && lines < BACKTRACE_LINES; i++, word++) {
 		if ((i == 0 || is_aligned((uint64_t)word, PAGE_SIZE)) && map_translate(word) == HPA_NONE)
 			return;
