@@ -79,7 +79,7 @@ static int check_leaf(struct check *c, gfn_t gfn, int level, uint64_t spte)
 
 	if (!s || gfn + level_pages(level) > slot_end(s))
 		return BROKEN("leaf %lx of level %d at gfn %lx is not inside one slot", spte, level, gfn);
-	if (level > hugepage_max_level(s, gfn, c->mmu->config.max_level))
+	if (level > hugepage_max_level(s, gfn))
 		return BROKEN("leaf %lx of level %d at gfn %lx is larger than allowed there", spte, level,
 			      gfn);
 	if (spte_hpa(spte) != slot_hpa(s, gfn))

@@ -50,7 +50,7 @@ static inline enum fault_result fault_handle(struct mmu_vcpu *mv, struct fault *
 		return fault_mmio(mv, f);
 	if (UNLIKELY((f->access & MMU_WRITE) && (f->slot->flags & SLOT_READONLY)))
 		return FAULT_READONLY_WRITE;
-	f->goal = hugepage_max_level(f->slot, f->gfn, mv->mmu->config.max_level);
+	f->goal = hugepage_max_level(f->slot, f->gfn);
 	return tdp_map(mv, f);
 }
 
@@ -117,7 +117,7 @@ static enum fault_result premap_step(struct mmu *mmu, gfn_t slot_gfn, gfn_t *nex
 	mmu_enter(mv);
 	f.slot = slot_find(mv, *next);
 	if (f.slot && f.slot->base == slot_gfn) {
-		f.goal = hugepage_max_level(f.slot, f.gfn, mmu->config.max_level);
+		f.goal = hugepage_max_level(f.slot, f.gfn);
 		result = tdp_map(mv, &f);
 	}
 	mmu_leave(mv);

@@ -26,14 +26,18 @@ uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level)
 	return head || tail || !congruent;
 }
 
-void hugepage_init(struct slot *s, uint32_t *words)
+void hugepage_init(struct slot *s, uint32_t *words, int cpu_level)
 {
+	s->max_level = LEVEL_4K;
 	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {
 		uint64_t count = level_words(s->base, s->npages, level);
 
 		s->disallow[level - LEVEL_2M] = words;
-		for (uint64_t i = 0; i < count; i++)
+		for (uint64_t i = 0; i < count; i++) {
 			words[i] = hugepage_initial(s, i, level);
+			if (words[i] == 0 && level <= cpu_level)
+				s->max_level = level;
+		}
 		words += count;
 	}
 }

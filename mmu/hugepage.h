@@ -25,8 +25,8 @@ static inline uint32_t *hugepage_word(const struct slot *s, gfn_t gfn, int level
 
 /* Words that hugepage_init() needs for a slot of that shape, all levels together. */
 size_t hugepage_words(gfn_t base, uint64_t npages);
-/* Sets up the slot's words, which are zero: base, npages and offset are in place. */
-void hugepage_init(struct slot *s, uint32_t *words);
+/* Sets up the slot's words and max_level, at most cpu_level: base, npages and offset are in place. */
+void hugepage_init(struct slot *s, uint32_t *words, int cpu_level);
 
 /*
  * What a word starts with: 1 for a large frame of which the slot holds only a part, and for every
@@ -35,12 +35,12 @@ void hugepage_init(struct slot *s, uint32_t *words);
 uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
 
 /*
- * The largest level, at most max, that gfn may be mapped at: the one place where every reason
- * against a large page is weighed. Inside the lock.
+ * The largest level that gfn may be mapped at: the one place where every reason against a large
+ * page is weighed. Inside the lock.
  */
-static inline int hugepage_max_level(const struct slot *s, gfn_t gfn, int max)
+static inline int hugepage_max_level(const struct slot *s, gfn_t gfn)
 {
-	int level = max;
+	int level = s->max_level;
 
 	while (level > LEVEL_4K && __atomic_load_n(hugepage_word(s, gfn, level), __ATOMIC_RELAXED) != 0)
 		level--;

@@ -86,7 +86,7 @@ static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_
 	s->offset = hpa - (gfn << PAGE_SHIFT);
 	s->flags = flags;
 	s->run_pages = (uint32_t)(bytes >> PAGE_SHIFT);
-	hugepage_init(s, (uint32_t *)(s + 1));
+	hugepage_init(s, (uint32_t *)(s + 1), mmu->config.max_level);
 	return s;
 }
 

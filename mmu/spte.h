@@ -68,7 +68,7 @@ static inline bool spte_is_leaf(uint64_t spte, int level) { return level == LEVE
 
 static inline bool spte_is_table(uint64_t spte, int level)
 {
-	return spte_is_present(spte) && !spte_is_leaf(spte, level);
+	return (spte & (SPTE_PRESENT | EPT_LARGE)) == SPTE_PRESENT && level > LEVEL_4K;
 }
 
 /* Whether a present leaf lets an access of that kind through. MMU_* are the bits of EPT_RWX. */

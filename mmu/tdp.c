@@ -53,23 +53,24 @@ static enum fault_result found_leaf(struct mmu_vcpu *mv, struct fault *f, uint64
 
 enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f)
 {
+	const gfn_t gfn = f->gfn;
 	uint64_t *table = mv->mmu->root->table;
 	int level = ROOT_LEVEL;
 
 	for (;;) {
-		uint64_t *sptep = &table[spte_index(f->gfn, level)];
+		uint64_t *sptep = &table[spte_index(gfn, level)];
 		uint64_t old = spte_read(sptep);
 
-		if (LIKELY(spte_is_present(old))) {
-			if (spte_is_leaf(old, level))
-				return found_leaf(mv, f, old, level);
+		if (LIKELY(spte_is_table(old, level))) {
 			table = phys_to_virt(spte_hpa(old));
 			level--;
+		} else if (spte_is_present(old)) {
+			return found_leaf(mv, f, old, level);
 		} else if (UNLIKELY(old == SPTE_FROZEN)) {
 			return FAULT_RETRY;
 		} else if (level <= f->goal) {
 			return install_leaf(mv, f, sptep, old, level);
-		} else if (!install_table(mv, sptep, f->gfn, level - 1, false)) {
+		} else if (!install_table(mv, sptep, gfn, level - 1, false)) {
 			return FAULT_OUT_OF_MEMORY;
 		}
 	}

@@ -35,8 +35,10 @@ struct walk {
 	gva_t gva;
 	uint32_t access;
 	enum paging mode;
-	bool nx;   /* bit 63 forbids fetches rather than being reserved */
-	bool user; /* a user-mode access */
+	bool user;         /* a user-mode access */
+	bool flags_due;    /* an accessed or dirty flag is to be set */
+	uint64_t no_exec;  /* the bit that forbids fetches: PTE_XD, or 0 */
+	uint64_t reserved; /* bits that are reserved in every entry */
 };
 
 static enum paging paging_mode(const struct guest_paging *g)
@@ -62,50 +64,40 @@ static uint32_t level_shift(const struct walk *w, int level)
 	return PAGE_SHIFT + formats[w->mode].index_bits * (uint32_t)(level - 1);
 }
 
-/* Whether a present entry maps a page. Above that, bit 7 is reserved or, in 32-bit paging, ignored. */
-static bool is_leaf(const struct walk *w, int level, uint64_t entry)
+/* SDM "Formats of ... Paging-Structure Entries": address bits beyond the width, and XD without NXE. */
+static uint64_t reserved_always(const struct walk *w)
 {
-	if (level == 1)
-		return true;
-	if (!(entry & PTE_PS))
-		return false;
+	uint32_t top = w->mode == PAGING_PAE ? 62 : 51;
+	uint64_t reserved = w->no_exec ? 0 : PTE_XD;
+
+	if (w->mode == PAGING_32)
+		return 0;
+	return w->g->maxphyaddr <= top ? reserved | BITS(top, w->g->maxphyaddr) : reserved;
+}
+
+/* Whether bit 7, set above level 1, makes a large page; else it is reserved or, in 32-bit paging, ignored. */
+static bool is_large(const struct walk *w, int level)
+{
 	if (level == 2)
 		return w->mode != PAGING_32 || (w->g->cr4 & CR4_PSE);
 	return level == 3 && w->g->page_1g;
 }
 
-/* PSE-36: a 4-MByte page has address bits 39:32 in entry bits 20:13, the rest is reserved. */
-static uint64_t reserved_32(const struct walk *w, int level, bool leaf)
+/* What else is reserved in an entry above level 1 with bit 7 set. */
+static uint64_t reserved_ps(const struct walk *w, int level)
 {
-	return level == 2 && leaf ? BITS(21, min_u64(w->g->maxphyaddr, 40) - 19) : 0;
+	if (w->mode == PAGING_32) /* PSE-36: address bits 39:32 are in bits 20:13, up to the width */
+		return is_large(w, level) ? BITS(21, min_u64(w->g->maxphyaddr, 40) - 19) : 0;
+	return is_large(w, level) ? BITS(level_shift(w, level) - 1, 13) : PTE_PS; /* bit 12 is PAT */
 }
 
-/* Reserved bits of a present entry: SDM "Formats of ... Paging-Structure Entries", each paging mode. */
-static uint64_t reserved_bits(const struct walk *w, int level, bool leaf)
-{
-	uint32_t top = w->mode == PAGING_PAE ? 62 : 51;
-	uint64_t reserved = 0;
-
-	if (w->mode == PAGING_32)
-		return reserved_32(w, level, leaf);
-	if (w->g->maxphyaddr <= top)
-		reserved |= BITS(top, w->g->maxphyaddr);
-	if (!w->nx)
-		reserved |= PTE_XD;
-	if (leaf && level > 1)
-		reserved |= BITS(level_shift(w, level) - 1, 13); /* bit 12 is PAT */
-	if (!leaf && level > 2)
-		reserved |= PTE_PS;
-	return reserved;
-}
-
-/* The entry at gpa; all ones where no RAM answers. Inside the lock. */
+/* The entry at gpa, which lies within a page; all ones where no RAM answers. Inside the lock. */
 static uint64_t entry_read(struct walk *w, gpa_t gpa)
 {
-	uint32_t bytes = formats[w->mode].entry_bytes;
-	void *hva = gpa_to_hva(w->mv, gpa, bytes);
+	const struct slot *s = slot_find(w->mv, gpa >> PAGE_SHIFT);
+	void *hva = s ? phys_to_virt(gpa + s->offset) : NULL;
 
-	if (bytes == 4)
+	if (w->mode == PAGING_32)
 		return hva ? __atomic_load_n((uint32_t *)hva, __ATOMIC_RELAXED) : ~(uint32_t)0;
 	return hva ? __atomic_load_n((uint64_t *)hva, __ATOMIC_RELAXED) : ~(uint64_t)0;
 }
@@ -148,40 +140,50 @@ static enum walk_status page_fault(const struct walk *w, uint32_t cause)
 	return WALK_PAGE_FAULT;
 }
 
-/* Reads the tables from the top to the leaf. Rights accumulate in the result. Inside the lock. */
+/* Takes in the translation that ends with the entry of that level; all is the AND of the entries. */
+static enum walk_status walk_found(struct walk *w, int level, uint64_t all, uint64_t any)
+{
+	struct walk_result *r = w->r;
+
+	r->user = all & PTE_US;
+	r->writable = all & PTE_RW;
+	r->executable = !(any & w->no_exec);
+	r->page_shift = level_shift(w, level);
+	r->gpa = leaf_gpa(w, level, r->entry[level]);
+	w->flags_due = !(all & PTE_A) || ((w->access & WALK_WRITE) && !(r->entry[level] & PTE_D));
+	return WALK_OK;
+}
+
+/* Reads the tables from the top to the leaf. Inside the lock. */
 static enum walk_status walk_tables(struct walk *w)
 {
 	struct walk_result *r = w->r;
-	uint32_t index_mask = (1u << formats[w->mode].index_bits) - 1;
+	uint32_t index_bits = formats[w->mode].index_bits, shift;
+	uint64_t all = ~(uint64_t)0, any = 0;
 	int level;
 	gpa_t table = walk_start(w, &level);
 
 	if (w->mode == PAGING_PAE && !(w->g->pdpte[(w->gva >> 30) & 3] & PTE_P))
 		return page_fault(w, 0);
-	r->top = r->leaf = level;
-	r->user = r->writable = r->executable = true;
-	for (;; level--) {
-		uint64_t index = (w->gva >> level_shift(w, level)) & index_mask, entry;
-		bool leaf;
+	r->top = level;
+	for (shift = level_shift(w, level);; level--, shift -= index_bits) {
+		uint64_t index = (w->gva >> shift) & (BIT(index_bits) - 1), entry;
 
 		r->leaf = level;
-		r->entry_gpa[level] = table + index * formats[w->mode].entry_bytes;
+		r->entry_gpa[level] = table + (index << (12 - index_bits));
 		r->entry[level] = entry = entry_read(w, r->entry_gpa[level]);
 		if (!(entry & PTE_P))
 			return page_fault(w, 0);
-		leaf = is_leaf(w, level, entry);
-		if (UNLIKELY(entry & reserved_bits(w, level, leaf)))
+		if (UNLIKELY(entry & w->reserved))
 			return page_fault(w, PFERR_PRESENT | PFERR_RESERVED);
-		r->user &= (entry & PTE_US) != 0;
-		r->writable &= (entry & PTE_RW) != 0;
-		r->executable &= !(w->nx && (entry & PTE_XD));
-		if (leaf)
-			break;
+		if (level > 1 && (entry & PTE_PS) && UNLIKELY(entry & reserved_ps(w, level)))
+			return page_fault(w, PFERR_PRESENT | PFERR_RESERVED);
+		all &= entry;
+		any |= entry;
+		if (level == 1 || ((entry & PTE_PS) && is_large(w, level)))
+			return walk_found(w, level, all, any);
 		table = entry & BITS(51, 12);
 	}
-	r->page_shift = level_shift(w, level);
-	r->gpa = leaf_gpa(w, level, r->entry[level]);
-	return WALK_OK;
 }
 
 /* SDM "Protection Keys": data accesses to user-mode addresses, in the 64-bit paging modes. */
@@ -272,7 +274,7 @@ static enum walk_status walk_once(struct walk *w)
 
 	if (status == WALK_OK)
 		status = walk_permissions(w);
-	if (status == WALK_OK && !(w->access & WALK_PEEK) && !walk_set_flags(w))
+	if (status == WALK_OK && w->flags_due && !(w->access & WALK_PEEK) && !walk_set_flags(w))
 		status = WALK_RETRY;
 	return status;
 }
@@ -305,7 +307,8 @@ enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, g
 	}
 	if (w.mode == PAGING_NONE)
 		return walk_without_paging(&w);
-	w.nx = (g->efer & EFER_NXE) && w.mode != PAGING_32;
+	w.no_exec = (g->efer & EFER_NXE) && w.mode != PAGING_32 ? PTE_XD : 0;
+	w.reserved = reserved_always(&w);
 	w.user = g->cpl == 3 && !(access & WALK_IMPLICIT);
 	mmu_enter(mv);
 	for (int i = 0; status == WALK_RETRY && i < FLAG_RETRIES; i++)

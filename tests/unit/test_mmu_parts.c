@@ -159,7 +159,7 @@ static int level_at(gfn_t gfn)
 {
 	const struct slot *s = slot_set_find(mmu.slots, gfn);
 
-	return s ? hugepage_max_level(s, gfn, LEVEL_1G) : 0;
+	return s ? hugepage_max_level(s, gfn) : 0;
 }
 
 static void hugepage_edges(void **state)
