@@ -30,17 +30,34 @@ static struct cpuid_regs dynamic_cpuid(struct vcpu *v, const struct cpuid_entry 
 	return cpuid_adjust(v->cpuid, e, subleaf, &now);
 }
 
+static inline enum exit_result answer_cpuid(struct vcpu *v, const struct cpuid_regs *r)
+{
+	v->gpr[GPR_RAX] = r->eax;
+	v->gpr[GPR_RBX] = r->ebx;
+	v->gpr[GPR_RCX] = r->ecx;
+	v->gpr[GPR_RDX] = r->edx;
+	return EXIT_ADVANCE;
+}
+
+/* Leaves beyond the basic ones, and answers that depend on the moment. Apart, so that the common
+ * answers need no stack frame. */
+static __attribute__((noinline)) enum exit_result answer_rare(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	const struct cpuid_entry *e = cpuid_lookup(v->cpuid, leaf, subleaf);
+	struct cpuid_regs r = e->dynamic ? dynamic_cpuid(v, e, subleaf) : e->regs;
+
+	return answer_cpuid(v, &r);
+}
+
 enum exit_result exit_cpuid(struct vcpu *v)
 {
 	uint32_t leaf = (uint32_t)v->gpr[GPR_RAX], subleaf = (uint32_t)v->gpr[GPR_RCX];
-	const struct cpuid_entry *e = cpuid_lookup(v->cpuid, leaf, subleaf);
-	struct cpuid_regs r = LIKELY(!e->dynamic) ? e->regs : dynamic_cpuid(v, e, subleaf);
+	const struct cpuid_entry *e;
 
-	v->gpr[GPR_RAX] = r.eax;
-	v->gpr[GPR_RBX] = r.ebx;
-	v->gpr[GPR_RCX] = r.ecx;
-	v->gpr[GPR_RDX] = r.edx;
-	return EXIT_ADVANCE;
+	if (UNLIKELY(leaf >= CPUID_BASIC_LEAVES))
+		return answer_rare(v, leaf, subleaf);
+	e = cpuid_lookup(v->cpuid, leaf, subleaf);
+	return LIKELY(!e->dynamic) ? answer_cpuid(v, &e->regs) : answer_rare(v, leaf, subleaf);
 }
 
 /* ---- ports ---- */

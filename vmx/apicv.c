@@ -135,6 +135,7 @@ enum exit_result vmx_exit_apic_access(struct vcpu *v)
 	gpa_t gpa = GUEST_LAPIC_BASE + APIC_ACCESS_OFFSET(q);
 	unsigned type = APIC_ACCESS_TYPE(q);
 
+	vmx_keep_delivery(to_vmx(v));
 	if (type != APIC_ACCESS_READ && type != APIC_ACCESS_WRITE) {
 		vm_stop(v->vm, "vCPU %u used its APIC page (%lx) for code, a stack of interrupts or page tables "
 			"(access type %u)", v->index, gpa, type);

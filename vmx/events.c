@@ -24,6 +24,15 @@ static bool is_fault(const struct vmx_event *e)
 	return INTR_TYPE(e->info) == INTR_HARD_EXCEPTION && vector != VEC_DB && vector != VEC_DF && vector != VEC_MC;
 }
 
+void vmx_queue(struct vmx_vcpu *x, struct vmx_event e)
+{
+	x->event = e;
+	if (e.info)
+		x->attention |= ATTENTION_EVENT;
+	else
+		x->attention &= ~ATTENTION_EVENT;
+}
+
 void vmx_inject(struct vcpu *v, unsigned vector, int64_t error)
 {
 	struct vmx_vcpu *x = to_vmx(v);
@@ -32,7 +41,7 @@ void vmx_inject(struct vcpu *v, unsigned vector, int64_t error)
 	/* Real mode pushes no error codes, and VM entry checks that. */
 	if (!(vmread(VMCS_GUEST_CR0) & CR0_PE))
 		error = -1;
-	x->event = inject_combine(x->event, inject_exception(vector, error), &shutdown);
+	vmx_queue(x, inject_combine(x->event, inject_exception(vector, error), &shutdown));
 	if (shutdown)
 		vm_stop(v->vm, "vCPU %u shut down: exception %u came up while a double fault was being delivered",
 			v->index, vector);
@@ -54,17 +63,14 @@ static void set_nmi_blocking(struct vmx_vcpu *x, bool on)
 
 /* SDM "Information for VM Exits That Occur During Event Delivery". An NMI whose delivery was cut
  * short has set blocking already; entry delivers it again only where there is none. */
-void vmx_keep_delivery(struct vmx_vcpu *x, uint32_t reason)
+void vmx_keep_delivery(struct vmx_vcpu *x)
 {
 	uint64_t info = vmread(VMCS_IDT_VECTORING_INFO);
 
 	if (LIKELY(!(info & INTR_VALID)))
 		return;
-	/* A task switch through a task gate takes the event with it. */
-	if (reason == REASON_TASK_SWITCH)
-		return;
-	x->event = inject_cut_short((uint32_t)info, (uint32_t)vmread(VMCS_IDT_VECTORING_ERROR),
-				    (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH));
+	vmx_queue(x, inject_cut_short((uint32_t)info, (uint32_t)vmread(VMCS_IDT_VECTORING_ERROR),
+				      (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH)));
 	if (INTR_TYPE(info) == INTR_NMI)
 		set_nmi_blocking(x, false);
 }
@@ -81,10 +87,10 @@ static bool nmi_blocked(const struct vmx_vcpu *x, uint64_t interruptibility)
  * virtual-interrupt delivery the APIC's are the CPU's affair. */
 static bool interrupt_waits(struct vmx_vcpu *x)
 {
-	if (x->extint) {
+	if (x->attention & ATTENTION_EXTINT) {
 		if (exit_extint_pending(&x->v))
 			return true;
-		x->extint = false;
+		x->attention &= ~ATTENTION_EXTINT;
 	}
 	return !x->vid && vlapic_pending_vector(&x->v.lapic) >= 0;
 }
@@ -100,7 +106,7 @@ static void write_entry_event(const struct vmx_event *e)
 
 static void deliver_interrupt(struct vmx_vcpu *x)
 {
-	int vector = x->extint ? exit_extint_vector(&x->v) : -1;
+	int vector = x->attention & ATTENTION_EXTINT ? exit_extint_vector(&x->v) : -1;
 
 	if (vector < 0) {
 		vector = x->vid ? -1 : vlapic_pending_vector(&x->v.lapic);
@@ -114,7 +120,7 @@ static void deliver_interrupt(struct vmx_vcpu *x)
 
 static void deliver_nmi(struct vmx_vcpu *x)
 {
-	x->nmi_pending = false;
+	x->attention &= ~ATTENTION_NMI;
 	x->nmi_masked = true;
 	write_entry_event(&(struct vmx_event){ .info = INTR_VALID | INTR_TYPE_BITS(INTR_NMI) | VEC_NMI });
 }
@@ -124,7 +130,7 @@ static void deliver(struct vmx_vcpu *x, enum inject_choice choice)
 	switch (choice) {
 	case INJECT_EVENT:
 		write_entry_event(&x->event);
-		x->event.info = 0;
+		vmx_queue(x, (struct vmx_event){ 0 });
 		break;
 	case INJECT_NMI:
 		deliver_nmi(x);
@@ -139,7 +145,8 @@ static void deliver(struct vmx_vcpu *x, enum inject_choice choice)
 
 void vmx_deliver_events(struct vmx_vcpu *x)
 {
-	struct inject_state s = { .event = x->event.info != 0, .nmi_pending = x->nmi_pending };
+	struct inject_state s = { .event = x->attention & ATTENTION_EVENT,
+				  .nmi_pending = x->attention & ATTENTION_NMI };
 	struct inject_decision d;
 	uint32_t primary = x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
 
@@ -162,6 +169,10 @@ void vmx_deliver_events(struct vmx_vcpu *x)
 		primary |= PRIMARY_NMI_WINDOW;
 	if (d.interrupt_window)
 		primary |= PRIMARY_INTERRUPT_WINDOW;
+	if (d.nmi_window || d.interrupt_window)
+		x->attention |= ATTENTION_WINDOW;
+	else
+		x->attention &= ~ATTENTION_WINDOW;
 	vmx_set_primary(x, primary);
 	vmx_apic_update(x);
 }

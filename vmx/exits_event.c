@@ -31,8 +31,8 @@ static void reflect(struct vmx_vcpu *x, uint32_t info)
 	if (INTR_TYPE(info) == INTR_PRIV_SOFT_EXCEPTION) {
 		/* INT1 is a trap: RIP goes on behind it, which entry does by the instruction length. */
 		write_dr6(DR6_FIXED);
-		x->event = (struct vmx_event){ .info = info & ~INTR_NMI_UNBLOCK,
-					       .length = (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH) };
+		vmx_queue(x, (struct vmx_event){ .info = info & ~INTR_NMI_UNBLOCK,
+						 .length = (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH) });
 	} else if (INTR_VECTOR(info) == VEC_DB) {
 		raise_debug(x);
 	} else {
@@ -49,6 +49,7 @@ enum exit_result vmx_exit_exception(struct vcpu *v)
 	struct vmx_vcpu *x = to_vmx(v);
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
 
+	vmx_keep_delivery(x);
 	if (INTR_TYPE(info) == INTR_NMI) {
 		trap_raise_nmi();
 		return EXIT_RESUME;

@@ -24,7 +24,7 @@ enum exit_result vmx_exit_io(struct vcpu *v)
 /* An NMI that waits for the end of an interrupt shadow ends the halt before it begins. */
 enum exit_result vmx_exit_hlt(struct vcpu *v)
 {
-	return UNLIKELY(to_vmx(v)->nmi_pending) ? EXIT_ADVANCE : exit_hlt(v);
+	return UNLIKELY(to_vmx(v)->attention & ATTENTION_NMI) ? EXIT_ADVANCE : exit_hlt(v);
 }
 
 enum exit_result vmx_exit_undefined(struct vcpu *v)

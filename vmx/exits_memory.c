@@ -39,6 +39,7 @@ enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
 	enum fault_result r;
 
+	vmx_keep_delivery(x);
 	/* SDM "Exit Qualification for EPT Violations", bit 12: the IRET that faulted runs again. */
 	if (UNLIKELY(q & EPT_VIOLATION_NMI_UNBLOCK) && !x->event.info)
 		vmx_undo_iret(x);
@@ -60,6 +61,7 @@ enum exit_result vmx_exit_ept_misconfig(struct vcpu *v)
 {
 	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
 
+	vmx_keep_delivery(to_vmx(v));
 	switch (mmu_mmio_hit(v->mmu, gpa)) {
 	case MMIO_HIT:
 		return device(v, gpa, 0);

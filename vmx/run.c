@@ -1,6 +1,7 @@
 /*
  * The run loop: what is done before every entry and after every exit. The common exits pass through
- * vmx_exit, one handler, vmx_skip_instruction and prepare, with no lock and no allocation.
+ * vmx_exit, one handler and resume(), with no lock and no allocation; all that is rare (requests,
+ * events to deliver, timers due) is prepare()'s.
  */
 #include "vmx/vmx.h"
 
@@ -9,24 +10,24 @@
 #include "vmx/core/vmcs.h"
 #include "vmx/timer.h"
 
-/* Bits of requests and conditions that the fast path of prepare does not handle. */
-static inline bool quiet(const struct vmx_vcpu *x)
+#define COLD __attribute__((noinline, cold))
+
+/* ---- who is in the guest ---- */
+
+static inline void enter_guest_side(struct vmx_vcpu *x)
 {
-	return !__atomic_load_n(&x->v.requests, __ATOMIC_RELAXED) &&
-	       !__atomic_load_n(&x->v.cpu->sched->resched, __ATOMIC_RELAXED);
+	/* A full barrier: whoever sets a request either sees us inside and waits, or we see it. */
+	__atomic_add_fetch(&x->run_seq, 1, __ATOMIC_SEQ_CST);
 }
 
-static inline bool events_wait(const struct vmx_vcpu *x)
+/* Only the owner writes run_seq; what it did inside comes before, as stores on x86 do. */
+static inline void leave_guest_side(struct vmx_vcpu *x)
 {
-	return x->event.info | x->v.lapic.irr_pending | x->nmi_pending | x->extint;
+	x->run_seq++;
+	__asm__ volatile("" : : : "memory");
 }
 
-static void take_nmi(struct vmx_vcpu *x)
-{
-	if (__atomic_fetch_and(&x->v.lapic.events, ~(uint32_t)VLAPIC_PENDING_NMI, __ATOMIC_ACQ_REL) &
-	    VLAPIC_PENDING_NMI)
-		x->nmi_pending = true;
-}
+void vmx_left_guest(struct vmx_vcpu *x) { leave_guest_side(x); }
 
 void vmx_flush_tlb(struct vmx_vcpu *x)
 {
@@ -35,11 +36,26 @@ void vmx_flush_tlb(struct vmx_vcpu *x)
 		invvpid(INVVPID_SINGLE, vmx_vpid(x));
 }
 
+/* ---- before an entry, the long way ---- */
+
+/* Whether anybody but the timers wants something done before the entry. */
+static inline uint32_t asked(const struct vmx_vcpu *x)
+{
+	return __atomic_load_n(&x->v.requests, __ATOMIC_RELAXED) | __atomic_load_n(&x->sched->resched, __ATOMIC_RELAXED);
+}
+
+static void take_nmi(struct vmx_vcpu *x)
+{
+	if (__atomic_fetch_and(&x->v.lapic.events, ~(uint32_t)VLAPIC_PENDING_NMI, __ATOMIC_ACQ_REL) &
+	    VLAPIC_PENDING_NMI)
+		x->attention |= ATTENTION_NMI;
+}
+
 /* Requests of others, and a scheduler that wants to look again. False: leave the run loop. */
 static bool take_requests(struct vmx_vcpu *x)
 {
 	struct vcpu *v = &x->v;
-	bool yield = v->cpu->sched->resched && sched_tick(rdtsc());
+	bool yield = x->sched->resched && sched_tick(rdtsc());
 	uint32_t bits = v->requests ? vcpu_take_requests(v) : 0;
 
 	if (bits & REQUEST_FLUSH)
@@ -47,55 +63,47 @@ static bool take_requests(struct vmx_vcpu *x)
 	if (bits & REQUEST_APIC)
 		vlapic_sync_posted(&v->lapic);
 	if (bits & REQUEST_EXTINT)
-		x->extint = true;
+		x->attention |= ATTENTION_EXTINT;
 	if (v->lapic.events)
 		take_nmi(x);
 	return v->state == VCPU_RUNNING && !yield;
 }
 
-static inline void enter_guest_side(struct vmx_vcpu *x)
-{
-	/* A full barrier: whoever sets a request either sees us inside and waits, or we see it. */
-	__atomic_add_fetch(&x->run_seq, 1, __ATOMIC_SEQ_CST);
-}
-
-static inline void leave_guest_side(struct vmx_vcpu *x)
-{
-	__atomic_store_n(&x->run_seq, x->run_seq + 1, __ATOMIC_RELEASE);
-}
-
-void vmx_left_guest(struct vmx_vcpu *x) { leave_guest_side(x); }
-
-/* Everything an entry needs; on true the next instruction but a few is VMRESUME. *now: host TSC. */
-static inline bool prepare(struct vmx_vcpu *x, uint64_t *now)
+/* Everything an entry may need. True: enter now, *now being the host TSC; false: leave the run loop. */
+static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 {
 	uint64_t left;
 
 	for (;;) {
 		enter_guest_side(x);
-		if (UNLIKELY(!quiet(x))) {
+		if (!asked(x)) {
+			*now = rdtsc();
+			left = vmx_time_left(x, *now);
+			if (left)
+				break;
 			leave_guest_side(x);
-			if (!take_requests(x))
+			if (vmx_timers_due(x, *now))
 				return false;
 			continue;
 		}
-		*now = rdtsc();
-		left = vmx_time_left(x, *now);
-		if (LIKELY(left))
-			break;
 		leave_guest_side(x);
-		if (vmx_timers_due(x, *now))
+		if (!take_requests(x))
 			return false;
 	}
-	if (UNLIKELY(events_wait(x)) || (x->primary & (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)))
+	if (x->attention | x->v.lapic.irr_pending)
 		vmx_deliver_events(x);
-	vmx_timer_set(x, *now, left);
+	if (x->attention & ATTENTION_NO_TIMER)
+		vmx_timer_lapic(x, *now, left);
+	else
+		vmx_timer_set(x, left);
 	return true;
 }
 
-static inline void account(struct vcpu *v, uint64_t now)
+/* ---- after an exit ---- */
+
+static inline void account(struct vcpu *v, uint32_t reason, uint64_t now)
 {
-	struct exit_stat *s = &v->stats[v->last_reason];
+	struct exit_stat *s = &v->stats[reason];
 
 	s->count++;
 	s->cycles += now - v->exit_tsc;
@@ -108,48 +116,88 @@ static inline void record(struct vcpu *v, uint32_t reason)
 	v->last_reason = reason;
 	r->tsc = v->exit_tsc;
 	r->reason = reason;
-	r->vcpu = v->index;
 }
 
-static void clear_shadows(void)
-{
-	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	if (UNLIKELY(state & (BLOCKING_STI | BLOCKING_MOV_SS)))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(BLOCKING_STI | BLOCKING_MOV_SS));
-}
-
+#define SHADOWS (BLOCKING_STI | BLOCKING_MOV_SS)
 #define DEBUGCTL_BTF BIT(1)
 
+static COLD void clear_shadows(uint64_t state) { vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~SHADOWS); }
+
 /* RFLAGS.TF: a trap after each instruction, or after branches only with BTF. */
-static void single_step(void)
+static COLD void single_step(void)
 {
 	if (!(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(VMCS_GUEST_PENDING_DB, vmread(VMCS_GUEST_PENDING_DB) | PENDING_DB_BS);
 }
 
-inline void vmx_finish_instruction(struct vcpu *v)
+static inline void finish_instruction(void)
 {
-	(void)v;
-	clear_shadows();
-	if (UNLIKELY(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+	uint64_t state = vmread_always(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (UNLIKELY(state & SHADOWS))
+		clear_shadows(state);
+	if (UNLIKELY(vmread_always(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
 		single_step();
 }
 
-inline void vmx_skip_instruction(struct vmx_vcpu *x)
+void vmx_finish_instruction(struct vcpu *v)
 {
-	uint64_t rip = vmread(VMCS_GUEST_RIP);
-	uint64_t next = rip + vmread(VMCS_EXIT_INSN_LENGTH);
-
-	/* EIP wraps at 4 GiB outside 64-bit mode. */
-	if (UNLIKELY((next ^ rip) >> 32) && !vmx_in_long_mode())
-		next = (uint32_t)next;
-	vmwrite(VMCS_GUEST_RIP, next);
-	vmx_finish_instruction(&x->v);
+	(void)v;
+	finish_instruction();
 }
 
-static inline bool refused(struct vmx_vcpu *x, uint32_t reason)
+/* EIP wraps at 4 GiB outside 64-bit mode. */
+static COLD uint64_t wrap(uint64_t rip) { return vmx_in_long_mode() ? rip : (uint32_t)rip; }
+
+/* RIP over the instruction that caused the exit, and what ends with it. */
+static inline void skip_instruction(void)
 {
+	uint64_t rip = vmread_always(VMCS_GUEST_RIP);
+	uint64_t next = rip + vmread_always(VMCS_EXIT_INSN_LENGTH);
+
+	if (UNLIKELY((rip ^ next) >> 32))
+		next = wrap(next);
+	vmwrite_always(VMCS_GUEST_RIP, next);
+	finish_instruction();
+}
+
+static COLD bool leave(struct vcpu *v)
+{
+	account(v, v->last_reason, rdtsc());
+	return false;
+}
+
+static COLD bool resume_slowly(struct vmx_vcpu *x)
+{
+	uint64_t now;
+
+	leave_guest_side(x);
+	if (!prepare(x, &now))
+		return leave(&x->v);
+	account(&x->v, x->v.last_reason, now);
+	return true;
+}
+
+/* Back into the guest, if nothing but the next exit's time has to be seen to. */
+static inline bool resume(struct vmx_vcpu *x, uint32_t reason)
+{
+	uint64_t now, left;
+
+	enter_guest_side(x);
+	if (UNLIKELY(asked(x) | x->attention | x->v.lapic.irr_pending))
+		return resume_slowly(x);
+	now = rdtsc();
+	left = vmx_time_left(x, now);
+	if (UNLIKELY(!left))
+		return resume_slowly(x);
+	vmx_timer_set(x, left);
+	account(&x->v, reason, now);
+	return true;
+}
+
+static COLD bool refused(struct vmx_vcpu *x, uint32_t reason)
+{
+	leave_guest_side(x);
 	vmx_entry_refused(x, reason);
 	return false;
 }
@@ -157,32 +205,22 @@ static inline bool refused(struct vmx_vcpu *x, uint32_t reason)
 bool vmx_exit(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
-	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-	const struct exit_row *row = &vmx_exit_rows[REASON_BASIC(reason)];
-	uint64_t now;
+	uint32_t reason = (uint32_t)vmread_always(VMCS_EXIT_REASON);
 
-	leave_guest_side(x);
 	if (UNLIKELY(reason >= REASON_COUNT))
 		return refused(x, reason);
+	leave_guest_side(x);
 	record(v, reason);
-	if (row->delivery)
-		vmx_keep_delivery(x, reason);
-	switch (row->handle(v)) {
+	switch (vmx_exit_rows[reason].handle(v)) {
 	case EXIT_ADVANCE:
-		vmx_skip_instruction(x);
+		skip_instruction();
 		break;
 	case EXIT_YIELD:
-		account(v, rdtsc());
-		return false;
+		return leave(v);
 	case EXIT_RESUME:
 		break;
 	}
-	if (UNLIKELY(!prepare(x, &now))) {
-		account(v, rdtsc());
-		return false;
-	}
-	account(v, now);
-	return true;
+	return resume(x, reason);
 }
 
 void vmx_run(struct vcpu *v)

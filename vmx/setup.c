@@ -132,6 +132,7 @@ void vmx_setup_vmcs(struct vmx_vcpu *x)
 	execution_fields(x);
 	exit_and_entry();
 	vmwrite(VMCS_VMCS_LINK, UINT64_MAX);
-	x->timer_rate = vmx_uses(FEATURE_PREEMPTION_TIMER) ? MISC_TIMER_RATE(vmx_caps()->misc) : VMX_NO_TIMER;
+	x->timer_rate = (uint8_t)MISC_TIMER_RATE(vmx_caps()->misc);
+	x->sched = x->v.cpu->sched;
 	x->ready = true;
 }

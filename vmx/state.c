@@ -92,10 +92,11 @@ static void reset_activity(struct vmx_vcpu *x)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	vmwrite(VMCS_GUEST_PENDING_DB, 0);
-	x->event = (struct vmx_event){ 0 };
-	x->nmi_pending = false;
 	x->nmi_masked = false;
-	x->extint = true; /* look at the PIC once */
+	x->event = (struct vmx_event){ 0 };
+	x->attention = ATTENTION_EXTINT; /* look at the PIC once */
+	if (!vmx_uses(FEATURE_PREEMPTION_TIMER))
+		x->attention |= ATTENTION_NO_TIMER;
 	vmx_set_primary(x, x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
 }
 

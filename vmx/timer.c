@@ -17,9 +17,10 @@ bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
 	return now >= v->cpu->sched->next_event && sched_tick(now);
 }
 
-void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t deadline)
+void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t now, uint64_t left)
 {
 	struct vmx_cpu *c = x->v.cpu->vmx;
+	uint64_t deadline = left > NEVER - now ? NEVER : now + left;
 
 	if (c->timer_armed == deadline)
 		return;

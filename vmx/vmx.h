@@ -18,7 +18,13 @@
 
 #define VMX_MAX_SWITCHED 16
 #define NO_MSR UINT32_MAX
-#define VMX_NO_TIMER 64u
+
+/* Bits of vmx_vcpu.attention. */
+#define ATTENTION_EVENT BIT(0)    /* `event` is queued */
+#define ATTENTION_NMI BIT(1)      /* an NMI is pending */
+#define ATTENTION_EXTINT BIT(2)   /* the PIC may want something */
+#define ATTENTION_WINDOW BIT(3)   /* window exiting is on */
+#define ATTENTION_NO_TIMER BIT(4) /* no preemption timer: the host's APIC timer limits the guest's time */
 
 enum apic_mode { APIC_VIRT_NONE, APIC_VIRT_XAPIC, APIC_VIRT_X2APIC };
 
@@ -29,12 +35,12 @@ struct vmx_vcpu {
 	bool launched;      /* VMRESUME from now on, until VMCLEAR */
 	bool ready;         /* the VMCS has been set up */
 	bool vid;           /* virtual-interrupt delivery is on */
-	bool nmi_pending;
 	bool nmi_masked;    /* stands for blocking by NMI where the CPU has no virtual NMIs */
-	bool extint;        /* the PIC may want something */
 	enum apic_mode apic_mode;
-	unsigned timer_rate; /* of the preemption timer: TSC ticks per count, log2; or VMX_NO_TIMER */
+	uint8_t timer_rate; /* of the preemption timer: it counts TSC >> rate */
+	uint32_t attention; /* ATTENTION_*: an entry has more to do than to go on */
 	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
+	struct sched *sched; /* of its CPU */
 	uint32_t primary, secondary, tpr_threshold; /* as in the VMCS */
 	struct vmx_event event; /* to be injected at the next entry: an exception, or again what an exit cut short */
 	uint64_t eptp;
@@ -103,8 +109,6 @@ enum exit_result vmx_exit_cr(struct vcpu *v);
 void vmx_run(struct vcpu *v);
 /* Called by entry.S for every exit; false: leave the run loop. */
 bool vmx_exit(struct vcpu *v);
-/* RIP over the instruction that caused the exit, and what ends with it. */
-void vmx_skip_instruction(struct vmx_vcpu *x);
 /* Interrupt shadows and the single-step trap after an instruction carried out by a handler. */
 void vmx_finish_instruction(struct vcpu *v);
 /* This CPU's cached translations of the guest, guest-physical and combined, and by its VPID. */
@@ -119,8 +123,11 @@ extern const char vmx_exit_stub[];
 
 /* ---- events.c ---- */
 void vmx_inject(struct vcpu *v, unsigned vector, int64_t error);
-/* Keeps what this exit cut short for the next entry. */
-void vmx_keep_delivery(struct vmx_vcpu *x, uint32_t reason);
+/* Makes e what the next entry delivers, in place of what was queued. */
+void vmx_queue(struct vmx_vcpu *x, struct vmx_event e);
+/* First in the handlers of all exits that may cut short the delivery of an event (exceptions, EPT,
+ * APIC accesses): keeps it for the next entry. All other exits come between instructions. */
+void vmx_keep_delivery(struct vmx_vcpu *x);
 /* An instruction that removed NMI blocking will run again: blocks again. */
 void vmx_undo_iret(struct vmx_vcpu *x);
 /* Chooses and writes what the next entry delivers, opens windows for what has to wait. */
@@ -149,7 +156,6 @@ void vmx_msrs_load(struct vmx_vcpu *x);
 struct exit_row {
 	const char *name;
 	enum exit_result (*handle)(struct vcpu *v);
-	bool delivery; /* may cut short the delivery of an event */
 };
 extern const struct exit_row vmx_exit_rows[REASON_COUNT];
 const char *vmx_reason_name(uint32_t reason);

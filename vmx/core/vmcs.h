@@ -40,6 +40,19 @@ static inline void vmwrite(uint32_t field, uint64_t value)
 		vmcs_access_failed(field, true);
 }
 
+/* Fields that every CPU with VMX has: while a VMCS is current these cannot fail. For the exit path. */
+static inline uint64_t vmread_always(uint32_t field)
+{
+	uint64_t value;
+	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field) : "cc");
+	return value;
+}
+
+static inline void vmwrite_always(uint32_t field, uint64_t value)
+{
+	__asm__ volatile("vmwrite %0, %1" : : "r"(value), "r"((uint64_t)field) : "cc");
+}
+
 /* All take the physical address of a 4K region that begins with the VMCS revision; false: VMfail. */
 static inline bool vmxon(hpa_t region)
 {
