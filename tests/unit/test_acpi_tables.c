@@ -1,0 +1,218 @@
+/* sources: hv/base/acpi_tables.c hv/base/failure.c hv/base/format.c */
+/*
+ * The reader of the host's ACPI tables, on a small physical memory of the test's own. Every mapping
+ * is a heap block of exactly the length asked for, so that ASan sees a read past it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#undef fail
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hv/base/acpi_tables.h"
+
+#define BASE 0x7fe000ul
+#define SIZE 0x4000u
+#define RSDP (BASE + 0x10)
+#define XSDT (BASE + 0x100)
+#define RSDT (BASE + 0x200)
+#define MADT (BASE + 0x1000)
+#define FADT (BASE + 0x2000)
+
+static uint8_t memory[SIZE];
+static void *blocks[4096];
+static unsigned block_count;
+static struct acpi_host host;
+static struct failure why;
+
+static const void *map(hpa_t pa, uint64_t len)
+{
+	void *block;
+
+	if (pa < BASE || pa - BASE > SIZE || len > SIZE - (pa - BASE))
+		return NULL;
+	block = malloc(len);
+	memcpy(block, memory + (pa - BASE), len);
+	blocks[block_count++] = block;
+	return block;
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	while (block_count)
+		free(blocks[--block_count]);
+	return 0;
+}
+
+static uint8_t *at(hpa_t pa) { return memory + (pa - BASE); }
+
+static void put(hpa_t pa, uint64_t value, unsigned size) { memcpy(at(pa), &value, size); }
+
+static void seal(hpa_t pa, unsigned len, unsigned checksum_at)
+{
+	uint8_t sum = 0;
+
+	*at(pa + checksum_at) = 0;
+	for (unsigned i = 0; i < len; i++)
+		sum = (uint8_t)(sum + *at(pa + i));
+	*at(pa + checksum_at) = (uint8_t)-sum;
+}
+
+static void table(hpa_t pa, const char *signature, unsigned len)
+{
+	memcpy(at(pa), signature, 4);
+	put(pa + 4, len, 4);
+	seal(pa, len, 9);
+}
+
+static const uint8_t madt_entries[] = {
+	0, 8, 0, 0, 1, 0, 0, 0,                               /* a local APIC */
+	1, 12, 7, 0, 0x00, 0x10, 0xc0, 0xfe, 24, 0, 0, 0,     /* I/O APIC at fec01000h from GSI 24 */
+	1, 12, 8, 0, 0x00, 0x00, 0xc0, 0xfe, 0, 0, 0, 0,
+	2, 10, 0, 0, 2, 0, 0, 0, 0, 0,                        /* IRQ 0 is GSI 2 */
+	2, 10, 0, 9, 9, 0, 0, 0, 0x0f, 0,                     /* IRQ 9: low, level */
+	2, 10, 0, 200, 9, 0, 0, 0, 0x0f, 0,                   /* there is no IRQ 200 */
+};
+
+static int build(void **state)
+{
+	(void)state;
+	memset(memory, 0, sizeof memory);
+	memcpy(at(RSDP), "RSD PTR ", 8);
+	put(RSDP + 15, 2, 1);
+	put(RSDP + 16, RSDT, 4);
+	put(RSDP + 20, 36, 4);
+	put(RSDP + 24, XSDT, 8);
+	seal(RSDP, 20, 8);
+	seal(RSDP, 36, 32);
+	put(XSDT + 36, FADT, 8);
+	put(XSDT + 44, MADT, 8);
+	table(XSDT, "XSDT", 52);
+	put(RSDT + 36, MADT, 4);
+	table(RSDT, "RSDT", 40);
+	memcpy(at(MADT + 44), madt_entries, sizeof madt_entries);
+	table(MADT, "APIC", 44 + sizeof madt_entries);
+	put(FADT + 76, 0x608, 4);
+	put(FADT + 112, BIT(8) | BIT(10), 4);
+	put(FADT + 116, 1, 1);
+	put(FADT + 120, 0xcf9, 8);
+	put(FADT + 128, 0x0e, 1);
+	table(FADT, "FACP", 244);
+	return 0;
+}
+
+static void good_tables_are_read(void **state)
+{
+	(void)state;
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(host.ioapic_count, 2);
+	assert_int_equal(host.ioapics[0].base, 0xfec01000);
+	assert_int_equal(host.ioapics[0].first_gsi, 24);
+	assert_int_equal(host.isa[0].gsi, 2);
+	assert_false(host.isa[0].level);
+	assert_int_equal(host.isa[4].gsi, 4);
+	assert_true(host.isa[9].level && host.isa[9].active_low);
+	assert_int_equal(host.pm_timer.address, 0x608);
+	assert_int_equal(host.pm_timer.space, ACPI_SPACE_IO);
+	assert_true(host.pm_timer_32bit);
+	assert_int_equal(host.reset.address, 0xcf9);
+	assert_int_equal(host.reset_value, 0x0e);
+}
+
+static void the_rsdt_serves_old_firmware(void **state)
+{
+	(void)state;
+	put(RSDP + 15, 0, 1);
+	seal(RSDP, 20, 8);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(host.ioapic_count, 2);
+	assert_int_equal(host.pm_timer.address, 0); /* the RSDT here has no FADT */
+}
+
+static void a_memory_pm_timer_wins(void **state)
+{
+	(void)state;
+	put(FADT + 208, 0, 1);
+	put(FADT + 212, 0xfed00000, 8);
+	table(FADT, "FACP", 244);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(host.pm_timer.address, 0xfed00000);
+	assert_int_equal(host.pm_timer.space, ACPI_SPACE_MEMORY);
+}
+
+static void a_damaged_table_is_left_out(void **state)
+{
+	(void)state;
+	*at(MADT + 50) ^= 1;
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "APIC"));
+	assert_int_equal(host.ioapic_count, 1); /* the default */
+	assert_int_equal(host.pm_timer.address, 0x608);
+}
+
+static void bad_entries_end_the_table(void **state)
+{
+	(void)state;
+	*at(MADT + 44 + 1) = 0;
+	table(MADT, "APIC", 44 + sizeof madt_entries);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	*at(MADT + 44 + 1) = 255;
+	table(MADT, "APIC", 44 + sizeof madt_entries);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+}
+
+static void without_a_root_the_defaults_hold(void **state)
+{
+	static const hpa_t nowhere[] = { 1, BASE, BASE + SIZE - 4, ~(uint64_t)0 - 3 };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(nowhere); i++) {
+		assert_int_equal(acpi_host_read(&host, nowhere[i], map, &why), -EINVAL);
+		assert_int_equal(host.ioapic_count, 1);
+		assert_int_equal(host.ioapics[0].base, 0xfec00000);
+	}
+}
+
+/* Any bytes, with sums put right so that they get deep. */
+static void no_damage_harms(void **state)
+{
+	srand(7);
+	for (unsigned round = 0; round < 4000; round++) {
+		build(state);
+		for (unsigned i = 0; i < 1 + (unsigned)rand() % 4; i++) {
+			static const hpa_t tables[] = { RSDP, XSDT, MADT, FADT };
+			hpa_t t = tables[rand() % 4];
+
+			*at(t + (unsigned)rand() % 130) = (uint8_t)rand();
+		}
+		if (rand() % 2) {
+			seal(RSDP, 20, 8);
+			seal(RSDP, 36, 32);
+			seal(XSDT, 52, 9);
+			seal(MADT, 44 + sizeof madt_entries, 9);
+			seal(FADT, 244, 9);
+		}
+		acpi_host_read(&host, RSDP, map, &why);
+		assert_in_range(host.ioapic_count, 1, ACPI_MAX_IOAPICS);
+		clean_up(state);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(good_tables_are_read, build, clean_up),
+		cmocka_unit_test_setup_teardown(the_rsdt_serves_old_firmware, build, clean_up),
+		cmocka_unit_test_setup_teardown(a_memory_pm_timer_wins, build, clean_up),
+		cmocka_unit_test_setup_teardown(a_damaged_table_is_left_out, build, clean_up),
+		cmocka_unit_test_setup_teardown(bad_entries_end_the_table, build, clean_up),
+		cmocka_unit_test_setup_teardown(without_a_root_the_defaults_hold, build, clean_up),
+		cmocka_unit_test_setup_teardown(no_damage_harms, build, clean_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
