@@ -48,7 +48,7 @@ FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
 HV_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
-	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+	-fomit-frame-pointer -fno-asynchronous-unwind-tables \
 	$(FREESTANDING) -I. -I$(GENERATED) $(EXTRA_CFLAGS)
 
 # DIR/offsets.c becomes DIR_offsets.h (hv/base/offsets.h), hv/guest/NAME.asl becomes NAME_aml.h.

@@ -10,7 +10,7 @@
 /* Prepares all that a reset needs, since nothing can be allocated then. Boot CPU, after acpi_host_init.
  * Without memory for it, firmware's ResetSystem is left out, with a warning. */
 void reset_init(const struct boot_info *bi);
-/* hook runs on every online CPU before the machine goes down (VMX off). At most 4; start-up only. */
+/* hook runs on every CPU before the machine goes down (VMX off). At most 4; start-up only. */
 void reset_add_hook(void (*hook)(void));
 
 enum reset_kind { RESET_RESTART, RESET_POWER_OFF };

@@ -82,7 +82,6 @@ static void ap_enter(struct cpu *c)
 		halt(); /* another CPU's late answer, or this one's */
 	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
 		cpu_pause();
-	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
 	ap_main_fn(c);
 	halt();
 }
@@ -217,7 +216,6 @@ void cpus_start(const struct boot_info *bi, void (*ap_main)(struct cpu *c))
 
 	ap_main_fn = ap_main;
 	cpus[0]->apic_id = lapic_id();
-	cpus[0]->online = 1;
 	if (bi->cpu_count > 1) {
 		page = frame_alloc_low(OWNER_HV);
 		root = page == HPA_NONE ? HPA_NONE : map_build_trampoline(page);
@@ -244,7 +242,7 @@ uint32_t cpus_stop_others(void (*on_each)(void))
 	__atomic_store_n(&stopped_count, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&stop_wanted, this_cpu()->index + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < cpu_count; i++)
-		if (cpus[i] != this_cpu() && __atomic_load_n(&cpus[i]->online, __ATOMIC_ACQUIRE)) {
+		if (cpus[i] != this_cpu()) {
 			lapic_send_nmi(cpus[i]->apic_id);
 			others++;
 		}

@@ -21,12 +21,12 @@ struct ap_start {
 /*
  * Starts every CPU of bi->cpus but the running one, with struct cpu, GDT, TSS, stacks and local
  * APIC in place. When all have answered or run out of time, cpus[] and cpu_count are final and each
- * new CPU calls ap_main, which does not return. Boot CPU; after lapic_init and clock_init.
+ * new CPU calls ap_main, which sets c->online and does not return. Boot CPU; after lapic_init and clock_init.
  */
 void cpus_start(const struct boot_info *bi, void (*ap_main)(struct cpu *c));
 
 /*
- * Interrupts all other online CPUs by NMI; each calls on_each (may be NULL) and halts for good.
+ * Interrupts all other CPUs by NMI; each calls on_each (may be NULL) and halts for good.
  * Waits up to 100 ms; returns how many did not answer. Any CPU; takes no lock.
  */
 uint32_t cpus_stop_others(void (*on_each)(void));
