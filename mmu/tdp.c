@@ -8,6 +8,34 @@
 #include "mmu/sp.h"
 #include "mmu/spte.h"
 
+static inline uint64_t look(uint64_t *table, gfn_t gfn, int level, uint64_t **sptep)
+{
+	*sptep = &table[spte_index(gfn, level)];
+	return spte_read(*sptep);
+}
+
+static inline uint64_t *below(uint64_t spte) { return phys_to_virt(spte_hpa(spte)); }
+
+/*
+ * The entry that decides about gfn: the first from the top that is no table. One line per level, so
+ * that the compiler sees constants: this is most of a fault. Inside the lock.
+ */
+static inline uint64_t tdp_find(const struct mmu *mmu, gfn_t gfn, uint64_t **sptep, int *level)
+{
+	uint64_t spte = look(mmu->root->table, gfn, *level = 4, sptep);
+
+	if (LIKELY(spte_is_table(spte, 4)))
+		spte = look(below(spte), gfn, *level = 3, sptep);
+	else
+		return spte;
+	if (LIKELY(spte_is_table(spte, 3)))
+		spte = look(below(spte), gfn, *level = 2, sptep);
+	else
+		return spte;
+	return spte_is_table(spte, 2) ? look(below(spte), gfn, *level = 1, sptep) : spte;
+}
+_Static_assert(ROOT_LEVEL == 4, "tdp_find() is written for four levels");
+
 /* Links an empty table under the entry unless somebody else does; false when there is no spare. */
 static bool install_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, int level, bool for_mmio)
 {
@@ -53,26 +81,19 @@ static enum fault_result found_leaf(struct mmu_vcpu *mv, struct fault *f, uint64
 
 enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f)
 {
-	const gfn_t gfn = f->gfn;
-	uint64_t *table = mv->mmu->root->table;
-	int level = ROOT_LEVEL;
+	uint64_t *sptep, spte;
+	int level;
 
 	for (;;) {
-		uint64_t *sptep = &table[spte_index(gfn, level)];
-		uint64_t old = spte_read(sptep);
-
-		if (LIKELY(spte_is_table(old, level))) {
-			table = phys_to_virt(spte_hpa(old));
-			level--;
-		} else if (spte_is_present(old)) {
-			return found_leaf(mv, f, old, level);
-		} else if (UNLIKELY(old == SPTE_FROZEN)) {
+		spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
+		if (spte_is_present(spte))
+			return found_leaf(mv, f, spte, level);
+		if (UNLIKELY(spte == SPTE_FROZEN))
 			return FAULT_RETRY;
-		} else if (level <= f->goal) {
-			return install_leaf(mv, f, sptep, old, level);
-		} else if (!install_table(mv, sptep, gfn, level - 1, false)) {
+		if (level <= f->goal)
+			return install_leaf(mv, f, sptep, spte, level);
+		if (!install_table(mv, sptep, f->gfn, level - 1, false))
 			return FAULT_OUT_OF_MEMORY;
-		}
 	}
 }
 
@@ -98,38 +119,27 @@ static bool install_mmio_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, 
 enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f)
 {
 	uint64_t mmio = spte_make_mmio(f->gfn, slot_set_of(mv->mmu)->generation);
-	uint64_t *table = mv->mmu->root->table;
-	int level = ROOT_LEVEL;
+	uint64_t *sptep, spte;
+	int level;
 
 	for (;;) {
-		uint64_t *sptep = &table[spte_index(f->gfn, level)];
-		uint64_t old = spte_read(sptep);
-
-		if (spte_is_present(old)) {
-			INVARIANT(!spte_is_leaf(old, level)); /* deleting a slot has left no leaf */
-			table = phys_to_virt(spte_hpa(old));
-			level--;
-		} else if (old == SPTE_FROZEN) {
+		spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
+		INVARIANT(!spte_is_present(spte)); /* deleting a slot has left no leaf */
+		if (spte == SPTE_FROZEN)
 			return FAULT_RETRY;
-		} else if (level == LEVEL_4K) {
-			if (old != mmio && spte_try_change(sptep, old, mmio))
-				mv->stats.installed[0]++;
+		if (level == LEVEL_4K)
+			break;
+		if (!install_mmio_table(mv, sptep, f->gfn, level - 1))
 			return FAULT_MMIO;
-		} else if (!install_mmio_table(mv, sptep, f->gfn, level - 1)) {
-			return FAULT_MMIO;
-		}
 	}
+	if (spte != mmio && spte_try_change(sptep, spte, mmio))
+		mv->stats.installed[0]++;
+	return FAULT_MMIO;
 }
 
 uint64_t tdp_lookup(const struct mmu *mmu, gfn_t gfn, int *level)
 {
-	const uint64_t *table = mmu->root->table;
-	uint64_t spte;
+	uint64_t *sptep;
 
-	for (*level = ROOT_LEVEL;; (*level)--) {
-		spte = spte_read(&table[spte_index(gfn, *level)]);
-		if (!spte_is_table(spte, *level))
-			return spte;
-		table = phys_to_virt(spte_hpa(spte));
-	}
+	return tdp_find(mmu, gfn, &sptep, level);
 }

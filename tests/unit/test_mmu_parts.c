@@ -29,10 +29,12 @@ static struct mmu_vcpu vcpu;
 static struct failure why;
 static uint32_t flushes;
 
+static struct flush_range flushed;
+
 static void count_flush(void *ctx, const struct flush_range *range)
 {
 	(void)ctx;
-	(void)range;
+	flushed = *range;
 	flushes++;
 }
 
@@ -305,6 +307,60 @@ static void mmio_life(void **state)
 	assert_int_equal(mmu_mmio_hit(&vcpu, BIT(40)), MMIO_BROKEN);
 }
 
+/* The generation in the entries comes round: an entry as old as the new number must not be left. */
+static void mmio_generations(void **state)
+{
+	(void)state;
+	mmu.slots->generation = BIT(19) - 3;
+	add(0x100, 1, MIB(512));
+	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
+	assert_true(spte_is_mmio(entry_at(0xfee00000, 1)));
+	add(0x200, 1, MIB(512));
+	assert_true(spte_is_mmio(entry_at(0xfee00000, 1)));
+	add(0x300, 1, MIB(512));
+	assert_true(entry_at(0xfee00000, 1) == SPTE_EMPTY);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
+	good();
+}
+
+/* Spares go only into tables that are missing; without one, MMIO has no entry and nothing on its account. */
+static void spare_use(void **state)
+{
+	struct fault ram = { .gfn = 3, .goal = LEVEL_4K, .access = MMU_READ }, write = ram;
+	uint32_t spares;
+
+	(void)state;
+	add_rom(0, 512, MIB(512) + PAGE_SIZE);
+	ram.slot = write.slot = slot_set_find(mmu.slots, 3);
+	write.access = MMU_WRITE;
+	sp_topup(&vcpu);
+	spares = vcpu.spare_count;
+	assert_int_equal(tdp_map(&vcpu, &ram), FAULT_MAPPED);
+	assert_int_equal(vcpu.spare_count, spares - 3);
+	assert_int_equal(tdp_map(&vcpu, &ram), FAULT_MAPPED);
+	assert_int_equal(tdp_map(&vcpu, &write), FAULT_READONLY_WRITE);
+	good();
+	sp_drain(&vcpu);
+	ram.gfn = 0xfee00;
+	assert_int_equal(tdp_map_mmio(&vcpu, &ram), FAULT_MMIO);
+	assert_int_equal(mmu.pool.mmio_tables, 0);
+	good();
+}
+
+/* Premap goes on after what is there already, wherever in a large frame it starts. */
+static void premap_steps(void **state)
+{
+	hpa_t hpa;
+	uint32_t rwx;
+
+	(void)state;
+	add(0x1ff, 0x402, GIB(1) + (0x1ff << PAGE_SHIFT));
+	assert_int_equal(mmu_premap_slot(&mmu, 0x1ff, &why), 0);
+	for (gfn_t gfn = 0x1ff; gfn < 0x601; gfn++)
+		assert_true(world_ept_walk(&mmu, gfn << PAGE_SHIFT, &hpa, &rwx) > 0);
+	good();
+}
+
 /* A guest that touches all of its address space gets no more tables than it may have. */
 static void mmio_budget(void **state)
 {
@@ -363,6 +419,7 @@ static void token_rules(void **state)
 	assert_true(EXPECT_PANIC(mmu_exclusive_end(&mmu)));
 	flush_spend(&mmu, a);
 	assert_int_equal(flushes, 1);
+	assert_true(flushed.first == 0 && flushed.npages == 1536);
 	assert_true(EXPECT_PANIC(flush_spend(&mmu, a)));
 	b = tdp_zap(&mmu, 0, 512); /* nothing left: nothing owed */
 	flush_spend(&mmu, b);
@@ -582,6 +639,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(entry_kinds), TEST(entry_rules), TEST(hugepage_edges), TEST(slot_refusals),
 		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
+		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps),
 		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
 		TEST(guest_memory), TEST(lock_rules), TEST(broken_entries), TEST(broken_records),
 		TEST(broken_level),

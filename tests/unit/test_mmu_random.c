@@ -283,12 +283,34 @@ static void op_premap(void)
 	assert_int_equal(mmu_premap_slot(&mmu, r->gfn + r->npages + 5000000, &why), -ENOENT);
 }
 
+/* What is mapped at gfn, unless a large page there reaches into the range that goes. */
+static int bystander(gfn_t gfn, gfn_t first, uint64_t npages, hpa_t *hpa)
+{
+	bool inside = gfn >> (mmu.config.gpa_bits - PAGE_SHIFT) == 0;
+	uint32_t rwx;
+	int level = !inside ? 0 : world_ept_walk(&mmu, gfn << PAGE_SHIFT, hpa, &rwx);
+	uint64_t span = level > 0 ? BIT(9 * (level - 1)) : 1;
+	gfn_t base = gfn & ~(span - 1);
+
+	return base < first + npages && first < base + span ? 0 : level;
+}
+
 static void op_zap(void)
 {
 	gfn_t gfn = random_gfn();
 	uint64_t npages = random_size();
+	gfn_t near[] = { gfn - 1, gfn + npages, gfn - 1 - rnd(600), gfn + npages + rnd(600) };
+	int levels[4];
+	hpa_t hpas[4] = { 0 }, now = 0;
 
+	for (int i = 0; i < 4; i++)
+		levels[i] = bystander(near[i], gfn, npages, &hpas[i]);
 	mmu_zap_range(&mmu, gfn, npages);
+	for (int i = 0; i < 4; i++)
+		if (levels[i]) {
+			assert_int_equal(bystander(near[i], gfn, npages, &now), levels[i]);
+			assert_true(levels[i] < 0 || now == hpas[i]);
+		}
 	for (int i = 0; i < 20; i++) {
 		hpa_t hpa;
 		uint32_t rwx;
