@@ -8,7 +8,8 @@
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
 
-/* Boot CPU, after acpi_host_init. Masks everything. An I/O APIC that does not answer is left out with a warning. */
+/* Boot CPU, after acpi_host_init. Masks everything. An I/O APIC that does not answer is left out,
+ * with a warning. */
 void ioapic_init(void);
 /* Routes an ISA interrupt, by the firmware's overrides, to one CPU. Start-up; -ENODEV or -ERANGE. */
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f);

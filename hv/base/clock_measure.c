@@ -51,7 +51,10 @@ static uint64_t measure_pm_timer(const struct pm_timer *t)
 	return clock_khz_from_count(rdtsc() - start, passed, PM_TIMER_HZ);
 }
 
-static uint64_t measure_pit(void) { return clock_khz_from_count(pit_measure_tsc(), PIT_MEASURE_COUNT, PIT_HZ); }
+static uint64_t measure_pit(void)
+{
+	return clock_khz_from_count(pit_measure_tsc(), PIT_MEASURE_COUNT, PIT_HZ);
+}
 
 static void ask_cpuid(struct clock_sources *s)
 {

@@ -37,7 +37,8 @@ frame_owner_t frame_owner(hpa_t pa); /* OWNER_NONE for what is not RAM */
 uint64_t frame_count(frame_owner_t owner);
 uint64_t frame_largest_free_run(void); /* in frames */
 /* Every maximal run of frames with one owner, lowest first; OWNER_NONE is left out. No lock. */
-void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, frame_owner_t owner), void *ctx);
+void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, frame_owner_t owner),
+			void *ctx);
 
 /* Start-up, boot CPU, on boot's page tables: takes all BOOT_RANGE_RAM but the first MiB; the table of
  * owners is placed in it. -EINVAL or -ENOMEM with a sentence when the map is of no use. */

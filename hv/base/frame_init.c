@@ -117,7 +117,8 @@ int frames_build(const struct boot_info *bi, struct failure *f)
 {
 	uint64_t count = last_ram_end(bi), blocks = (count + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
 	uint64_t dirty_bytes = blocks * BLOCK_FRAMES / 8, block_bytes = blocks * sizeof(struct frame_block);
-	uint64_t npages = align_up(dirty_bytes + block_bytes + count * sizeof(frame_owner_t), PAGE_SIZE) >> PAGE_SHIFT;
+	uint64_t bytes = dirty_bytes + block_bytes + count * sizeof(frame_owner_t);
+	uint64_t npages = align_up(bytes, PAGE_SIZE) >> PAGE_SHIFT;
 	pfn_t at;
 	uint8_t *memory;
 

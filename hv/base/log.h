@@ -25,7 +25,8 @@ void log_set_level(enum log_level level);
 typedef void (*log_sink_fn)(enum log_level level, const char *line, size_t len);
 int log_add_sink(log_sink_fn sink);
 
-/* Calls each(ctx, line, len) for the ring's lines as sinks got them, oldest first. Safe without the lock after a panic. */
+/* Calls each(ctx, line, len) for the ring's lines as sinks got them, oldest first. Safe without the
+ * lock after a panic. */
 void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx);
 
 #endif

@@ -38,7 +38,10 @@ static uint64_t symbol_count;
 static const char *names;
 static uint64_t names_size;
 
-static bool inside(uint64_t offset, uint64_t len, uint64_t size) { return offset <= size && len <= size - offset; }
+static bool inside(uint64_t offset, uint64_t len, uint64_t size)
+{
+	return offset <= size && len <= size - offset;
+}
 
 static void read_section(const uint8_t *elf, const struct elf_header *h, unsigned i, struct elf_section *s)
 {

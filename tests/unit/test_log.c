@@ -90,8 +90,9 @@ static void the_ring_keeps_the_newest(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 20000; i++) {
 		forget();
-		log_info("line %u %.*s", i, (int)(i % 90), "................................................................"
-			 "................................");
+		log_info("line %u %.*s", i, (int)(i % 90),
+			 "................................................"
+			 "................................................");
 	}
 	forget();
 	log_replay(each, NULL);
