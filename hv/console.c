@@ -217,7 +217,7 @@ void console_guest_started(struct vm *vm)
 		console_focus(vm);
 }
 
-/* The next guest that still runs; what it wrote meanwhile is shown. */
+/* The next guest that still runs, and what it wrote meanwhile is shown; when none does, the monitor. */
 void console_guest_stopped(struct vm *vm)
 {
 	if (!focus || focus->vm != vm)
@@ -229,6 +229,8 @@ void console_guest_stopped(struct vm *vm)
 			console_focus(vm_at(i));
 			return;
 		}
+	if (!vm->reset_wanted)
+		console_focus(NULL);
 }
 
 /* Input goes to whoever has the focus; a byte a guest has no room for stays where it is. */
