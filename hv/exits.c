@@ -18,16 +18,21 @@
 #define XCR0_AVX BIT(2)
 #define XCR0_AVX512 BITS(7, 5)
 
-static struct cpuid_regs dynamic_cpuid(struct vcpu *v, const struct cpuid_entry *e, uint32_t subleaf)
+static struct cpuid_state cpuid_state(struct vcpu *v)
 {
-	struct cpuid_state now = {
+	return (struct cpuid_state){
 		.cr4 = v->vm->backend->get_reg(v, REG_CR4),
 		.xcr0 = v->xcr0,
 		.xss = v->msr->values[MSR_SLOT_XSS],
 		.apic_enabled = (v->lapic.apic_base & BIT(11)) != 0,
 	};
+}
 
-	return cpuid_adjust(v->cpuid, e, subleaf, &now);
+void exits_cpuid_changed(struct vcpu *v)
+{
+	struct cpuid_state state = cpuid_state(v);
+
+	cpuid_refresh(v->cpuid, &state);
 }
 
 static inline enum exit_result answer_cpuid(struct vcpu *v, const struct cpuid_regs *r)
@@ -39,12 +44,13 @@ static inline enum exit_result answer_cpuid(struct vcpu *v, const struct cpuid_r
 	return EXIT_ADVANCE;
 }
 
-/* Leaves beyond the basic ones, and answers that depend on the moment. Apart, so that the common
+/* Leaves beyond the basic ones, and answers that cannot be kept ready. Apart, so that the common
  * answers need no stack frame. */
 static __attribute__((noinline)) enum exit_result answer_rare(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
 {
 	const struct cpuid_entry *e = cpuid_lookup(v->cpuid, leaf, subleaf);
-	struct cpuid_regs r = e->dynamic ? dynamic_cpuid(v, e, subleaf) : e->regs;
+	struct cpuid_state state = cpuid_state(v);
+	struct cpuid_regs r = cpuid_adjust(v->cpuid, e, subleaf, &state);
 
 	return answer_cpuid(v, &r);
 }
@@ -57,7 +63,7 @@ enum exit_result exit_cpuid(struct vcpu *v)
 	if (UNLIKELY(leaf >= CPUID_BASIC_LEAVES))
 		return answer_rare(v, leaf, subleaf);
 	e = cpuid_lookup(v->cpuid, leaf, subleaf);
-	return LIKELY(!e->dynamic) ? answer_cpuid(v, &e->regs) : answer_rare(v, leaf, subleaf);
+	return LIKELY(!(e->dynamic & CPUID_DYN_RARE)) ? answer_cpuid(v, &e->now) : answer_rare(v, leaf, subleaf);
 }
 
 /* ---- ports ---- */
@@ -117,6 +123,7 @@ enum exit_result exit_xsetbv(struct vcpu *v)
 		return EXIT_RESUME;
 	}
 	v->xcr0 = value;
+	exits_cpuid_changed(v);
 	xsetbv(0, value); /* the guest's state is in this CPU's registers while it runs */
 	return EXIT_ADVANCE;
 }

@@ -43,6 +43,8 @@ enum exit_result exit_xsetbv(struct vcpu *v);
 bool exit_extint_pending(struct vcpu *v);
 int exit_extint_vector(struct vcpu *v); /* -1: none after all */
 
+/* CR4, XCR0 or the APIC's mode have changed: CPUID shows some of each. On v's CPU. */
+void exits_cpuid_changed(struct vcpu *v);
 /* Fills v->cpuid and v->msr by the VM's policy. While the VM is built. */
 int exits_init_vcpu(struct vcpu *v, struct failure *f);
 /* Count rate of guests' local APIC timers before the divider: what CPUID 15h.ECX tells them. */

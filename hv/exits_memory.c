@@ -11,18 +11,19 @@
 #include "hv/emulate/string_io.h"
 #include "hv/exits.h"
 #include "mmu/gpa.h"
-#include "mmu/walk.h"
+#include "mmu/walk_cache.h"
 
 #define CS_AR_L BIT(13)
 #define CS_AR_DB BIT(14)
 #define LAPIC_BASE_ENABLE BIT(11)
 #define LAPIC_BASE_ADDR BITS(51, 12)
 
-/* One instruction's work: what the emulator gets, and the paging registers once they are needed. */
+/* One instruction's work: what the emulator gets, and the registers that decide about paging. */
 struct access {
 	struct emu_cpu cpu;
 	struct vcpu *v;
-	bool have_paging;
+	uint64_t rsp; /* before the instruction */
+	bool paging_complete;
 	struct guest_paging paging;
 };
 
@@ -40,26 +41,23 @@ static uint32_t live_pkru(void)
 	return pkru;
 }
 
+static bool uses_pae(const struct guest_paging *g)
+{
+	return (g->cr0 & CR0_PG) && (g->cr4 & CR4_PAE) && !(g->efer & EFER_LMA);
+}
+
+/* The rarely used rest of the paging registers. */
 static const struct guest_paging *paging(struct access *a)
 {
 	struct guest_paging *g = &a->paging;
-	struct vcpu *v = a->v;
 
-	if (a->have_paging)
+	if (LIKELY(a->paging_complete))
 		return g;
-	a->have_paging = true;
-	g->cr0 = reg(v, REG_CR0);
-	g->cr3 = reg(v, REG_CR3);
-	g->cr4 = reg(v, REG_CR4);
-	g->efer = reg(v, REG_EFER);
-	g->rflags = a->cpu.rflags;
-	g->cpl = (uint32_t)reg(v, REG_CPL);
-	g->maxphyaddr = v->vm->mmu->config.gpa_bits;
-	g->page_1g = true;
-	g->pkru = g->cr4 & CR4_PKE ? live_pkru() : 0;
-	if ((g->cr0 & CR0_PG) && (g->cr4 & CR4_PAE) && !(g->efer & EFER_LMA))
-		for (unsigned i = 0; i < 4; i++)
-			g->pdpte[i] = reg(v, REG_PDPTE0 + i);
+	a->paging_complete = true;
+	if (g->cr4 & CR4_PKE)
+		g->pkru = live_pkru();
+	for (unsigned i = 0; uses_pae(g) && i < 4; i++)
+		g->pdpte[i] = reg(a->v, REG_PDPTE0 + i);
 	return g;
 }
 
@@ -74,9 +72,8 @@ static enum emu_result translate(struct access *a, gva_t la, uint32_t kind, gpa_
 {
 	struct walk_result r;
 
-	switch (guest_walk(a->v->mmu, paging(a), la, kind, &r)) {
+	switch (guest_walk_cached(a->v->mmu, a->v->walks, paging(a), la, kind, gpa, &r)) {
 	case WALK_OK:
-		*gpa = r.gpa;
 		return EMU_DONE;
 	case WALK_PAGE_FAULT:
 		return page_fault(a, &r);
@@ -95,7 +92,7 @@ static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsi
 	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
 	unsigned in_page = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
 	enum emu_result r;
-	const void *from;
+	const uint8_t *from;
 	gpa_t gpa;
 
 	r = translate(a, la, WALK_FETCH, &gpa);
@@ -103,8 +100,12 @@ static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsi
 		return r;
 	mmu_enter(a->v->mmu);
 	from = gpa_to_hva(a->v->mmu, gpa, in_page);
-	if (from)
+	if (LIKELY(from && in_page == INSN_MAX_BYTES)) {
+		__builtin_memcpy(bytes, from, 8); /* two moves; the second overlaps the first by a byte */
+		__builtin_memcpy(bytes + 7, from + 7, 8);
+	} else if (from) {
 		memcpy(bytes, from, in_page);
+	}
 	mmu_leave(a->v->mmu);
 	*got = in_page;
 	if (from)
@@ -222,13 +223,17 @@ static enum emu_result mem_write(struct emu_cpu *cpu, struct emu_addr at, unsign
 	return EMU_DONE;
 }
 
-static enum emu_result probe_write(struct emu_cpu *cpu, struct emu_addr at, unsigned size)
+static enum emu_result probe_write(struct emu_cpu *cpu, struct emu_addr *at, unsigned size)
 {
 	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	enum emu_result r;
 	unsigned first;
 	gpa_t gpa[2];
 
-	return place(a, at, size, WALK_WRITE, gpa, &first);
+	r = place(a, *at, size, WALK_WRITE, gpa, &first);
+	if (LIKELY(r == EMU_DONE && first == size))
+		at->gpa = gpa[0];
+	return r;
 }
 
 static bool exchange(void *p, unsigned size, uint64_t old, uint64_t new_value)
@@ -299,26 +304,41 @@ static const struct emu_ops emu_ops = {
 
 /* ---- the exits ---- */
 
-static enum cpu_mode mode_of(struct vcpu *v)
+static enum cpu_mode mode_of(const struct code_state *s)
 {
-	uint64_t ar = reg(v, REG_CS_AR);
-
-	if ((ar & CS_AR_L) && (reg(v, REG_EFER) & EFER_LMA))
+	if ((s->cs_ar & CS_AR_L) && (s->efer & EFER_LMA))
 		return CPU_MODE_64;
-	return ar & CS_AR_DB ? CPU_MODE_32 : CPU_MODE_16;
+	return s->cs_ar & CS_AR_DB ? CPU_MODE_32 : CPU_MODE_16;
+}
+
+static void set_paging(struct guest_paging *g, const struct code_state *s, uint32_t maxphyaddr)
+{
+	g->cr0 = s->cr0;
+	g->cr3 = s->cr3;
+	g->cr4 = s->cr4;
+	g->efer = s->efer;
+	g->rflags = s->rflags;
+	g->cpl = s->cpl;
+	g->pkru = 0;
+	g->maxphyaddr = maxphyaddr;
+	g->page_1g = true;
 }
 
 static void begin(struct access *a, struct vcpu *v)
 {
+	struct code_state s;
+
+	v->vm->backend->get_code_state(v, &s);
+	v->gpr[GPR_RSP] = a->rsp = s.rsp;
 	a->v = v;
-	a->have_paging = false;
-	v->gpr[GPR_RSP] = reg(v, REG_RSP);
+	a->paging_complete = LIKELY(!(s.cr4 & CR4_PKE) && (s.efer & EFER_LMA));
+	set_paging(&a->paging, &s, v->vm->mmu->config.gpa_bits);
 	a->cpu.ops = &emu_ops;
 	a->cpu.cache = v->decoded;
 	a->cpu.gpr = v->gpr;
-	a->cpu.rip = reg(v, REG_RIP);
-	a->cpu.rflags = reg(v, REG_RFLAGS);
-	a->cpu.mode = mode_of(v);
+	a->cpu.rip = s.rip;
+	a->cpu.rflags = s.rflags;
+	a->cpu.mode = mode_of(&s);
 	a->cpu.la_bits = 48;
 	a->cpu.exit_gpa = GPA_UNKNOWN;
 	a->cpu.exit_la_valid = false;
@@ -344,9 +364,11 @@ static enum exit_result finish(struct access *a, enum emu_result r)
 		vm_stop(v->vm, "%s", f.text);
 		return EXIT_YIELD;
 	}
-	b->set_reg(v, REG_RSP, v->gpr[GPR_RSP]);
+	if (UNLIKELY(v->gpr[GPR_RSP] != a->rsp))
+		b->set_reg(v, REG_RSP, v->gpr[GPR_RSP]);
+	if (UNLIKELY(a->cpu.rflags != a->paging.rflags))
+		b->set_reg(v, REG_RFLAGS, a->cpu.rflags);
 	b->set_reg(v, REG_RIP, a->cpu.rip);
-	b->set_reg(v, REG_RFLAGS, a->cpu.rflags);
 	if (r == EMU_FAULT)
 		inject_fault(v, &a->cpu.fault);
 	else if (r == EMU_DONE)

@@ -10,6 +10,7 @@
 #include "hv/guest/cpuid.h"
 #include "hv/guest/msr.h"
 #include "hv/host.h"
+#include "mmu/mmu.h"
 
 static inline bool is_x2apic_msr(uint32_t msr)
 {
@@ -122,7 +123,7 @@ int exits_init_vcpu(struct vcpu *v, struct failure *f)
 		.vcpus = v->vm->config->vcpus,
 		.vcpu = v->index,
 		.tsc_khz = tsc_khz,
-		.gpa_bits = host_hpa_bits(),
+		.gpa_bits = v->vm->mmu->config.gpa_bits,
 		.xcr0 = fpu_guest_xcr0,
 		.usable = v->vm->backend->features(),
 	};

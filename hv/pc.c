@@ -32,14 +32,16 @@ static struct irq_line isa_line(struct pc *pc, unsigned irq)
 	return (struct irq_line){ .set = isa_set, .chip = pc, .pin = irq };
 }
 
-/* The PIC's INTR goes to LINT0 of vCPU 0. */
+/* The PIC's INTR goes to LINT0 of vCPU 0, which may be set up for ExtINT or as a plain input. */
 static void intr_set(void *chip, unsigned pin, bool high)
 {
 	struct vm *vm = chip;
 
 	(void)pin;
-	if (high && vm->vcpu_count)
-		vcpu_request(vm->vcpus[0], REQUEST_EXTINT);
+	if (!high || !vm->vcpu_count)
+		return;
+	vlapic_post_lint(&vm->vcpus[0]->lapic, 0);
+	vcpu_request(vm->vcpus[0], REQUEST_EXTINT);
 }
 
 void pc_eoi(struct pc *pc, uint8_t vector) { vioapic_eoi(&pc->ioapic, vector); }

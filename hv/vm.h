@@ -27,6 +27,7 @@ struct cpuid_policy;
 struct msr_cpu;
 struct guest_entry;
 struct decode_cache;
+struct walk_cache;
 struct fpu;
 struct pc;
 struct vclock;
@@ -109,6 +110,7 @@ struct vcpu {
 	struct mmu_vcpu *mmu;       /* mmu/mmu.h: table-page cache, slot hint */
 	struct fpu *fpu;            /* hv/fpu.h: state while not in the registers */
 	struct decode_cache *decoded; /* hv/emulate/decode.h */
+	struct walk_cache *walks;   /* mmu/walk_cache.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
 	uint64_t xcr0;
 	uint64_t dr[4], dr6;        /* while not in the registers */
@@ -153,6 +155,12 @@ struct vm {
 	char stop_reason[240];      /* first reason wins */
 };
 
+/* Where and in which mode a vCPU executes. */
+struct code_state {
+	uint64_t rip, rsp, rflags, cr0, cr3, cr4, efer;
+	uint32_t cs_ar, cpl;
+};
+
 /* A back end. Functions run on the vCPU's own CPU unless said otherwise. */
 struct backend {
 	const char *name;
@@ -182,6 +190,8 @@ struct backend {
 	void (*put)(struct vcpu *v);
 	uint64_t (*get_reg)(struct vcpu *v, enum guest_reg r);
 	void (*set_reg)(struct vcpu *v, enum guest_reg r, uint64_t value);
+	/* What the emulator needs for every instruction, in one call. */
+	void (*get_code_state)(struct vcpu *v, struct code_state *out);
 	/* An emulated instruction has completed: interrupt shadows end, RFLAGS.TF leaves a trap pending. */
 	void (*instruction_done)(struct vcpu *v);
 	/* MSRs of kinds BACKEND, SWITCHED and COMMAND in hv/guest/msr.h; false: #GP. */

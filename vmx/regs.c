@@ -45,6 +45,21 @@ uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r)
 	}
 }
 
+void vmx_get_code_state(struct vcpu *v, struct code_state *out)
+{
+	struct vmx_vcpu *x = to_vmx(v);
+
+	out->rip = vmread(VMCS_GUEST_RIP);
+	out->rsp = vmread(VMCS_GUEST_RSP);
+	out->rflags = vmread(VMCS_GUEST_RFLAGS);
+	out->cr0 = vmx_cr0(x);
+	out->cr3 = vmread(VMCS_GUEST_CR3);
+	out->cr4 = vmx_cr4(x);
+	out->efer = vmread(VMCS_GUEST_EFER);
+	out->cs_ar = (uint32_t)vmread(VMCS_GUEST_CS_AR);
+	out->cpl = (uint32_t)vmread(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
+}
+
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value)
 {
 	struct vmx_vcpu *x = to_vmx(v);

@@ -123,6 +123,7 @@ const struct backend vmx_backend = {
 	.load = vmx_vcpu_load,
 	.put = vmx_vcpu_put,
 	.get_reg = vmx_get_reg,
+	.get_code_state = vmx_get_code_state,
 	.set_reg = vmx_set_reg,
 	.msr_read = vmx_msr_read,
 	.msr_write = vmx_msr_write,

@@ -91,6 +91,7 @@ void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector);
 
 /* ---- regs.c ---- */
 uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r);
+void vmx_get_code_state(struct vcpu *v, struct code_state *out);
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value);
 bool vmx_in_long_mode(void); /* 64-bit mode: EFER.LMA and CS.L */
 

@@ -52,8 +52,9 @@ struct emu_ops {
 	enum emu_result (*fetch)(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got);
 	enum emu_result (*read)(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value);
 	enum emu_result (*write)(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t value);
-	/* Whether write would fault, with nothing changed. Only for addresses with gpa unknown. */
-	enum emu_result (*probe_write)(struct emu_cpu *cpu, struct emu_addr at, unsigned size);
+	/* Whether write would fault, with nothing changed. Only for addresses with gpa unknown; may
+	 * fill it in when the access lies within one page. */
+	enum emu_result (*probe_write)(struct emu_cpu *cpu, struct emu_addr *at, unsigned size);
 	/* Atomic on RAM: writes new if memory still has old, else EMU_RETRY. On a device: a write. */
 	enum emu_result (*compare_exchange)(struct emu_cpu *cpu, struct emu_addr at, unsigned size,
 					    uint64_t old, uint64_t new_value);

@@ -114,7 +114,7 @@ enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, en
 	if (is_exit_access(cpu, in, at->la, size, access))
 		at->gpa = cpu->exit_gpa;
 	else if (access == ACCESS_WRITE)
-		return cpu->ops->probe_write(cpu, *at, size);
+		return cpu->ops->probe_write(cpu, at, size);
 	return EMU_DONE;
 }
 

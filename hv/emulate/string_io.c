@@ -19,7 +19,7 @@ static enum emu_result place(struct emu_cpu *cpu, const struct string_io *io, st
 /* The memory is probed before the port is read: reading a port often consumes what it delivers. */
 static enum emu_result transfer_in(struct emu_cpu *cpu, const struct string_io *io, struct emu_addr at)
 {
-	enum emu_result result = cpu->ops->probe_write(cpu, at, io->size);
+	enum emu_result result = cpu->ops->probe_write(cpu, &at, io->size);
 
 	if (result != EMU_DONE)
 		return result;

@@ -78,10 +78,10 @@ static enum emu_result guest_write(struct emu_cpu *cpu, struct emu_addr at, unsi
 	return EMU_DONE;
 }
 
-static enum emu_result guest_probe(struct emu_cpu *cpu, struct emu_addr at, unsigned size)
+static enum emu_result guest_probe(struct emu_cpu *cpu, struct emu_addr *at, unsigned size)
 {
-	assert_true(at.gpa == GPA_UNKNOWN);
-	return reach(cpu, at, size, true);
+	assert_true(at->gpa == GPA_UNKNOWN);
+	return reach(cpu, *at, size, true);
 }
 
 static enum emu_result guest_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
