@@ -85,6 +85,7 @@ void vmx_apic_changed(struct vcpu *v)
 	}
 	/* Translations of the APIC page hold whether it is virtualised: SDM "Treatment of APIC-Access". */
 	vmx_flush_tlb(x);
+	exits_cpuid_changed(v);
 }
 
 /* The CPU clears IRR bits as it delivers, so only the highest one has to be told. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hv/base/x86.h"
+#include "hv/exits.h"
 #include "hv/guest/cpuid.h"
 #include "hv/guest/msr.h"
 #include "mmu/gpa.h"
@@ -19,6 +20,9 @@
 #define CR0_HOST (CR0_NE | CR0_CD | CR0_NW)
 /* VMXE is fixed to 1. MCE stays 1: without it a machine check in the guest shuts the CPU down. */
 #define CR4_HOST (CR4_VMXE | CR4_MCE)
+
+/* Bits that CPUID shows: a change exits, so that the answers of CPUID are ready without a look at CR4. */
+#define CR4_CPUID (CR4_OSXSAVE | CR4_PKE)
 
 #define CR4_BIT(leaf, subleaf, reg, bit, cr4) { { leaf, subleaf, reg, bit }, cr4 }
 
@@ -60,7 +64,7 @@ void vmx_cr_masks(struct vmx_vcpu *x)
 {
 	x->cr4_allowed = cr4_allowed(x->v.cpuid);
 	x->cr0_mask = CR0_HOST;
-	x->cr4_mask = CR4_HOST | ~x->cr4_allowed;
+	x->cr4_mask = CR4_HOST | CR4_CPUID | ~x->cr4_allowed;
 	vmwrite(VMCS_CR0_MASK, x->cr0_mask);
 	vmwrite(VMCS_CR4_MASK, x->cr4_mask);
 }
@@ -107,7 +111,8 @@ void vmx_put_cr0(struct vmx_vcpu *x, uint64_t value)
 void vmx_put_cr4(struct vmx_vcpu *x, uint64_t value)
 {
 	vmwrite(VMCS_CR4_SHADOW, value);
-	vmwrite(VMCS_GUEST_CR4, (value & ~x->cr4_mask) | CR4_HOST);
+	vmwrite(VMCS_GUEST_CR4, (value & x->cr4_allowed & ~CR4_HOST) | CR4_HOST);
+	exits_cpuid_changed(&x->v);
 }
 
 /* ---- exits ---- */

@@ -72,7 +72,7 @@ static struct cpuid_regs features(const struct builder *b, uint32_t leaf, uint32
 static uint8_t add_entry(struct builder *b, struct cpuid_regs regs, uint32_t dynamic)
 {
 	INVARIANT(b->p->entry_count < CPUID_MAX_ENTRIES);
-	b->p->entries[b->p->entry_count] = (struct cpuid_entry){ regs, dynamic };
+	b->p->entries[b->p->entry_count] = (struct cpuid_entry){ regs, regs, dynamic };
 	return b->p->entry_count++;
 }
 
@@ -392,6 +392,12 @@ struct cpuid_regs cpuid_adjust(const struct cpuid_policy *p, const struct cpuid_
 	if (e->dynamic & CPUID_DYN_LEVEL)
 		r.ecx = subleaf & 0xff;
 	return r;
+}
+
+void cpuid_refresh(struct cpuid_policy *p, const struct cpuid_state *state)
+{
+	for (unsigned i = 0; i < p->entry_count; i++)
+		p->entries[i].now = cpuid_adjust(p, &p->entries[i], 0, state);
 }
 
 bool cpuid_has(const struct cpuid_policy *p, struct cpuid_bit at)

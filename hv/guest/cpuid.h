@@ -54,8 +54,12 @@ struct cpuid_inputs {
 #define CPUID_DYN_XSAVES_SIZE BIT(4)
 #define CPUID_DYN_LEVEL BIT(5) /* topology: ECX[7:0] echoes the subleaf */
 
+/* Those that cannot be kept ready in `now`. */
+#define CPUID_DYN_RARE (CPUID_DYN_LEVEL | CPUID_DYN_XSAVES_SIZE)
+
 struct cpuid_entry {
 	struct cpuid_regs regs;
+	struct cpuid_regs now; /* the answer since the last cpuid_refresh, but for CPUID_DYN_RARE */
 	uint32_t dynamic; /* CPUID_DYN_*; 0: complete */
 };
 
@@ -92,7 +96,7 @@ MUST_CHECK int cpuid_policy_build(struct cpuid_policy *p, const struct cpuid_inp
 const struct cpuid_slot *cpuid_high_slot(const struct cpuid_policy *p, uint32_t leaf);
 
 /* Leaf and subleaf are any EAX and ECX; a leaf out of range answers as the highest basic leaf, as Intel
- * CPUs do. The result is final unless its dynamic field is set. */
+ * CPUs do. `now` is the answer unless dynamic has a bit of CPUID_DYN_RARE. */
 static inline const struct cpuid_entry *cpuid_lookup(const struct cpuid_policy *p, uint32_t leaf,
 						     uint32_t subleaf)
 {
@@ -108,6 +112,9 @@ static inline const struct cpuid_entry *cpuid_lookup(const struct cpuid_policy *
 /* The entry's answer at this moment. */
 struct cpuid_regs cpuid_adjust(const struct cpuid_policy *p, const struct cpuid_entry *e, uint32_t subleaf,
 			       const struct cpuid_state *now);
+
+/* Brings the `now` of all entries up to date. To be called when CR4, XCR0 or the APIC's state changes. */
+void cpuid_refresh(struct cpuid_policy *p, const struct cpuid_state *state);
 
 /* Whether the guest sees the feature bit (dynamic bits read as 0). */
 bool cpuid_has(const struct cpuid_policy *p, struct cpuid_bit b);
