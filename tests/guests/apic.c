@@ -283,6 +283,7 @@ static void test_level(void)
 	report_equal("remote-irr-set-in-handler", level_remote_irr, IOAPIC_REMOTE_IRR);
 	report_equal("remote-irr-cleared-by-eoi", ioapic_read(IOAPIC_PIN(GUEST_IRQ_SCI)) & IOAPIC_REMOTE_IRR, 0);
 	ioapic_write(IOAPIC_PIN(GUEST_IRQ_SCI), IOAPIC_MASKED);
+	count(VECTOR_C);
 	trap_set(VECTOR_C, trap_count_irq);
 }
 
