@@ -56,10 +56,17 @@ int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len)
 {
 	const struct slot *s;
 	uint64_t run;
-	int err;
+	void *hva;
+	int err = 0;
 
 	mmu_enter(mv);
-	err = range_judge(mv, gpa, len, false);
+	hva = gpa_to_hva(mv, gpa, len);
+	if (LIKELY(hva)) {
+		copy(buf, hva, len);
+		len = 0;
+	} else {
+		err = range_judge(mv, gpa, len, false);
+	}
 	for (; !err && len > 0; gpa += run, buf = (char *)buf + run, len -= run) {
 		run = run_at(mv, gpa, len, &s);
 		copy(buf, phys_to_virt(gpa + s->offset), run);
@@ -72,10 +79,17 @@ int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 {
 	const struct slot *s;
 	uint64_t run;
-	int err;
+	void *hva;
+	int err = 0;
 
 	mmu_enter(mv);
-	err = range_judge(mv, gpa, len, true);
+	hva = gpa_to_hva_writable(mv, gpa, len);
+	if (LIKELY(hva)) {
+		copy(hva, buf, len);
+		len = 0;
+	} else {
+		err = range_judge(mv, gpa, len, true);
+	}
 	for (; !err && len > 0; gpa += run, buf = (const char *)buf + run, len -= run) {
 		run = run_at(mv, gpa, len, &s);
 		copy(phys_to_virt(gpa + s->offset), buf, run);

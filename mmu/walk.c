@@ -91,15 +91,23 @@ static uint64_t reserved_ps(const struct walk *w, int level)
 	return is_large(w, level) ? BITS(level_shift(w, level) - 1, 13) : PTE_PS; /* bit 12 is PAT */
 }
 
-/* The entry at gpa, which lies within a page; all ones where no RAM answers. Inside the lock. */
-static uint64_t entry_read(struct walk *w, gpa_t gpa)
+/*
+ * The entry at gpa, which lies within a page; all ones where no RAM answers. *s is the slot that held
+ * the entry before: mostly all tables are in one. Inside the lock.
+ */
+static inline uint64_t entry_read(struct walk *w, gpa_t gpa, const struct slot **s)
 {
-	const struct slot *s = slot_find(w->mv, gpa >> PAGE_SHIFT);
-	void *hva = s ? phys_to_virt(gpa + s->offset) : NULL;
+	void *hva;
 
+	if (!*s || !slot_covers(*s, gpa >> PAGE_SHIFT)) {
+		*s = slot_find(w->mv, gpa >> PAGE_SHIFT);
+		if (!*s)
+			return w->mode == PAGING_32 ? ~(uint32_t)0 : ~(uint64_t)0;
+	}
+	hva = phys_to_virt(gpa + (*s)->offset);
 	if (w->mode == PAGING_32)
-		return hva ? __atomic_load_n((uint32_t *)hva, __ATOMIC_RELAXED) : ~(uint32_t)0;
-	return hva ? __atomic_load_n((uint64_t *)hva, __ATOMIC_RELAXED) : ~(uint64_t)0;
+		return __atomic_load_n((uint32_t *)hva, __ATOMIC_RELAXED);
+	return __atomic_load_n((uint64_t *)hva, __ATOMIC_RELAXED);
 }
 
 /* Physical address of the first table, and the level it has. */
@@ -160,6 +168,7 @@ static enum walk_status walk_tables(struct walk *w)
 	struct walk_result *r = w->r;
 	uint32_t index_bits = formats[w->mode].index_bits, shift;
 	uint64_t all = ~(uint64_t)0, any = 0;
+	const struct slot *slot = NULL;
 	int level;
 	gpa_t table = walk_start(w, &level);
 
@@ -171,7 +180,7 @@ static enum walk_status walk_tables(struct walk *w)
 
 		r->leaf = level;
 		r->entry_gpa[level] = table + (index << (12 - index_bits));
-		r->entry[level] = entry = entry_read(w, r->entry_gpa[level]);
+		r->entry[level] = entry = entry_read(w, r->entry_gpa[level], &slot);
 		if (!(entry & PTE_P))
 			return page_fault(w, 0);
 		if (UNLIKELY(entry & w->reserved))

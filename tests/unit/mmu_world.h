@@ -8,7 +8,7 @@
 #include "mmu/mmu.h"
 
 #define WORLD_FIRST_HPA MIB(64)
-#define WORLD_BYTES MIB(192)
+#define WORLD_BYTES MIB(64)
 #define WORLD_VM 7
 
 /* An arena of RAM at WORLD_FIRST_HPA, all of it free. */

@@ -361,6 +361,24 @@ static void premap_steps(void **state)
 	good();
 }
 
+/* A zap that ends, or starts, one page short of a table leaves that page. */
+static void zap_edges(void **state)
+{
+	hpa_t hpa;
+	uint32_t rwx;
+
+	(void)state;
+	add(512, 1024, GIB(1) + PAGE_SIZE);
+	assert_int_equal(mmu_premap_slot(&mmu, 512, &why), 0);
+	mmu_zap_range(&mmu, 512, 511);
+	mmu_zap_range(&mmu, 1025, 511);
+	assert_int_equal(world_ept_walk(&mmu, 1022ul << PAGE_SHIFT, &hpa, &rwx), 0);
+	assert_int_equal(world_ept_walk(&mmu, 1023ul << PAGE_SHIFT, &hpa, &rwx), 1);
+	assert_int_equal(world_ept_walk(&mmu, 1024ul << PAGE_SHIFT, &hpa, &rwx), 1);
+	assert_int_equal(world_ept_walk(&mmu, 1025ul << PAGE_SHIFT, &hpa, &rwx), 0);
+	good();
+}
+
 /* A guest that touches all of its address space gets no more tables than it may have. */
 static void mmio_budget(void **state)
 {
@@ -639,7 +657,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(entry_kinds), TEST(entry_rules), TEST(hugepage_edges), TEST(slot_refusals),
 		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
-		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps),
+		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps), TEST(zap_edges),
 		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
 		TEST(guest_memory), TEST(lock_rules), TEST(broken_entries), TEST(broken_records),
 		TEST(broken_level),

@@ -186,7 +186,7 @@ static void vcpus_against_changes(void **state)
 		mmu_vcpu_init(&guests[i].vcpu, &mmu);
 		assert_int_equal(pthread_create(&guests[i].thread, NULL, vcpu_main, &guests[i]), 0);
 	}
-	change_slots(text ? (uint32_t)strtoul(text, NULL, 0) : 1000);
+	change_slots(text ? (uint32_t)strtoul(text, NULL, 0) : 500);
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(guests[i].thread, NULL);
@@ -200,9 +200,72 @@ static void vcpus_against_changes(void **state)
 	world_end();
 }
 
+/* --- all vCPUs want the same missing tables at once -------------------------------------------- */
+
+static uint32_t round_now, round_done;
+
+static void *racer_main(void *arg)
+{
+	struct guest *g = arg;
+
+	for (uint32_t seen = 0; !__atomic_load_n(&stop, __ATOMIC_SEQ_CST);) {
+		if (__atomic_load_n(&round_now, __ATOMIC_SEQ_CST) == seen)
+			continue;
+		seen++;
+		for (gpa_t gpa = 0; gpa < GIB(32); gpa += GIB(1)) {
+			mmu_fault(&g->vcpu, gpa, MMU_READ);           /* RAM */
+			mmu_fault(&g->vcpu, gpa + GIB(32), MMU_READ); /* MMIO */
+		}
+		__atomic_fetch_add(&round_done, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static void race_rounds(uint32_t rounds)
+{
+	struct failure why;
+
+	for (uint32_t n = 1; n <= rounds; n++) {
+		__atomic_store_n(&round_now, n, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&round_done, __ATOMIC_SEQ_CST) != n * THREADS)
+			sched_yield();
+		if (mmu_check(&mmu, &why))
+			fail_msg("%s", why.text);
+		mmu_zap_range(&mmu, 0, BIT(28));
+	}
+}
+
+static void same_tables_at_once(void **state)
+{
+	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 40, .gpa_bits = 40, .max_level = LEVEL_4K,
+				     .flush = flush_all };
+	struct failure why;
+
+	(void)state;
+	world_start();
+	stop = round_now = round_done = 0;
+	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
+	assert_int_equal(mmu_slot_add(&mmu, 0, GIB(32) >> PAGE_SHIFT, GIB(64), 0, &why), 0);
+	for (int i = 0; i < THREADS; i++) {
+		mmu_vcpu_init(&guests[i].vcpu, &mmu);
+		assert_int_equal(pthread_create(&guests[i].thread, NULL, racer_main, &guests[i]), 0);
+	}
+	race_rounds(30);
+	__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(guests[i].thread, NULL);
+		mmu_vcpu_destroy(&guests[i].vcpu);
+	}
+	mmu_destroy(&mmu);
+	world_end();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(vcpus_against_changes) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vcpus_against_changes),
+		cmocka_unit_test(same_tables_at_once),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
