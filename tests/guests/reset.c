@@ -44,7 +44,8 @@ static bool wanted(const struct way *w) { return option_is("how", w->name) || op
 /* What a start finds, whatever the guest did before. */
 static void test_fresh(void)
 {
-	report_equal("apic-disabled-by-software", apic_read(VLAPIC_SVR) & APIC_SVR_ENABLE, 0);
+	report_equal("apic-timer-masked", apic_read(VLAPIC_LVT_TIMER) & APIC_LVT_MASKED, APIC_LVT_MASKED);
+	report_equal("apic-priority-0", apic_read(VLAPIC_TPR), 0);
 	report_equal("apic-in-xapic-mode", rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD, 0);
 	report_equal("lstar-clear", rdmsr(MSR_LSTAR), 0);
 	report_equal("dr0-clear", read_dr0(), 0);
@@ -54,6 +55,8 @@ static void test_fresh(void)
 static void leave_traces(void)
 {
 	apic_enable();
+	apic_write(VLAPIC_TPR, 0xf0);
+	apic_write(VLAPIC_LVT_TIMER, APIC_TIMER_PERIODIC | 0x41);
 	(void)apic_enter_x2apic();
 	wrmsr(MSR_LSTAR, 0x1234);
 	wrmsr(MSR_KERNEL_GS_BASE, 0x5678);
