@@ -1,7 +1,6 @@
 /* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c mmu/gpa.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
- * The parts of mmu/ by hand: entry format, large-page words, flush tokens, MMIO, guest memory, and
- * whether mmu_check() finds each invariant broken when it is.
+ * The parts of mmu/ by hand: entry format, large-page words, flush tokens, MMIO, guest memory.
  */
 #include "mmu/check.h"
 #include "mmu/flush.h"
@@ -529,127 +528,6 @@ static void lock_rules(void **state)
 	mmu_leave(&vcpu);
 }
 
-/* --- does the check find it? ------------------------------------------------------------------ */
-
-static uint64_t *sptep_of(gpa_t gpa, int level)
-{
-	struct mmu_step steps[ROOT_LEVEL];
-
-	assert_true(mmu_walk_gpa(&mmu, gpa, steps) > ROOT_LEVEL - level);
-	return (uint64_t *)phys_to_virt(steps[ROOT_LEVEL - level].table) + steps[ROOT_LEVEL - level].index;
-}
-
-/* Breaks a word, expects the check to say so in these words, and puts the word back. */
-static void breaks(uint64_t *word, uint64_t value, const char *expect)
-{
-	uint64_t old = *word;
-
-	*word = value;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	if (!strstr(why.text, expect))
-		fail_msg("expected \"%s\" in \"%s\"", expect, why.text);
-	*word = old;
-	good();
-}
-
-static void broken_entries(void **state)
-{
-	const uint64_t writable = EPT_WRITE | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
-	uint64_t *large, *small, *mmio, *rom, *link;
-
-	(void)state;
-	add(0, 1024, MIB(512));
-	add(0x10000, 10, MIB(600));
-	add_rom(0x10010, 1, MIB(700));
-	assert_int_equal(mmu_fault(&vcpu, 0x0, MMU_READ), FAULT_MAPPED);
-	assert_int_equal(mmu_fault(&vcpu, 0x10001000, MMU_READ), FAULT_MAPPED);
-	assert_int_equal(mmu_fault(&vcpu, 0x10010000, MMU_READ), FAULT_MAPPED);
-	assert_int_equal(mmu_fault(&vcpu, 0x10020000, MMU_READ), FAULT_MMIO);
-	large = sptep_of(0, 2);
-	small = sptep_of(0x10001000, 1);
-	rom = sptep_of(0x10010000, 1);
-	mmio = sptep_of(0x10020000, 1);
-	link = sptep_of(0x10001000, 2);
-	breaks(small, SPTE_FROZEN, "is frozen");
-	breaks(small, 0, "is broken");
-	breaks(small, *small & ~EPT_SUPPRESS_VE, "suppress-#VE");
-	breaks(small, *small | BIT(45), "beyond the host's width");
-	breaks(small, *small + PAGE_SIZE, "maps another frame");
-	breaks(small, *small & ~writable, "disagrees with its slot");
-	breaks(small, *small & ~SPTE_MMU_WRITABLE, "none of 111");
-	breaks(small, SPTE_EMPTY, "leafs of level 1 are counted");
-	breaks(rom, *rom | writable, "disagrees with its slot");
-	breaks(small + 20, spte_make_leaf(MIB(800), 1, true), "not inside one slot");
-	breaks(large, *large + PAGE_SIZE, "reserved address bits");
-	breaks(large, *large + MIB(2), "maps another frame");
-	breaks(large + 2, spte_make_leaf(MIB(512), 2, true), "not inside one slot");
-	breaks(mmio, spte_make_mmio(0x10021, mmu.slots->generation), "for gfn 10021");
-	breaks(mmio + 1, spte_make_mmio(0x10021, mmu.slots->generation) ^ BIT(0), "broken");
-	breaks(small, spte_make_mmio(0x10001, mmu.slots->generation), "a slot covers it");
-	breaks(link, spte_make_table(sp_hpa(mmu.root)), "leads to a table of gfn");
-	breaks(link, spte_make_table(sp_hpa(vcpu.spare[0])), "leads to no linked table");
-	breaks(link, SPTE_EMPTY, "counted");
-	breaks(&vcpu.spare[0]->table[7], SPTE_FROZEN, "an unused table");
-}
-
-static void broken_records(void **state)
-{
-	struct slot_entry second;
-	struct slot *slot;
-	uint32_t *word;
-
-	(void)state;
-	add(0, 1024, MIB(512));
-	add(0x10000, 10, MIB(600));
-	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
-	slot = slot_set_find(mmu.slots, 0);
-	second = mmu.slots->entry[1];
-	mmu.slots->entry[1] = mmu.slots->entry[0];
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	assert_non_null(strstr(why.text, "overlaps"));
-	mmu.slots->entry[1] = second;
-	breaks(&slot->npages, 0, "impossible size");
-	breaks(&mmu.slots->entry[0].base, 1, "filed under");
-	breaks(&mmu.slots->generation, 0, "generation 0");
-	breaks((uint64_t *)&vcpu.stats.mapped[2], 5, "leafs of level 2 are counted");
-	breaks((uint64_t *)&vcpu.stats.tables, 9, "tables below the root are counted");
-	breaks(&mmu.pool.block_count, 9, "table blocks");
-	word = hugepage_word(slot, 512, LEVEL_2M);
-	*word = 1;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	assert_non_null(strstr(why.text, "large-page word 1 of level 2 is 1, should be 0"));
-	*word = 0;
-	mmu.root->root_count++;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	mmu.root->root_count--;
-	mmu.pool.mmio_tables++;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	mmu.pool.mmio_tables--;
-	mmu.pool.free->state = SP_LINKED;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	mmu.pool.free->state = SP_FREE;
-	good();
-}
-
-/* A large leaf where a reason against it exists: the metadata and the table disagree. */
-static void broken_level(void **state)
-{
-	uint32_t *word;
-
-	(void)state;
-	add(0, 1024, MIB(512));
-	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
-	mmu.config.max_level = LEVEL_4K;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	assert_non_null(strstr(why.text, "not offered by the CPU"));
-	mmu.config.max_level = LEVEL_1G;
-	word = hugepage_word(slot_set_find(mmu.slots, 0), 0, LEVEL_2M);
-	*word = 1;
-	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
-	*word = 0;
-	good();
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -659,8 +537,7 @@ int main(void)
 		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
 		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps), TEST(zap_edges),
 		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
-		TEST(guest_memory), TEST(lock_rules), TEST(broken_entries), TEST(broken_records),
-		TEST(broken_level),
+		TEST(guest_memory), TEST(lock_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
