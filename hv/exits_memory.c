@@ -23,7 +23,7 @@ struct access {
 	struct emu_cpu cpu;
 	struct vcpu *v;
 	uint64_t rsp; /* before the instruction */
-	bool paging_complete;
+	bool paging_complete; /* PKRU and PDPTEs are there, or not needed */
 	struct guest_paging paging;
 };
 
@@ -87,31 +87,49 @@ static enum emu_result translate(struct access *a, gva_t la, uint32_t kind, gpa_
 
 /* ---- fetch ---- */
 
-static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got)
+/* At least 15 bytes of a page: two moves, of which the second overlaps the first by a byte. */
+static inline void copy_code(uint8_t *bytes, const uint8_t *from)
 {
-	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
-	unsigned in_page = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
+	__builtin_memcpy(bytes, from, 8);
+	__builtin_memcpy(bytes + 7, from + 7, 8);
+}
+
+static inline bool fetch_remembered(struct access *a, gva_t la, uint8_t *bytes)
+{
+	const struct walk_line *l;
+	bool good;
+
+	mmu_enter(a->v->mmu);
+	l = walk_line_find(a->v->mmu, a->v->walks, &a->paging, la, WALK_FETCH);
+	good = l && l->host;
+	if (LIKELY(good))
+		copy_code(bytes, l->host + (la & PAGE_MASK));
+	mmu_leave(a->v->mmu);
+	return good;
+}
+
+static enum emu_result fetch_by_walk(struct access *a, gva_t la, uint8_t *bytes, unsigned in_page)
+{
 	enum emu_result r;
-	const uint8_t *from;
 	gpa_t gpa;
 
 	r = translate(a, la, WALK_FETCH, &gpa);
 	if (r != EMU_DONE)
 		return r;
-	mmu_enter(a->v->mmu);
-	from = gpa_to_hva(a->v->mmu, gpa, in_page);
-	if (LIKELY(from && in_page == INSN_MAX_BYTES)) {
-		__builtin_memcpy(bytes, from, 8); /* two moves; the second overlaps the first by a byte */
-		__builtin_memcpy(bytes + 7, from + 7, 8);
-	} else if (from) {
-		memcpy(bytes, from, in_page);
-	}
-	mmu_leave(a->v->mmu);
-	*got = in_page;
-	if (from)
+	if (gpa_read(a->v->mmu, gpa, bytes, in_page) == 0)
 		return EMU_DONE;
-	cpu->reason = "the guest executes outside its memory";
+	a->cpu.reason = "the guest executes outside its memory";
 	return EMU_UNSUPPORTED;
+}
+
+static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+
+	*got = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
+	if (LIKELY(*got == INSN_MAX_BYTES && a->paging_complete) && LIKELY(fetch_remembered(a, la, bytes)))
+		return EMU_DONE;
+	return fetch_by_walk(a, la, bytes, *got);
 }
 
 /* ---- data ---- */
@@ -180,9 +198,8 @@ static enum emu_result place(struct access *a, struct emu_addr at, unsigned size
 	return r;
 }
 
-static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value)
+static enum emu_result read_ram_too(struct access *a, struct emu_addr at, unsigned size, uint64_t *value)
 {
-	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
 	enum emu_result r;
 	unsigned first;
 	uint64_t part;
@@ -201,6 +218,17 @@ static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigne
 		read_gpa(a, i < first ? gpa[0] + i : gpa[1] + (i - first), 1, &part);
 		*value |= (part & 0xff) << (8 * i);
 	}
+	return EMU_DONE;
+}
+
+/* The access that caused the exit is a device's; others may be to RAM. */
+static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+
+	if (UNLIKELY(at.gpa != a->cpu.exit_gpa || at.gpa == GPA_UNKNOWN))
+		return read_ram_too(a, at, size, value);
+	*value = low_bytes(device_read(a->v, at.gpa, size), size);
 	return EMU_DONE;
 }
 
@@ -304,46 +332,34 @@ static const struct emu_ops emu_ops = {
 
 /* ---- the exits ---- */
 
-static enum cpu_mode mode_of(const struct code_state *s)
+static inline enum cpu_mode mode_of(uint64_t efer, uint32_t cs_ar)
 {
-	if ((s->cs_ar & CS_AR_L) && (s->efer & EFER_LMA))
+	if (LIKELY((cs_ar & CS_AR_L) && (efer & EFER_LMA)))
 		return CPU_MODE_64;
-	return s->cs_ar & CS_AR_DB ? CPU_MODE_32 : CPU_MODE_16;
-}
-
-static void set_paging(struct guest_paging *g, const struct code_state *s, uint32_t maxphyaddr)
-{
-	g->cr0 = s->cr0;
-	g->cr3 = s->cr3;
-	g->cr4 = s->cr4;
-	g->efer = s->efer;
-	g->rflags = s->rflags;
-	g->cpl = s->cpl;
-	g->pkru = 0;
-	g->maxphyaddr = maxphyaddr;
-	g->page_1g = true;
+	return cs_ar & CS_AR_DB ? CPU_MODE_32 : CPU_MODE_16;
 }
 
 static void begin(struct access *a, struct vcpu *v)
 {
-	struct code_state s;
+	struct guest_paging *g = &a->paging;
+	uint32_t cs_ar;
 
-	v->vm->backend->get_code_state(v, &s);
-	v->gpr[GPR_RSP] = a->rsp = s.rsp;
 	a->v = v;
-	a->paging_complete = LIKELY(!(s.cr4 & CR4_PKE) && (s.efer & EFER_LMA));
-	set_paging(&a->paging, &s, v->vm->mmu->config.gpa_bits);
+	a->cpu.rip = v->vm->backend->get_code_state(v, g, &cs_ar);
+	a->rsp = v->gpr[GPR_RSP];
+	g->pkru = 0;
+	g->maxphyaddr = v->vm->mmu->config.gpa_bits;
+	g->page_1g = true;
+	a->paging_complete = LIKELY(!(g->cr4 & CR4_PKE) && (g->efer & EFER_LMA));
 	a->cpu.ops = &emu_ops;
 	a->cpu.cache = v->decoded;
 	a->cpu.gpr = v->gpr;
-	a->cpu.rip = s.rip;
-	a->cpu.rflags = s.rflags;
-	a->cpu.mode = mode_of(&s);
+	a->cpu.rflags = g->rflags;
+	a->cpu.mode = mode_of(g->efer, cs_ar);
 	a->cpu.la_bits = 48;
 	a->cpu.exit_gpa = GPA_UNKNOWN;
 	a->cpu.exit_la_valid = false;
 	a->cpu.exit_write = false;
-	a->cpu.byte_count = 0;
 }
 
 static void inject_fault(struct vcpu *v, const struct emu_fault *fault)
@@ -368,11 +384,10 @@ static enum exit_result finish(struct access *a, enum emu_result r)
 		b->set_reg(v, REG_RSP, v->gpr[GPR_RSP]);
 	if (UNLIKELY(a->cpu.rflags != a->paging.rflags))
 		b->set_reg(v, REG_RFLAGS, a->cpu.rflags);
-	b->set_reg(v, REG_RIP, a->cpu.rip);
-	if (r == EMU_FAULT)
+	if (LIKELY(r == EMU_DONE))
+		b->instruction_done(v, a->cpu.rip);
+	else if (r == EMU_FAULT)
 		inject_fault(v, &a->cpu.fault);
-	else if (r == EMU_DONE)
-		b->instruction_done(v);
 	return EXIT_RESUME;
 }
 

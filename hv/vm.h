@@ -26,6 +26,7 @@ struct mmu_config;
 struct cpuid_policy;
 struct msr_cpu;
 struct guest_entry;
+struct guest_paging;
 struct decode_cache;
 struct walk_cache;
 struct fpu;
@@ -155,12 +156,6 @@ struct vm {
 	char stop_reason[240];      /* first reason wins */
 };
 
-/* Where and in which mode a vCPU executes. */
-struct code_state {
-	uint64_t rip, rsp, rflags, cr0, cr3, cr4, efer;
-	uint32_t cs_ar, cpl;
-};
-
 /* A back end. Functions run on the vCPU's own CPU unless said otherwise. */
 struct backend {
 	const char *name;
@@ -190,10 +185,12 @@ struct backend {
 	void (*put)(struct vcpu *v);
 	uint64_t (*get_reg)(struct vcpu *v, enum guest_reg r);
 	void (*set_reg)(struct vcpu *v, enum guest_reg r, uint64_t value);
-	/* What the emulator needs for every instruction, in one call. */
-	void (*get_code_state)(struct vcpu *v, struct code_state *out);
-	/* An emulated instruction has completed: interrupt shadows end, RFLAGS.TF leaves a trap pending. */
-	void (*instruction_done)(struct vcpu *v);
+	/* What the emulator needs for every instruction, in one call: of g all but PDPTEs, PKRU and
+	 * what CPUID says; RSP goes to v->gpr. *cs_ar: CS access rights. Returns RIP. */
+	uint64_t (*get_code_state)(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar);
+	/* An emulated instruction has completed and the next is at rip: interrupt shadows end, RFLAGS.TF
+	 * leaves a trap pending. */
+	void (*instruction_done)(struct vcpu *v, uint64_t rip);
 	/* MSRs of kinds BACKEND, SWITCHED and COMMAND in hv/guest/msr.h; false: #GP. */
 	bool (*msr_read)(struct vcpu *v, uint32_t msr, uint64_t *value);
 	bool (*msr_write)(struct vcpu *v, uint32_t msr, uint64_t value);

@@ -6,6 +6,7 @@
 #ifndef MMU_WALK_CACHE_H
 #define MMU_WALK_CACHE_H
 
+#include "hv/base/x86.h"
 #include "mmu/slot.h"
 #include "mmu/walk.h"
 
@@ -16,8 +17,9 @@ struct walk_line {
 	uint64_t cr3;
 	uint64_t modes;      /* CR0 and CR4 */
 	uint64_t rights;     /* EFER, access, CPL, EFLAGS.AC, PKRU */
-	uint64_t generation; /* of the slots: `where` points into their memory. 0: empty line */
+	uint64_t generation; /* of the slots: the pointers go into their memory. 0: empty line */
 	gpa_t frame;
+	const uint8_t *host; /* the page itself, NULL when it is no RAM */
 	uint32_t count;
 	const uint64_t *where[WALK_MAX_LEVELS];
 	uint64_t entry[WALK_MAX_LEVELS];
@@ -27,7 +29,41 @@ struct walk_cache {
 	struct walk_line line[WALK_CACHE_LINES];
 };
 
-/* As guest_walk() with *gpa for the result's; r is filled unless it is WALK_OK. Not for WALK_PEEK. */
+static inline uint64_t walk_modes(const struct guest_paging *g) { return g->cr0 << 32 | (uint32_t)g->cr4; }
+
+static inline uint64_t walk_rights(const struct guest_paging *g, uint32_t access)
+{
+	return (uint64_t)g->pkru << 32 | (g->rflags & RFLAGS_AC) | access << 20 | g->cpl << 24 | (g->efer & 0xffff);
+}
+
+static inline bool walk_line_unchanged(const struct walk_line *l)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (__atomic_load_n(l->where[i], __ATOMIC_RELAXED) != l->entry[i])
+			return false;
+	return true;
+}
+
+static inline struct walk_line *walk_line_of(struct walk_cache *cache, gva_t gva, uint32_t access)
+{
+	return &cache->line[((gva >> PAGE_SHIFT) ^ access) % WALK_CACHE_LINES];
+}
+
+/* The line that translates gva for the access as a walk would just now, or NULL. Between mmu_enter()
+ * and mmu_leave(), and good until then. */
+static inline const struct walk_line *walk_line_find(struct mmu_vcpu *mv, struct walk_cache *cache,
+						     const struct guest_paging *g, gva_t gva, uint32_t access)
+{
+	const struct walk_line *l = walk_line_of(cache, gva, access);
+
+	if (UNLIKELY(((l->page ^ gva >> PAGE_SHIFT) | (l->cr3 ^ g->cr3) | (l->modes ^ walk_modes(g)) |
+		      (l->rights ^ walk_rights(g, access)) | (l->generation ^ slot_set_of(mv->mmu)->generation))))
+		return NULL;
+	return LIKELY(walk_line_unchanged(l)) ? l : NULL;
+}
+
+/* As guest_walk() with *gpa for the result's, and the line filled; r is filled unless it is WALK_OK.
+ * Not for WALK_PEEK. */
 enum walk_status guest_walk_cached(struct mmu_vcpu *mv, struct walk_cache *cache, const struct guest_paging *g,
 				   gva_t gva, uint32_t access, gpa_t *gpa, struct walk_result *r);
 

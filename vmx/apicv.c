@@ -138,8 +138,8 @@ enum exit_result vmx_exit_apic_access(struct vcpu *v)
 
 	vmx_keep_delivery(to_vmx(v));
 	if (type != APIC_ACCESS_READ && type != APIC_ACCESS_WRITE) {
-		vm_stop(v->vm, "vCPU %u used its APIC page (%lx) for code, a stack of interrupts or page tables "
-			"(access type %u)", v->index, gpa, type);
+		vm_stop(v->vm, "vCPU %u used its APIC page (%lx) for code, a stack of interrupts or page "
+			"tables (access type %u)", v->index, gpa, type);
 		return EXIT_RESUME;
 	}
 	return exit_mmio(v, gpa, vmread(VMCS_GUEST_LINEAR), true, type == APIC_ACCESS_WRITE);

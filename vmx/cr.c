@@ -69,7 +69,10 @@ void vmx_cr_masks(struct vmx_vcpu *x)
 	vmwrite(VMCS_CR4_MASK, x->cr4_mask);
 }
 
-static uint64_t seen(uint64_t real, uint64_t shadow, uint64_t mask) { return (real & ~mask) | (shadow & mask); }
+static uint64_t seen(uint64_t real, uint64_t shadow, uint64_t mask)
+{
+	return (real & ~mask) | (shadow & mask);
+}
 
 uint64_t vmx_cr0(const struct vmx_vcpu *x)
 {
@@ -200,7 +203,8 @@ static uint64_t operand(struct vmx_vcpu *x, unsigned gpr)
 	return vmx_in_long_mode() ? value : (uint32_t)value;
 }
 
-/* CR0, CR3 and CR4 are read without an exit. */
+/* CR0, CR3 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE
+ * the run loop expects some untouched. */
 static enum exit_result mov_from_cr8(struct vmx_vcpu *x, unsigned gpr)
 {
 	uint64_t value = vlapic_mmio_read(&x->v.lapic, VLAPIC_TPR) >> 4;
@@ -209,7 +213,8 @@ static enum exit_result mov_from_cr8(struct vmx_vcpu *x, unsigned gpr)
 		vmwrite(VMCS_GUEST_RSP, value);
 	else
 		x->v.gpr[gpr] = value;
-	return EXIT_ADVANCE;
+	vmx_skip_instruction();
+	return EXIT_RESUME;
 }
 
 enum exit_result vmx_exit_cr(struct vcpu *v)

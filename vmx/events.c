@@ -21,7 +21,9 @@ static bool is_fault(const struct vmx_event *e)
 {
 	unsigned vector = INTR_VECTOR(e->info);
 
-	return INTR_TYPE(e->info) == INTR_HARD_EXCEPTION && vector != VEC_DB && vector != VEC_DF && vector != VEC_MC;
+	if (INTR_TYPE(e->info) != INTR_HARD_EXCEPTION)
+		return false;
+	return vector != VEC_DB && vector != VEC_DF && vector != VEC_MC;
 }
 
 void vmx_queue(struct vmx_vcpu *x, struct vmx_event e)
@@ -43,8 +45,8 @@ void vmx_inject(struct vcpu *v, unsigned vector, int64_t error)
 		error = -1;
 	vmx_queue(x, inject_combine(x->event, inject_exception(vector, error), &shutdown));
 	if (shutdown)
-		vm_stop(v->vm, "vCPU %u shut down: exception %u came up while a double fault was being delivered",
-			v->index, vector);
+		vm_stop(v->vm, "vCPU %u shut down: exception %u came up while a double fault was being "
+			"delivered", v->index, vector);
 	else if (is_fault(&x->event))
 		vmwrite(VMCS_GUEST_RFLAGS, vmread(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 }

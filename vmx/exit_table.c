@@ -89,4 +89,7 @@ const struct exit_row vmx_exit_rows[REASON_COUNT] = {
 	[REASON_WRMSRLIST] = { "WRMSRLIST", IMPOSSIBLE },
 };
 
-const char *vmx_reason_name(uint32_t reason) { return reason < REASON_COUNT ? vmx_exit_rows[reason].name : NULL; }
+const char *vmx_reason_name(uint32_t reason)
+{
+	return reason < REASON_COUNT ? vmx_exit_rows[reason].name : NULL;
+}

@@ -103,8 +103,9 @@ enum exit_result vmx_exit_task_switch(struct vcpu *v)
 	static const char *const source[] = { "CALL", "IRET", "JMP", "a task gate in the IDT" };
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
-	vm_stop(v->vm, "vCPU %u asked for a hardware task switch to selector %lx by %s: Gnomon does not carry out "
-		"task switches, use a kernel that switches tasks itself", v->index, q & 0xffff, source[q >> 30 & 3]);
+	vm_stop(v->vm, "vCPU %u asked for a hardware task switch to selector %lx by %s: Gnomon does not carry "
+		"out task switches, use a kernel that switches tasks itself", v->index, q & 0xffff,
+		source[q >> 30 & 3]);
 	return EXIT_RESUME;
 }
 

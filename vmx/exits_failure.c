@@ -10,8 +10,8 @@
 
 enum exit_result vmx_exit_impossible(struct vcpu *v)
 {
-	vm_stop(v->vm, "vCPU %u left the guest for a reason that its VMX controls rule out: %u (%s), qualification %lx, "
-		"RIP %lx", v->index, v->last_reason, vmx_exit_rows[v->last_reason].name,
+	vm_stop(v->vm, "vCPU %u left the guest for a reason that its VMX controls rule out: %u (%s), "
+		"qualification %lx, RIP %lx", v->index, v->last_reason, vmx_exit_rows[v->last_reason].name,
 		vmread(VMCS_EXIT_QUALIFICATION), vmread(VMCS_GUEST_RIP));
 	return EXIT_RESUME;
 }
@@ -34,7 +34,8 @@ void vmx_entry_vmfail(struct vmx_vcpu *x)
 
 	vmx_left_guest(x);
 	vmcs_try_read(VMCS_INSN_ERROR, &error);
-	format(what, sizeof what, "VM entry failed: %s (error %lu)", vmx_instruction_error((uint32_t)error), error);
+	format(what, sizeof what, "VM entry failed: %s (error %lu)",
+	       vmx_instruction_error((uint32_t)error), error);
 	explain(x, what);
 }
 

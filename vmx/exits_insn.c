@@ -6,19 +6,28 @@
 #include "vmx/core/vmcs.h"
 #include "vmx/vmx.h"
 
+static enum exit_result string_io(struct vcpu *v, uint64_t qualification)
+{
+	struct io_access a = io_access_decode(qualification);
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INSN_INFO);
+	struct string_exit s = {
+		.port = a.port, .size = a.size, .in = a.in, .rep = a.rep,
+		.address_bytes = io_info_address_bytes(info),
+		.segment = io_info_segment(info),
+		.length = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH),
+	};
+
+	return exit_string_io(v, &s);
+}
+
 enum exit_result vmx_exit_io(struct vcpu *v)
 {
-	struct io_access a = io_access_decode(vmread(VMCS_EXIT_QUALIFICATION));
-	struct string_exit s = { .port = a.port, .size = a.size, .in = a.in, .rep = a.rep };
-	uint32_t info;
+	uint64_t q = vmread_always(VMCS_EXIT_QUALIFICATION);
+	struct io_access a = io_access_decode(q);
 
-	if (LIKELY(!a.string))
-		return a.in ? exit_in(v, a.port, a.size) : exit_out(v, a.port, a.size);
-	info = (uint32_t)vmread(VMCS_EXIT_INSN_INFO);
-	s.address_bytes = io_info_address_bytes(info);
-	s.segment = io_info_segment(info);
-	s.length = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
-	return exit_string_io(v, &s);
+	if (UNLIKELY(a.string))
+		return string_io(v, q);
+	return a.in ? exit_in(v, a.port, a.size) : exit_out(v, a.port, a.size);
 }
 
 /* An NMI that waits for the end of an interrupt shadow ends the halt before it begins. */

@@ -9,11 +9,11 @@
 static enum exit_result stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
 {
 	if (r == FAULT_OUT_OF_MEMORY)
-		vm_stop(v->vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): lower "
-			"`memory` of a guest", v->vm->config->name, gpa);
+		vm_stop(v->vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): "
+			"lower `memory` of a guest", v->vm->config->name, gpa);
 	else
-		vm_stop(v->vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has", v->index, gpa,
-			v->vm->mmu->config.gpa_bits);
+		vm_stop(v->vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has",
+			v->index, gpa, v->vm->mmu->config.gpa_bits);
 	return EXIT_RESUME;
 }
 
@@ -25,8 +25,8 @@ static enum exit_result device(struct vcpu *v, gpa_t gpa, uint64_t q)
 
 	/* An interrupt whose delivery needs a device's page as memory cannot be carried out. */
 	if (UNLIKELY(to_vmx(v)->event.info)) {
-		vm_stop(v->vm, "vCPU %u delivers an event through guest-physical address %lx, which is no memory: its "
-			"IDT, GDT or stack lies there", v->index, gpa);
+		vm_stop(v->vm, "vCPU %u delivers an event through guest-physical address %lx, which is no "
+			"memory: its IDT, GDT or stack lies there", v->index, gpa);
 		return EXIT_RESUME;
 	}
 	return exit_mmio(v, gpa, valid ? vmread(VMCS_GUEST_LINEAR) : 0, valid, q & MMU_WRITE);

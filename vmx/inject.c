@@ -6,6 +6,8 @@
 #include "hv/base/x86.h"
 #include "vmx/core/reasons.h"
 
+#define VEC_OF 4
+
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
 /* SDM table "Interrupt and Exception Classes". Interrupts of all kinds are benign. */
@@ -35,9 +37,10 @@ struct vmx_event inject_exception(unsigned vector, int64_t error)
 {
 	/* INT3 and INTO are software exceptions for VM entry as well: SDM "VM-Entry Controls for Event
 	 * Injection". Both instructions are one byte long. */
-	bool software = vector == VEC_BP || vector == 4;
+	bool software = vector == VEC_BP || vector == VEC_OF;
+	unsigned type = software ? INTR_SOFT_EXCEPTION : INTR_HARD_EXCEPTION;
 	struct vmx_event e = {
-		.info = INTR_VALID | INTR_TYPE_BITS(software ? INTR_SOFT_EXCEPTION : INTR_HARD_EXCEPTION) | vector,
+		.info = INTR_VALID | INTR_TYPE_BITS(type) | vector,
 		.length = software ? 1 : 0,
 	};
 

@@ -2,8 +2,8 @@
  * Offsets for vmx/core/entry.S; becomes vmx_offsets.h. See hv/base/offsets.h.
  */
 #include "hv/base/offsets.h"
-#include "hv/vm.h"
 #include "vmx/core/fields.h"
+#include "vmx/vmx.h"
 
 void vmx_offsets(void);
 void vmx_offsets(void)
@@ -11,4 +11,5 @@ void vmx_offsets(void)
 	VALUE(VCPU_GPR, offsetof(struct vcpu, gpr));
 	OFFSET(VCPU_EXIT_TSC, struct vcpu, exit_tsc);
 	VALUE(FIELD_HOST_RSP, VMCS_HOST_RSP);
+	VALUE(NEXT_ENTER, VMX_ENTER);
 }

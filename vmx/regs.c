@@ -5,6 +5,7 @@
 
 #include "hv/base/panic.h"
 #include "hv/base/x86.h"
+#include "mmu/walk.h"
 #include "vmx/core/vmcs.h"
 
 static const uint16_t fields[REG_COUNT] = {
@@ -45,19 +46,19 @@ uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r)
 	}
 }
 
-void vmx_get_code_state(struct vcpu *v, struct code_state *out)
+uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar)
 {
 	struct vmx_vcpu *x = to_vmx(v);
 
-	out->rip = vmread(VMCS_GUEST_RIP);
-	out->rsp = vmread(VMCS_GUEST_RSP);
-	out->rflags = vmread(VMCS_GUEST_RFLAGS);
-	out->cr0 = vmx_cr0(x);
-	out->cr3 = vmread(VMCS_GUEST_CR3);
-	out->cr4 = vmx_cr4(x);
-	out->efer = vmread(VMCS_GUEST_EFER);
-	out->cs_ar = (uint32_t)vmread(VMCS_GUEST_CS_AR);
-	out->cpl = (uint32_t)vmread(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
+	v->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
+	g->rflags = vmread(VMCS_GUEST_RFLAGS);
+	g->cr0 = vmx_cr0(x);
+	g->cr3 = vmread(VMCS_GUEST_CR3);
+	g->cr4 = vmx_cr4(x);
+	g->efer = vmread(VMCS_GUEST_EFER);
+	g->cpl = (uint32_t)vmread(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
+	*cs_ar = (uint32_t)vmread(VMCS_GUEST_CS_AR);
+	return vmread(VMCS_GUEST_RIP);
 }
 
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value)

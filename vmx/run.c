@@ -41,7 +41,8 @@ void vmx_flush_tlb(struct vmx_vcpu *x)
 /* Whether anybody but the timers wants something done before the entry. */
 static inline uint32_t asked(const struct vmx_vcpu *x)
 {
-	return __atomic_load_n(&x->v.requests, __ATOMIC_RELAXED) | __atomic_load_n(&x->sched->resched, __ATOMIC_RELAXED);
+	return __atomic_load_n(&x->v.requests, __ATOMIC_RELAXED) |
+	       __atomic_load_n(&x->sched->resched, __ATOMIC_RELAXED);
 }
 
 static void take_nmi(struct vmx_vcpu *x)
@@ -101,10 +102,8 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 
 /* ---- after an exit ---- */
 
-static inline void account(struct vcpu *v, uint32_t reason, uint64_t now)
+static inline void account(struct vcpu *v, struct exit_stat *s, uint64_t now)
 {
-	struct exit_stat *s = &v->stats[reason];
-
 	s->count++;
 	s->cycles += now - v->exit_tsc;
 }
@@ -140,46 +139,48 @@ static inline void finish_instruction(void)
 		single_step();
 }
 
-void vmx_finish_instruction(struct vcpu *v)
+void vmx_complete_at(struct vcpu *v, uint64_t rip)
 {
 	(void)v;
+	vmwrite(VMCS_GUEST_RIP, rip);
 	finish_instruction();
 }
 
 /* EIP wraps at 4 GiB outside 64-bit mode. */
 static COLD uint64_t wrap(uint64_t rip) { return vmx_in_long_mode() ? rip : (uint32_t)rip; }
 
-/* RIP over the instruction that caused the exit, and what ends with it. */
 static inline void skip_instruction(void)
 {
 	uint64_t rip = vmread_always(VMCS_GUEST_RIP);
-	uint64_t next = rip + vmread_always(VMCS_EXIT_INSN_LENGTH);
+	uint64_t length = vmread_always(VMCS_EXIT_INSN_LENGTH), next = rip + length;
 
-	if (UNLIKELY((rip ^ next) >> 32))
+	if (UNLIKELY((uint32_t)next < (uint32_t)length))
 		next = wrap(next);
 	vmwrite_always(VMCS_GUEST_RIP, next);
 	finish_instruction();
 }
 
-static COLD bool leave(struct vcpu *v)
+void vmx_skip_instruction(void) { skip_instruction(); }
+
+static COLD enum vmx_next leave(struct vcpu *v)
 {
-	account(v, v->last_reason, rdtsc());
-	return false;
+	account(v, &v->stats[v->last_reason], rdtsc());
+	return VMX_LEAVE;
 }
 
-static COLD bool resume_slowly(struct vmx_vcpu *x)
+static COLD enum vmx_next resume_slowly(struct vmx_vcpu *x)
 {
 	uint64_t now;
 
 	leave_guest_side(x);
 	if (!prepare(x, &now))
 		return leave(&x->v);
-	account(&x->v, x->v.last_reason, now);
-	return true;
+	account(&x->v, &x->v.stats[x->v.last_reason], now);
+	return VMX_ENTER;
 }
 
-/* Back into the guest, if nothing but the next exit's time has to be seen to. */
-static inline bool resume(struct vmx_vcpu *x, uint32_t reason)
+/* Back into the guest by `fast`, if nothing but the next exit's time has to be seen to. */
+static inline enum vmx_next resume(struct vmx_vcpu *x, struct exit_stat *s, enum vmx_next fast)
 {
 	uint64_t now, left;
 
@@ -191,36 +192,36 @@ static inline bool resume(struct vmx_vcpu *x, uint32_t reason)
 	if (UNLIKELY(!left))
 		return resume_slowly(x);
 	vmx_timer_set(x, left);
-	account(&x->v, reason, now);
-	return true;
+	account(&x->v, s, now);
+	return fast;
 }
 
-static COLD bool refused(struct vmx_vcpu *x, uint32_t reason)
+static COLD enum vmx_next refused(struct vmx_vcpu *x, uint32_t reason)
 {
 	leave_guest_side(x);
 	vmx_entry_refused(x, reason);
-	return false;
+	return VMX_LEAVE;
 }
 
-bool vmx_exit(struct vcpu *v)
+/* Handlers that have EXIT_ADVANCE change no general register but RAX, RBX, RCX and RDX. */
+enum vmx_next vmx_exit(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
 	uint32_t reason = (uint32_t)vmread_always(VMCS_EXIT_REASON);
+	enum exit_result result;
+	struct exit_stat *stat;
 
 	if (UNLIKELY(reason >= REASON_COUNT))
 		return refused(x, reason);
 	leave_guest_side(x);
 	record(v, reason);
-	switch (vmx_exit_rows[reason].handle(v)) {
-	case EXIT_ADVANCE:
+	stat = &v->stats[reason];
+	result = vmx_exit_rows[reason].handle(v);
+	if (LIKELY(result == EXIT_ADVANCE)) {
 		skip_instruction();
-		break;
-	case EXIT_YIELD:
-		return leave(v);
-	case EXIT_RESUME:
-		break;
+		return resume(x, stat, VMX_ENTER_KEPT);
 	}
-	return resume(x, reason);
+	return result == EXIT_RESUME ? resume(x, stat, VMX_ENTER) : leave(v);
 }
 
 void vmx_run(struct vcpu *v)

@@ -60,7 +60,7 @@ static void execution_controls(struct vmx_vcpu *x)
 	x->secondary = c->word[CONTROL_SECONDARY];
 	/* RDRAND and RDSEED that CPUID hides do not exist. */
 	if (!machine_feature_enabled(FEATURE_RDRAND))
-		x->secondary |= (SECONDARY_RDRAND | SECONDARY_RDSEED) & (uint32_t)(vmx_caps()->secondary >> 32);
+		x->secondary |= (SECONDARY_RDRAND | SECONDARY_RDSEED) & vmx_caps()->secondary >> 32;
 	vmwrite(VMCS_PIN_CONTROLS, c->word[CONTROL_PIN]);
 	vmwrite(VMCS_PRIMARY_CONTROLS, x->primary);
 	vmwrite(VMCS_SECONDARY_CONTROLS, x->secondary);

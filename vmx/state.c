@@ -141,7 +141,9 @@ void vmx_vcpu_reset(struct vcpu *v, const struct guest_entry *entry)
 /* SDM volume 3A "MP Initialization Protocol": execution begins at vector * 4096 in real mode. */
 void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector)
 {
+	struct segment cs = { (uint16_t)(vector << 8), AR_CODE_16, 0xffff, (uint64_t)vector << 12 };
+
 	(void)v;
-	put_segment(SEG_CS, (struct segment){ (uint16_t)(vector << 8), AR_CODE_16, 0xffff, (uint64_t)vector << 12 });
+	put_segment(SEG_CS, cs);
 	vmwrite(VMCS_GUEST_RIP, 0);
 }

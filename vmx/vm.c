@@ -17,7 +17,7 @@ hpa_t vmx_apic_page(const struct vm *vm) { return apic_pages[vm->id]; }
 
 int vmx_vm_create(struct vm *vm, struct failure *f)
 {
-	if (!vmx_uses(FEATURE_VIRT_APIC_ACCESS) || !vmx_uses(FEATURE_TPR_SHADOW))
+	if (!vmx_uses(FEATURE_VIRT_APIC_ACCESS))
 		return 0;
 	apic_pages[vm->id] = frame_alloc(OWNER_VM(vm->id));
 	if (apic_pages[vm->id] == HPA_NONE)

@@ -31,7 +31,9 @@ static feature_set_t disabled_features(void)
 /* VMX decides of those in its scope; the others are the guest's wherever the operator left them on. */
 static feature_set_t features(void)
 {
-	return host_controls.used | (~vmx_controls_scope() & ~disabled_features() & BITS(FEATURE_COUNT - 1, 0));
+	feature_set_t others = BITS(FEATURE_COUNT - 1, 0) & ~vmx_controls_scope();
+
+	return host_controls.used | (others & ~disabled_features());
 }
 
 /* Hybrid machines: controls are one set for all CPUs, so the first CPU's choice binds the others. */
@@ -40,13 +42,11 @@ static int check_same(const struct vmx_caps *caps, const struct vmx_controls *c,
 	feature_set_t lacking = host_controls.used & ~c->present;
 
 	if (lacking)
-		return fail(f, -ENODEV, "this CPU lacks %s, which the first CPU has and Gnomon uses: put \"%s\" "
-			    "in `disable` to use all CPUs", feature_texts[__builtin_ctzl(lacking)],
+		return fail(f, -ENODEV, "this CPU lacks %s, which the first CPU has and Gnomon uses: put "
+			    "\"%s\" in `disable` to use all CPUs", feature_texts[__builtin_ctzl(lacking)],
 			    feature_names[__builtin_ctzl(lacking)]);
-	for (int w = 0; w < CONTROL_WORDS; w++)
-		if ((c->word[w] & host_controls.word[w]) != host_controls.word[w])
-			return fail(f, -ENODEV, "this CPU's VMX controls %08x lack bits of the first CPU's %08x",
-				    c->word[w], host_controls.word[w]);
+	if (!vmx_controls_fit(caps, &host_controls))
+		return fail(f, -ENODEV, "this CPU's VMX does not allow the controls that the first CPU's needs");
 	if (VMX_BASIC_REVISION(caps->basic) != VMX_BASIC_REVISION(host_caps.basic) ||
 	    MISC_TIMER_RATE(caps->misc) != MISC_TIMER_RATE(host_caps.misc))
 		return fail(f, -ENODEV, "this CPU's VMCS format differs from the first CPU's");
@@ -119,7 +119,7 @@ const struct backend vmx_backend = {
 	.vcpu_reset = vmx_vcpu_reset,
 	.vcpu_sipi = vmx_vcpu_sipi,
 	.run = vmx_run,
-	.instruction_done = vmx_finish_instruction,
+	.instruction_done = vmx_complete_at,
 	.load = vmx_vcpu_load,
 	.put = vmx_vcpu_put,
 	.get_reg = vmx_get_reg,

@@ -42,7 +42,7 @@ struct vmx_vcpu {
 	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
 	struct sched *sched; /* of its CPU */
 	uint32_t primary, secondary, tpr_threshold; /* as in the VMCS */
-	struct vmx_event event; /* to be injected at the next entry: an exception, or again what an exit cut short */
+	struct vmx_event event; /* for the next entry: an exception, or again what an exit cut short */
 	uint64_t eptp;
 	uint64_t cr0_mask, cr4_mask, cr4_allowed;
 	uint64_t cr2;        /* while another vCPU's is in the register */
@@ -91,7 +91,7 @@ void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector);
 
 /* ---- regs.c ---- */
 uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r);
-void vmx_get_code_state(struct vcpu *v, struct code_state *out);
+uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar);
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value);
 bool vmx_in_long_mode(void); /* 64-bit mode: EFER.LMA and CS.L */
 
@@ -108,10 +108,18 @@ enum exit_result vmx_exit_cr(struct vcpu *v);
 
 /* ---- run.c ---- */
 void vmx_run(struct vcpu *v);
-/* Called by entry.S for every exit; false: leave the run loop. */
-bool vmx_exit(struct vcpu *v);
-/* Interrupt shadows and the single-step trap after an instruction carried out by a handler. */
-void vmx_finish_instruction(struct vcpu *v);
+/* What entry.S does after an exit. */
+enum vmx_next {
+	VMX_LEAVE,      /* out of the run loop */
+	VMX_ENTER,      /* load all general registers and enter */
+	VMX_ENTER_KEPT, /* the same, but those that C functions preserve, RBX apart, still hold the guest's */
+};
+/* Called by entry.S for every exit. */
+enum vmx_next vmx_exit(struct vcpu *v);
+/* RIP over the instruction that caused the exit, and what ends with it. */
+void vmx_skip_instruction(void);
+/* After an instruction carried out by a handler: the next RIP, interrupt shadows, the single-step trap. */
+void vmx_complete_at(struct vcpu *v, uint64_t rip);
 /* This CPU's cached translations of the guest, guest-physical and combined, and by its VPID. */
 void vmx_flush_tlb(struct vmx_vcpu *x);
 /* Moves run_seq on after an exit, or after an entry that failed. */

@@ -73,9 +73,9 @@ static enum emu_result on_write(struct emu_cpu *cpu, struct emu_addr at, unsigne
 	return answer(cpu);
 }
 
-static enum emu_result on_probe(struct emu_cpu *cpu, struct emu_addr at, unsigned size)
+static enum emu_result on_probe(struct emu_cpu *cpu, struct emu_addr *at, unsigned size)
 {
-	check_place(cpu, at, size);
+	check_place(cpu, *at, size);
 	return answer(cpu);
 }
 

@@ -69,7 +69,10 @@ static void lapic_read(void) { (void)apic_read(VLAPIC_LVT_ERROR); }
 static void lapic_write(void) { apic_write(VLAPIC_LVT_ERROR, APIC_LVT_MASKED); }
 static void tpr_write(void) { apic_write(VLAPIC_TPR, 0); }
 static void cr4_write(void) { write_cr4(read_cr4()); }
-static void cr0_ts(void) { __asm__ volatile("mov %%cr0, %%rax\n\tor $8, %%al\n\tmov %%rax, %%cr0\n\tclts" : : : "rax"); }
+static void cr0_ts(void)
+{
+	__asm__ volatile("mov %%cr0, %%rax\n\tor $8, %%al\n\tmov %%rax, %%cr0\n\tclts" : : : "rax");
+}
 static void do_wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
 static void self_ipi(void)

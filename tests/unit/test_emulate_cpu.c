@@ -152,9 +152,9 @@ static enum emu_result test_write(struct emu_cpu *cpu, struct emu_addr at, unsig
 	return p ? EMU_DONE : EMU_UNSUPPORTED;
 }
 
-static enum emu_result test_probe(struct emu_cpu *cpu, struct emu_addr at, unsigned size)
+static enum emu_result test_probe(struct emu_cpu *cpu, struct emu_addr *at, unsigned size)
 {
-	return find(cpu, at, size) ? EMU_DONE : EMU_UNSUPPORTED;
+	return find(cpu, *at, size) ? EMU_DONE : EMU_UNSUPPORTED;
 }
 
 static enum emu_result test_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,

@@ -22,7 +22,7 @@ struct control_row {
 	const char *name;
 };
 
-/* SDM "VM-Execution Control Fields", "VM-Exit Control Fields", "VM-Entry Control Fields": the names are theirs. */
+/* SDM "VM-Execution Control Fields", "VM-Exit Control Fields", "VM-Entry Control Fields": their names. */
 static const struct control_row rows[] = {
 	{ CONTROL_PIN, PIN_EXTERNAL_INTERRUPT, MUST, NO_FEATURE, "external-interrupt exiting" },
 	{ CONTROL_PIN, PIN_NMI, MUST, NO_FEATURE, "NMI exiting" },
@@ -47,12 +47,14 @@ static const struct control_row rows[] = {
 
 	{ CONTROL_SECONDARY, SECONDARY_EPT, MUST, NO_FEATURE, "extended page tables (EPT)" },
 	{ CONTROL_SECONDARY, SECONDARY_UNRESTRICTED, MUST, NO_FEATURE, "unrestricted guest" },
-	{ CONTROL_SECONDARY, SECONDARY_APIC_ACCESS, LATER, FEATURE_VIRT_APIC_ACCESS, "virtualize APIC accesses" },
+	{ CONTROL_SECONDARY, SECONDARY_APIC_ACCESS, LATER, FEATURE_VIRT_APIC_ACCESS,
+	  "virtualize APIC accesses" },
 	{ CONTROL_SECONDARY, SECONDARY_RDTSCP, MAY, FEATURE_RDTSCP, "enable RDTSCP" },
 	{ CONTROL_SECONDARY, SECONDARY_X2APIC, LATER, FEATURE_VIRT_X2APIC, "virtualize x2APIC mode" },
 	{ CONTROL_SECONDARY, SECONDARY_VPID, MAY, FEATURE_VPID, "enable VPID" },
 	{ CONTROL_SECONDARY, SECONDARY_WBINVD, MAY, NO_FEATURE, "WBINVD exiting" },
-	{ CONTROL_SECONDARY, SECONDARY_APIC_REGISTER, LATER, FEATURE_APIC_REGISTER, "APIC-register virtualization" },
+	{ CONTROL_SECONDARY, SECONDARY_APIC_REGISTER, LATER, FEATURE_APIC_REGISTER,
+	  "APIC-register virtualization" },
 	{ CONTROL_SECONDARY, SECONDARY_VID, LATER, FEATURE_VID, "virtual-interrupt delivery" },
 	{ CONTROL_SECONDARY, SECONDARY_INVPCID, MAY, FEATURE_INVPCID, "enable INVPCID" },
 	{ CONTROL_SECONDARY, SECONDARY_RDRAND, LATER, NO_FEATURE, "RDRAND exiting" },
@@ -65,7 +67,8 @@ static const struct control_row rows[] = {
 	{ CONTROL_EXIT, EXIT_SAVE_DEBUG, MUST, NO_FEATURE, "save debug controls" },
 	{ CONTROL_EXIT, EXIT_HOST_64, MUST, NO_FEATURE, "host address-space size (64-bit)" },
 	{ CONTROL_EXIT, EXIT_LOAD_PERF_GLOBAL, MAY, NO_FEATURE, "load IA32_PERF_GLOBAL_CTRL on exit" },
-	{ CONTROL_EXIT, EXIT_ACK_INTERRUPT, LATER, FEATURE_POSTED_INTERRUPTS, "acknowledge interrupt on exit" },
+	{ CONTROL_EXIT, EXIT_ACK_INTERRUPT, LATER, FEATURE_POSTED_INTERRUPTS,
+	  "acknowledge interrupt on exit" },
 	{ CONTROL_EXIT, EXIT_LOAD_PAT, MUST, NO_FEATURE, "load IA32_PAT on exit" },
 	{ CONTROL_EXIT, EXIT_SAVE_EFER, MUST, NO_FEATURE, "save IA32_EFER" },
 	{ CONTROL_EXIT, EXIT_LOAD_EFER, MUST, NO_FEATURE, "load IA32_EFER on exit" },
@@ -102,6 +105,7 @@ static const struct ept_row ept_rows[] = {
 static const struct {
 	uint8_t feature, needs;
 } dependencies[] = {
+	{ FEATURE_VIRT_APIC_ACCESS, FEATURE_TPR_SHADOW },
 	{ FEATURE_APIC_REGISTER, FEATURE_TPR_SHADOW },
 	{ FEATURE_VIRT_X2APIC, FEATURE_TPR_SHADOW },
 	{ FEATURE_VID, FEATURE_TPR_SHADOW },
@@ -113,7 +117,9 @@ static const struct {
 
 static uint64_t word_caps(const struct vmx_caps *caps, enum control_word word)
 {
-	const uint64_t words[CONTROL_WORDS] = { caps->pin, caps->primary, caps->secondary, caps->exit, caps->entry };
+	const uint64_t words[CONTROL_WORDS] = {
+		caps->pin, caps->primary, caps->secondary, caps->exit, caps->entry,
+	};
 	return words[word];
 }
 
@@ -145,6 +151,11 @@ feature_set_t vmx_controls_scope(void)
 	return set;
 }
 
+static bool ept_offered(const struct vmx_caps *caps, const struct ept_row *r)
+{
+	return (caps->ept_vpid & r->bits) == r->bits;
+}
+
 /* A feature is present when every row that carries it is offered. */
 static feature_set_t features_present(const struct vmx_caps *caps)
 {
@@ -154,7 +165,7 @@ static feature_set_t features_present(const struct vmx_caps *caps)
 		if (rows[i].feature != NO_FEATURE && !row_offered(caps, &rows[i]))
 			set &= ~BIT(rows[i].feature);
 	for (size_t i = 0; i < ARRAY_LEN(ept_rows); i++)
-		if (ept_rows[i].feature != NO_FEATURE && (caps->ept_vpid & ept_rows[i].bits) != ept_rows[i].bits)
+		if (ept_rows[i].feature != NO_FEATURE && !ept_offered(caps, &ept_rows[i]))
 			set &= ~BIT(ept_rows[i].feature);
 	return set;
 }
@@ -190,7 +201,7 @@ static void list_missing(const struct vmx_caps *caps, struct missing *m)
 		if ((rows[i].need == MUST || rows[i].need == MUST_CLEAR) && !row_offered(caps, &rows[i]))
 			missing_add(m, rows[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(ept_rows); i++)
-		if (ept_rows[i].need == MUST && (caps->ept_vpid & ept_rows[i].bits) != ept_rows[i].bits)
+		if (ept_rows[i].need == MUST && !ept_offered(caps, &ept_rows[i]))
 			missing_add(m, ept_rows[i].name);
 }
 
@@ -223,6 +234,17 @@ int vmx_controls_compute(const struct vmx_caps *caps, feature_set_t disabled, st
 	for (int w = 0; w < CONTROL_WORDS; w++)
 		out->word[w] = word_value(caps, (enum control_word)w, out->used);
 	return 0;
+}
+
+bool vmx_controls_fit(const struct vmx_caps *caps, const struct vmx_controls *c)
+{
+	for (int w = 0; w < CONTROL_WORDS; w++) {
+		uint64_t allowed = word_caps(caps, (enum control_word)w);
+
+		if ((uint32_t)allowed & ~c->word[w] || c->word[w] & ~(uint32_t)(allowed >> 32))
+			return false;
+	}
+	return true;
 }
 
 bool vmx_controls_describe(const struct vmx_caps *caps, const struct vmx_controls *c, unsigned index,

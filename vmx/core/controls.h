@@ -18,7 +18,9 @@ struct vmx_caps {
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 };
 
-enum control_word { CONTROL_PIN, CONTROL_PRIMARY, CONTROL_SECONDARY, CONTROL_EXIT, CONTROL_ENTRY, CONTROL_WORDS };
+enum control_word {
+	CONTROL_PIN, CONTROL_PRIMARY, CONTROL_SECONDARY, CONTROL_EXIT, CONTROL_ENTRY, CONTROL_WORDS
+};
 
 #define PIN_EXTERNAL_INTERRUPT BIT(0)
 #define PIN_NMI BIT(3)
@@ -129,7 +131,10 @@ feature_set_t vmx_controls_scope(void);
 int vmx_controls_compute(const struct vmx_caps *caps, feature_set_t disabled, struct vmx_controls *out,
 			 struct failure *f);
 
-/* Words that some control bits of *out allow, one per line of `caps`; false when index is past the end. */
+/* Whether another CPU can run with the words of c. */
+bool vmx_controls_fit(const struct vmx_caps *caps, const struct vmx_controls *c);
+
+/* One control after the other, for `caps`; false when index is past the end. */
 bool vmx_controls_describe(const struct vmx_caps *caps, const struct vmx_controls *c, unsigned index,
 			   const char **name, bool *offered, bool *on);
 

@@ -4,28 +4,31 @@
  * int vmx_enter(struct vcpu *v, bool launched)
  * While the guest runs, the stack holds, from HOST_RSP up: v, r15, r14, r13, r12, rbx, rbp and the
  * return address; HOST_RSP is 16-byte aligned. The exit stub calls vmx_exit(v) on this stack and
- * enters again while that returns true. The general registers but RSP are in v->gpr by encoding.
+ * does what it returns (enum vmx_next). The general registers but RSP are in v->gpr by encoding.
  */
 #include "vmx_offsets.h"
 
 #define GPR(n) (VCPU_GPR + 8 * (n))(%rax)
 
-	.macro load_guest_registers
+	.macro load_scratch_registers /* those that a C function may change, and RBX */
 	mov GPR(1), %rcx
 	mov GPR(2), %rdx
 	mov GPR(3), %rbx
-	mov GPR(5), %rbp
 	mov GPR(6), %rsi
 	mov GPR(7), %rdi
 	mov GPR(8), %r8
 	mov GPR(9), %r9
 	mov GPR(10), %r10
 	mov GPR(11), %r11
+	mov GPR(0), %rax
+	.endm
+
+	.macro load_preserved_registers
+	mov GPR(5), %rbp
 	mov GPR(12), %r12
 	mov GPR(13), %r13
 	mov GPR(14), %r14
 	mov GPR(15), %r15
-	mov GPR(0), %rax
 	.endm
 
 	.text
@@ -33,7 +36,6 @@
 	.type vmx_enter, @function
 vmx_enter:
 	push %rbp
-	mov %rsp, %rbp
 	push %rbx
 	push %r12
 	push %r13
@@ -44,7 +46,8 @@ vmx_enter:
 	vmwrite %rsp, %rax
 	mov %rdi, %rax
 	test %sil, %sil
-	load_guest_registers
+	load_preserved_registers
+	load_scratch_registers
 	jz 1f
 	vmresume
 	jmp vmx_entry_failed
@@ -80,15 +83,16 @@ vmx_exit_stub:
 	shl $32, %rdx
 	or %rdx, %rax
 	mov %rax, VCPU_EXIT_TSC(%rdi)
-	lea 48(%rsp), %rbp /* the frame of vmx_enter: backtraces go on through it */
 	call vmx_exit
-	test %al, %al
-	jz 2f
+	cmp $NEXT_ENTER, %eax
 	mov (%rsp), %rax
-	load_guest_registers
+	jb 3f
+	ja 2f
+	load_preserved_registers
+2:	load_scratch_registers
 	vmresume
 	jmp vmx_entry_failed
-2:	xor %eax, %eax
+3:	xor %eax, %eax
 vmx_leave:
 	pop %rdi
 	pop %r15

@@ -35,8 +35,8 @@ void vmcs_access_failed(uint32_t field, bool write)
 	uint64_t error = 0;
 
 	vmcs_try_read(VMCS_INSN_ERROR, &error);
-	panic("%s of the VMCS field \"%s\" (%04x) failed: error %lu, current VMCS %lx", write ? "VMWRITE" : "VMREAD",
-	      field_name(field), field, error, vmcs_current());
+	panic("%s of the VMCS field \"%s\" (%04x) failed: error %lu, current VMCS %lx",
+	      write ? "VMWRITE" : "VMREAD", field_name(field), field, error, vmcs_current());
 }
 
 int vmx_unlock(struct failure *f)
@@ -44,20 +44,21 @@ int vmx_unlock(struct failure *f)
 	uint64_t wanted;
 
 	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_VMX))
-		return fail(f, -ENODEV, "this CPU has no VMX (CPUID.1:ECX.VMX is 0): Gnomon needs an Intel CPU with "
-			    "VT-x; inside another hypervisor, allow nested virtualisation there");
+		return fail(f, -ENODEV, "this CPU has no VMX (CPUID.1:ECX.VMX is 0): Gnomon needs an Intel CPU "
+			    "with VT-x; inside another hypervisor, allow nested virtualisation there");
 	switch (vmx_feature_control(rdmsr(MSR_FEATURE_CONTROL), &wanted)) {
 	case FEATURE_CONTROL_READY:
 		return 0;
 	case FEATURE_CONTROL_SET:
 		if (wrmsr_safe(MSR_FEATURE_CONTROL, wanted))
-			return fail(f, -EIO, "IA32_FEATURE_CONTROL is open, yet the CPU refused %lx in it", wanted);
+			return fail(f, -EIO, "IA32_FEATURE_CONTROL is open, yet the CPU refused %lx in it",
+				    wanted);
 		return 0;
 	case FEATURE_CONTROL_LOCKED_OFF:
 		break;
 	}
-	return fail(f, -ENODEV, "the firmware has locked VMX off (IA32_FEATURE_CONTROL is %lx): enable \"Intel "
-		    "Virtualization Technology\" (VT-x, VMX) in the firmware set-up, then power off and on",
+	return fail(f, -ENODEV, "the firmware has locked VMX off (IA32_FEATURE_CONTROL is %lx): enable "
+		    "\"Intel Virtualization Technology\" (VT-x, VMX) in the firmware set-up, then power off and on",
 		    rdmsr(MSR_FEATURE_CONTROL));
 }
 
