@@ -233,6 +233,15 @@ void console_guest_stopped(struct vm *vm)
 		console_focus(NULL);
 }
 
+void console_guest_gone(struct vm *vm)
+{
+	struct console_guest *g = &guests[vm->id - 1];
+
+	if (focus == g)
+		console_focus(NULL);
+	g->vm = NULL;
+}
+
 /* Input goes to whoever has the focus; a byte a guest has no room for stays where it is. */
 static bool route_byte(uint8_t byte)
 {

@@ -21,6 +21,8 @@ void console_init_irq(void);
 /* The guest's end, made at the first call for the VM. Never NULL: without memory for a scrollback
  * the guest has none, and waits for the focus instead. Monitor's context. */
 struct console_guest *console_guest(struct vm *vm);
+/* The VM's devices go, because building it failed: its end is closed. Monitor's context. */
+void console_guest_gone(struct vm *vm);
 struct vuart_host console_vuart_host(struct console_guest *g);
 
 /* A guest gets the focus when it starts and the monitor has it unasked; one that stops gives it to the

@@ -109,7 +109,6 @@ int pc_create(struct vm *vm, struct failure *f)
 	if (pa == HPA_NONE)
 		return fail(f, -ENOMEM, "no memory for the devices of guest %s", vm->config->name);
 	vm->pc = phys_to_virt(pa);
-	vm->pc->vm_id = vm->id;
 	vm->bus = &vm->pc->bus;
 	vm->clock = &vm->pc->clock;
 	vm->pc->console = console_guest(vm);
@@ -117,15 +116,16 @@ int pc_create(struct vm *vm, struct failure *f)
 	init_devices(vm);
 	err = attach_devices(vm->pc, f);
 	if (err) {
-		pc_destroy(vm->pc);
-		vm->pc = NULL;
+		pc_destroy(vm);
 	}
 	return err;
 }
 
-void pc_destroy(struct pc *pc)
+void pc_destroy(struct vm *vm)
 {
-	frame_free_run(virt_to_phys(pc), pc_pages(), OWNER_VM_META(pc->vm_id));
+	console_guest_gone(vm);
+	frame_free_run(virt_to_phys(vm->pc), pc_pages(), OWNER_VM_META(vm->id));
+	vm->pc = NULL;
 }
 
 void pc_power_on(struct vm *vm)

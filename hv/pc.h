@@ -20,7 +20,6 @@
 struct console_guest;
 
 struct pc {
-	uint32_t vm_id;
 	struct bus bus;
 	struct vclock clock;
 	struct apic_bus apic_bus;
@@ -39,7 +38,7 @@ struct pc {
 /* Sets vm->pc, vm->bus and vm->clock. Nothing is left on failure. Monitor's context. */
 int pc_create(struct vm *vm, struct failure *f);
 /* Before any vCPU has run. */
-void pc_destroy(struct pc *pc);
+void pc_destroy(struct vm *vm);
 /* All devices to their power-on state, guest time to zero. No vCPU runs. */
 void pc_power_on(struct vm *vm);
 /* A local APIC has seen an EOI for a level-triggered vector. Any of the VM's CPUs. */

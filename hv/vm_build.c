@@ -229,8 +229,7 @@ static void destroy(struct vm *vm)
 		vm->vcpus[i] = NULL;
 	}
 	if (vm->pc)
-		pc_destroy(vm->pc);
-	vm->pc = NULL;
+		pc_destroy(vm);
 	free_ram(vm);
 	if (vm->mmu_ready)
 		mmu_destroy(vm->mmu);
