@@ -321,7 +321,21 @@ static void segment(struct emu_cpu *cpu, enum insn_segment s, struct emu_segment
 	out->rights = (uint32_t)reg(v, REG_ES_AR + s);
 }
 
+static bool recalls_write(struct emu_cpu *cpu, gva_t la)
+{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
+	const struct walk_line *l;
+	bool same;
+
+	mmu_enter(a->v->mmu);
+	l = walk_line_find(a->v->mmu, a->v->walks, &a->paging, la, WALK_WRITE);
+	same = l && l->frame == (cpu->exit_gpa & ~PAGE_MASK);
+	mmu_leave(a->v->mmu);
+	return same && a->paging_complete;
+}
+
 static const struct emu_ops emu_ops = {
+	.recalls_write = recalls_write,
 	.fetch = fetch,
 	.read = mem_read,
 	.write = mem_write,
