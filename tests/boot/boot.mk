@@ -1,6 +1,11 @@
 # Tests that start a whole machine in an emulator: tests/boot/run.py and the cases in tests/boot/cases.
 
-BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS)
+BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS) \
+	$(BUILD)/guests/vmlinux
+
+$(BUILD)/guests/vmlinux: $(BUILD)/guests/vmlinuz tests/boot/payload.py | $(BUILD)/packages/test
+	@echo "  UNPACK $@"
+	@$(PYTHON) tests/boot/payload.py $< $@
 
 # The emulated host of `make run`.
 CPU ?= corei7_haswell_4770

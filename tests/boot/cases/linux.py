@@ -22,10 +22,15 @@ def shell(cpus):
     ]
 
 
+PVH = conf(1).replace("/guests/vmlinuz", "/guests/vmlinux")
+PVH_FILES = {"/guests/vmlinux": "guests/vmlinux", "/guests/initrd": "guests/initrd"}
+
 CASES = [
     Case("linux-1cpu-haswell-poweroff", conf=conf(1), files=FILES,
          steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
     Case("linux-2cpu-skylake-reset", conf=conf(2), files=FILES, host={"cpu": "corei7_skylake_x", "count": 2},
          steps=shell(2) + [Send("reboot -f\n"), Expect(r"gnomon: guest linux .*reset"),
                            Expect(r"Linux 6\.1\S* on 2 CPU")]),
+    Case("linux-pvh", conf=PVH, files=PVH_FILES, steps=[
+        Expect(r"gnomon: guest linux starts"), Expect(r"Linux 6\.1\S* on 1 CPU"), Expect(r"linux# ")]),
 ]
