@@ -302,7 +302,8 @@ static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at,
 	if (first != size || !is_aligned(gpa[0], size))
 		return mem_write(cpu, at, size, new_value);
 	mmu_enter(a->v->mmu);
-	p = gpa_to_hva_writable(a->v->mmu, gpa[0], size);
+	/* The APIC-access page lies under the device as RAM that nobody reads. */
+	p = gpa[0] == a->cpu.exit_gpa ? NULL : gpa_to_hva_writable(a->v->mmu, gpa[0], size);
 	if (p)
 		done = exchange(p, size, old, new_value);
 	mmu_leave(a->v->mmu);

@@ -129,7 +129,8 @@ void vmx_apic_update(struct vmx_vcpu *x)
 	}
 }
 
-/* SDM "APIC-Access VM Exits". The linear address is known for linear accesses only. */
+/* SDM "APIC-Access VM Exits". These exits give no linear address: "Basic VM-Exit Information" leaves
+ * that field undefined for them. */
 enum exit_result vmx_exit_apic_access(struct vcpu *v)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
@@ -142,7 +143,7 @@ enum exit_result vmx_exit_apic_access(struct vcpu *v)
 			"tables (access type %u)", v->index, gpa, type);
 		return EXIT_RESUME;
 	}
-	return exit_mmio(v, gpa, vmread(VMCS_GUEST_LINEAR), true, type == APIC_ACCESS_WRITE);
+	return exit_mmio(v, gpa, 0, false, type == APIC_ACCESS_WRITE);
 }
 
 /* The CPU has stored the value and moved RIP on: SDM "APIC-Write VM Exits". */
