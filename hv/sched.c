@@ -157,11 +157,24 @@ static bool priority_woken(const struct sched *s, uint64_t now)
 	return false;
 }
 
+/* Host interrupts that are pending are taken now. No lock is held. */
+static void take_interrupts(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
+
+/* Host interrupts go to the boot CPU: there a guest is brought out at least once a slice, so that
+ * input reaches the monitor even where a guest that keeps interrupts off holds them up. */
+static uint64_t look_again(const struct sched *s, uint64_t now)
+{
+	bool guest = s->current->vcpu != NULL;
+
+	return guest && this_cpu()->index == 0 ? now + tsc_khz * SCHED_SLICE_MS : NEVER;
+}
+
 bool sched_tick(uint64_t now)
 {
 	struct sched *s = this_cpu()->sched;
 	uint64_t next, wake_at;
 
+	take_interrupts();
 	__atomic_store_n(&s->resched, 0, __ATOMIC_RELAXED);
 	next = vclock_run_due(now);
 	if (!others_wait(s, now, &wake_at))
@@ -170,7 +183,7 @@ bool sched_tick(uint64_t now)
 		s->slice_end = now;
 	else
 		s->slice_end = s->current->run_since + tsc_khz * SCHED_SLICE_MS;
-	s->next_event = min_u64(next, min_u64(wake_at, s->slice_end));
+	s->next_event = min_u64(min_u64(next, wake_at), min_u64(s->slice_end, look_again(s, now)));
 	return s->slice_end <= now;
 }
 

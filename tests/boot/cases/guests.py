@@ -48,6 +48,8 @@ kernel = /guests/spin
 memory = 64M
 """
 
+SPIN = [("spin", "cmdline = how=exits\n")]
+
 # Ways in which a guest ends, and what the log must say.
 ENDS = [
     ("debugexit", "cmdline = value=42\n", r"guest debugexit has stopped: debug exit with value 42 "),
@@ -87,6 +89,11 @@ CASES = [
     Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"], steps=[
         Expect(r"guest busy starts"), Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
         Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
+    ]),
+    # Interrupts off and exits all the time: the operator gets through all the same.
+    Case("guests-spin", conf=conf(SPIN).replace("autostart = no\n", ""), files=files(SPIN), steps=[
+        Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"), Send("vm stop spin\n"),
+        Expect(r"guest spin has stopped: stopped by the operator"),
     ]),
     Case("guests-ends", conf=conf(END_VMS), files=files(END_VMS), steps=ends(), never=[r"FAIL \w"]),
 ] + [without(features) for features in OFF]
