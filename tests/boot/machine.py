@@ -31,6 +31,7 @@ panic: action=report
 info: action=ignore
 error: action=ignore
 boot: disk
+{more}
 """
 
 
@@ -146,11 +147,14 @@ class Machine:
 
 
 class Bochs(Machine):
-    """options: cpu, count, memory (MiB), disk (ata0 or ehci), sync, reset_on_triple_fault"""
+    """
+    options: cpu, count, memory (MiB), disk (ata0 or ehci), sync, reset_on_triple_fault, more (lines of the
+    rc file), debugger (what Debian's build is told instead of to go on)
+    """
 
     def _launch(self):
         option = dict(cpu="corei7_haswell_4770", count=1, memory=1024, disk="ata0", sync="none",
-                      reset_on_triple_fault=0)
+                      reset_on_triple_fault=0, more="", debugger="c\n")
         option.update(self.options)
         disks = {
             "ata0": f"ata0-master: type=disk, path={self.image}, mode=volatile",
@@ -167,7 +171,7 @@ class Bochs(Machine):
         if bochs_is_debugger(program):
             go = os.path.join(self.folder, "debugger")
             with open(go, "w") as out:
-                out.write("c\n")
+                out.write(option["debugger"])
             command += ["-rc", go]
         self._spawn(command)
         self.line = self._connect(("127.0.0.1", port), socket.AF_INET)

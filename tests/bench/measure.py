@@ -1,0 +1,69 @@
+"""What the benches share: a run in Bochs from a stick of its own, and the monitor's table of exits."""
+import os
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "boot"))
+
+from case import Case, Expect, Player, Send, make_stick  # noqa: E402  (found through the path above)
+from machine import Bochs, bochs_is_debugger, bochs_program  # noqa: E402,F401
+
+# One CPU model for all: KVM's figures were taken on it, and it has every feature Gnomon uses in Bochs.
+CPU = "corei7_skylake_x"
+
+MONITOR = r"\n\r?> $"
+
+
+class RunFailed(Exception):
+    """A run did not do what its bench needs: the text says what."""
+
+
+class Run:
+    """One power-on, in a folder of its own: `with Run(...) as run`, then expect() and send()."""
+
+    def __init__(self, build, name, case, **host):
+        self.name = name
+        self.folder = os.path.abspath(os.path.join(build, "bench", name))
+        os.makedirs(self.folder, exist_ok=True)
+        image = make_stick(case, os.path.abspath(build), self.folder)
+        self.machine = Bochs(self.folder, os.path.abspath(image), cpu=CPU, **host)
+        self.player = Player(self.machine)
+
+    def __enter__(self):
+        self.machine.start()
+        return self
+
+    def __exit__(self, *_):
+        self.machine.stop()
+
+    def expect(self, pattern, seconds=900):
+        why = self.player.play(Expect(pattern, seconds))
+        if why:
+            raise RunFailed(f"{self.name}: {why} (see {self.folder}/serial.log)")
+
+    def monitor(self, command):
+        """What the monitor answers to a command."""
+        start = len(self.machine.text())
+        self.player.play(Send(command + "\n"))
+        self.player.position = start
+        self.expect(MONITOR)
+        return self.machine.text()[start:]
+
+    def text(self):
+        return self.machine.text()
+
+
+def exits(answer):
+    """(ticks the guest's TSC is behind, {reason: (count, root ticks)}) from what `exits` prints."""
+    behind = re.search(r"its TSC (\d+) behind", answer)
+    if not behind:
+        raise RunFailed(f"`exits` answers: {answer!r}")
+    rows = re.findall(r"^  (\S.*?\S) +(\d+) +(\d+) +\d+", answer, re.MULTILINE)
+    return int(behind.group(1)), {name: (int(count), int(ticks)) for name, count, ticks in rows}
+
+
+def conf(vm, keys, cmdline="", memory=128, disable=()):
+    """gnomon.conf for one guest; keys: further lines of its section."""
+    return ("when_done = monitor\n" + (f"disable = {', '.join(disable)}\n" if disable else "")
+            + f"[vm {vm}]\nmemory = {memory}M\n" + (f"cmdline = {cmdline}\n" if cmdline else "") + keys)
