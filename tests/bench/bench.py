@@ -7,10 +7,11 @@ import argparse
 import concurrent.futures
 import os
 import re
+import signal
 
 import linux
 import paths
-from measure import Case, Run, RunFailed, bochs_is_debugger, bochs_program, conf
+from measure import Case, Run, RunFailed, bochs_is_debugger, bochs_program, conf, stop_all
 
 # Operation of the guest cost: (what it is, most ticks its exits may take, KVM's ticks seen from inside)
 TARGETS = {
@@ -166,6 +167,8 @@ def main():
     parser.add_argument("--build", required=True)
     parser.add_argument("--kernel", required=True, help="bzImage that is booted")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, stop_all)
+    signal.signal(signal.SIGINT, stop_all)
     os.makedirs(os.path.join(args.build, "bench"), exist_ok=True)
     report_all(Report(os.path.join(args.build, "bench.txt")), args.build, os.path.abspath(args.kernel))
 

@@ -20,7 +20,9 @@ class RunFailed(Exception):
 
 
 class Run:
-    """One power-on, in a folder of its own: `with Run(...) as run`, then expect() and send()."""
+    """One power-on, in a folder of its own: `with Run(...) as run`, then expect() and monitor()."""
+
+    running = []
 
     def __init__(self, build, name, case, **host):
         self.name = name
@@ -31,11 +33,13 @@ class Run:
         self.player = Player(self.machine)
 
     def __enter__(self):
+        Run.running.append(self.machine)
         self.machine.start()
         return self
 
     def __exit__(self, *_):
         self.machine.stop()
+        Run.running.remove(self.machine)
 
     def expect(self, pattern, seconds=900):
         why = self.player.play(Expect(pattern, seconds))
@@ -52,6 +56,13 @@ class Run:
 
     def text(self):
         return self.machine.text()
+
+
+def stop_all(*_):
+    """On a signal: no emulator stays behind."""
+    for machine in list(Run.running):
+        machine.stop()
+    os._exit(1)
 
 
 def exits(answer):
