@@ -3,8 +3,6 @@
  */
 #include "hv/exits.h"
 
-#include "hv/base/clock.h"
-#include "hv/base/log.h"
 #include "hv/base/x86.h"
 #include "hv/devices/vpic.h"
 #include "hv/fpu.h"

@@ -4,14 +4,11 @@
  */
 #include "hv/report.h"
 
-#include <string.h>
-
 #include "hv/base/format.h"
 #include "hv/base/log.h"
 #include "hv/base/panic.h"
 #include "hv/base/x86.h"
 #include "hv/vm_life.h"
-#include "mmu/gpa.h"
 #include "mmu/inspect.h"
 #include "mmu/walk.h"
 

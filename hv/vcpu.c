@@ -3,11 +3,9 @@
  */
 #include "hv/vcpu.h"
 
-#include "hv/base/log.h"
 #include "hv/base/x86.h"
 #include "hv/exits.h"
 #include "hv/fpu.h"
-#include "hv/guest/cpuid.h"
 #include "hv/guest/msr.h"
 #include "hv/pc.h"
 #include "hv/vm_life.h"

@@ -5,19 +5,13 @@
 
 #include <string.h>
 
-#include "hv/base/clock.h"
 #include "hv/base/format.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
-#include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/x86.h"
-#include "hv/exits.h"
-#include "hv/fpu.h"
 #include "hv/guest/acpi.h"
-#include "hv/guest/cpuid.h"
 #include "hv/guest/loader.h"
-#include "hv/guest/msr.h"
 #include "hv/console.h"
 #include "hv/monitor/monitor.h"
 #include "hv/pc.h"
