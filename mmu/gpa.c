@@ -42,16 +42,6 @@ static int range_judge(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write)
 	return 0;
 }
 
-int gpa_check(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write)
-{
-	int err;
-
-	mmu_enter(mv);
-	err = range_judge(mv, gpa, len, write);
-	mmu_leave(mv);
-	return err;
-}
-
 int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len)
 {
 	const struct slot *s;
@@ -93,22 +83,6 @@ int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 	for (; !err && len > 0; gpa += run, buf = (const char *)buf + run, len -= run) {
 		run = run_at(mv, gpa, len, &s);
 		copy(phys_to_virt(gpa + s->offset), buf, run);
-	}
-	mmu_leave(mv);
-	return err;
-}
-
-int gpa_clear(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
-{
-	const struct slot *s;
-	uint64_t run;
-	int err;
-
-	mmu_enter(mv);
-	err = range_judge(mv, gpa, len, true);
-	for (; !err && len > 0; gpa += run, len -= run) {
-		run = run_at(mv, gpa, len, &s);
-		memset(phys_to_virt(gpa + s->offset), 0, run);
 	}
 	mmu_leave(mv);
 	return err;

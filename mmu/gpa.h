@@ -42,9 +42,5 @@ static inline void *gpa_to_hva_writable(struct mmu_vcpu *mv, gpa_t gpa, uint64_t
  */
 int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len);
 int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len);
-/* What gpa_write() (or gpa_read()) of that range would say now. */
-int gpa_check(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len, bool write);
-/* Writes len zero bytes, likewise. */
-int gpa_clear(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len);
 
 #endif

@@ -64,16 +64,6 @@ enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, g
 			    struct walk_result *r);
 
 /*
- * Copies between a buffer and guest linear memory, page by page. WALK_OK only when all of it was
- * translated first; a write never happens in part. For the pages' memory itself *err tells what
- * gpa_read() or gpa_write() said (0, -EFAULT: a page is no RAM, -EACCES). len is at most one page.
- */
-enum walk_status guest_read(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, void *buf,
-			    uint64_t len, uint32_t access, struct walk_result *r, int *err);
-enum walk_status guest_write(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, const void *buf,
-			     uint64_t len, uint32_t access, struct walk_result *r, int *err);
-
-/*
  * The PDPTEs that a load of CR3 under PAE takes (SDM "PDPTE Registers"): reads them and checks their
  * reserved bits. -EINVAL: the load is a #GP; nothing is stored then.
  */

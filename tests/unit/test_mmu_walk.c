@@ -442,38 +442,6 @@ static void rights_and_flags(void **state)
 	assert_int_equal(guest_walk(&vcpu, &g, 0x800000000000, WALK_READ, &r), WALK_NON_CANONICAL);
 }
 
-static void linear_copies(void **state)
-{
-	struct guest_paging g = plain_guest();
-	struct walk_result r;
-	char text[32] = "across two pages of the guest";
-	int err = 1;
-
-	(void)state;
-	put(0x4008, 0x9003); /* the second page is somewhere else */
-	assert_int_equal(guest_write(&vcpu, &g, 0x400ff0, text, sizeof(text), WALK_WRITE, &r, &err), WALK_OK);
-	assert_int_equal(err, 0);
-	assert_memory_equal((char *)phys_to_virt(ram) + 0x5ff0, text, 16);
-	assert_memory_equal((char *)phys_to_virt(ram) + 0x9000, text + 16, 16);
-	memset(text, 0, sizeof(text));
-	assert_int_equal(guest_read(&vcpu, &g, 0x400ff0, text, sizeof(text), WALK_READ, &r, &err), WALK_OK);
-	assert_string_equal(text, "across two pages of the guest");
-	/* The second page faults: nothing is written, and CR2 gets the second page's address. */
-	put(0x4008, 0);
-	memset(text, 'x', sizeof(text));
-	assert_int_equal(guest_write(&vcpu, &g, 0x400ff0, text, 32, WALK_WRITE, &r, &err), WALK_PAGE_FAULT);
-	assert_true(r.gva == 0x401000 && r.error_code == PFERR_WRITE);
-	assert_int_equal(phys_load(0x5ff0, 1), 'a');
-	/* The second page is no RAM, then ROM. */
-	put(0x4008, 0x7000000003);
-	assert_int_equal(guest_write(&vcpu, &g, 0x400ff0, text, 32, WALK_WRITE, &r, &err), WALK_OK);
-	assert_int_equal(err, -EFAULT);
-	put(0x4008, ROM_GFN << 12 | 3);
-	assert_int_equal(guest_write(&vcpu, &g, 0x400ff0, text, 32, WALK_WRITE, &r, &err), WALK_OK);
-	assert_int_equal(err, -EACCES);
-	assert_int_equal(phys_load(0x5ff0, 1), 'a');
-}
-
 static void pdpte_load(void **state)
 {
 	uint64_t pdpte[4] = { 9, 9, 9, 9 };
@@ -498,7 +466,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_walks),
 		cmocka_unit_test(rights_and_flags),
-		cmocka_unit_test(linear_copies),
 		cmocka_unit_test(pdpte_load),
 	};
 
