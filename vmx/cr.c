@@ -5,13 +5,11 @@
  */
 #include "vmx/vmx.h"
 
-#include <string.h>
-
 #include "hv/base/x86.h"
 #include "hv/exits.h"
 #include "hv/guest/cpuid.h"
 #include "hv/guest/msr.h"
-#include "mmu/gpa.h"
+#include "mmu/walk.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/cr_rules.h"
 
@@ -144,9 +142,7 @@ static bool load_pdptes(struct vmx_vcpu *x, const struct cr_state *s)
 {
 	uint64_t pdpte[4];
 
-	if (gpa_read(x->v.mmu, s->cr3 & BITS(31, 5), pdpte, sizeof pdpte))
-		memset(pdpte, 0, sizeof pdpte); /* outside memory: nothing is mapped */
-	if (!cr_pdptes_valid(pdpte, x->v.msr->in.gpa_bits))
+	if (guest_load_pdptes(x->v.mmu, s->cr3, x->v.msr->in.gpa_bits, pdpte))
 		return false;
 	for (int i = 0; i < 4; i++)
 		vmwrite(VMCS_GUEST_PDPTE0 + 2u * (unsigned)i, pdpte[i]);

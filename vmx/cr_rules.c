@@ -59,15 +59,3 @@ bool cr_change_flushes(const struct cr_state *from, const struct cr_state *to)
 {
 	return ((from->cr0 ^ to->cr0) & (CR0_PG | CR0_PE | CR0_WP)) || ((from->cr4 ^ to->cr4) & CR4_FLUSH);
 }
-
-bool cr_pdptes_valid(const uint64_t pdpte[4], unsigned gpa_bits)
-{
-	/* Bits 2:1, 8:5 and from the address width up: SDM table "Format of a PAE
-	 * Page-Directory-Pointer-Table Entry". */
-	uint64_t reserved = BITS(2, 1) | BITS(8, 5) | (gpa_bits < 64 ? ~(BIT(gpa_bits) - 1) : 0);
-
-	for (int i = 0; i < 4; i++)
-		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
-			return false;
-	return true;
-}

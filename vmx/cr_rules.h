@@ -18,7 +18,5 @@ struct cr_state {
 bool cr_change_valid(const struct cr_state *from, const struct cr_state *to);
 bool cr_change_loads_pdptes(const struct cr_state *from, const struct cr_state *to);
 bool cr_change_flushes(const struct cr_state *from, const struct cr_state *to);
-/* Reserved bits of present PDPTEs. */
-bool cr_pdptes_valid(const uint64_t pdpte[4], unsigned gpa_bits);
 
 #endif
