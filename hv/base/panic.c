@@ -24,7 +24,6 @@ extern const char __text_start[], __text_end[];
 
 static panic_output_fn outputs[MAX_HOOKS];
 static void (*reports[MAX_HOOKS])(void);
-static void (*end_hook)(void);
 static uint32_t panicking; /* 1 + index of the CPU that panics */
 static bool printed;       /* its report is out: only the end is left */
 
@@ -45,8 +44,6 @@ void panic_add_report(void (*report)(void))
 			return;
 		}
 }
-
-void panic_set_end(void (*end)(void)) { end_hook = end; }
 
 static void print_line(const char *fmt, va_list args)
 {
@@ -149,8 +146,6 @@ static void enter(void)
 		halt();
 	printed = true;
 	panic_line("another fault during the panic: the rest of the report is lost");
-	if (end_hook)
-		end_hook();
 	halt();
 }
 
@@ -166,8 +161,6 @@ NORETURN static void report(const struct trap_frame *f, const char *fmt, va_list
 		reports[i]();
 	printed = true;
 	panic_line("the machine has stopped");
-	if (end_hook)
-		end_hook();
 	halt();
 }
 

@@ -1,7 +1,7 @@
 /*
  * The end of the line for a broken invariant, never for input.
  * Prints the sentence, registers, a symbolised backtrace and the last exits by polled serial,
- * without lock or allocation, stops the other CPUs by NMI, and halts (or resets, as configured).
+ * without lock or allocation, stops the other CPUs by NMI, and halts.
  */
 #ifndef HV_BASE_PANIC_H
 #define HV_BASE_PANIC_H
@@ -19,8 +19,6 @@ typedef void (*panic_output_fn)(const char *text, size_t len);
 void panic_add_output(panic_output_fn output);
 /* What a panic adds after the backtrace (the last exits): each line through panic_line(). At most 4. */
 void panic_add_report(void (*report)(void));
-/* What comes last, after the other CPUs have stopped; without it, or when it returns, the CPU halts. */
-void panic_set_end(void (*end)(void));
 /* One line of a panic's report. Only from a report function. */
 void panic_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
