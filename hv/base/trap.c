@@ -104,7 +104,13 @@ void trap_irq(uint8_t vector)
 }
 
 void trap_raise_nmi(void) { __asm__ volatile("int $2" : : : "memory"); }
-uint64_t trap_stray_nmis(void) { return machine()->stray_nmis; }
+
+uint64_t trap_stray_nmis(const struct cpu *c)
+{
+	const struct cpu_machine *m = c->machine;
+
+	return m->stray_nmis;
+}
 
 void trap_set_recovery(uint64_t rip, uint64_t rsp)
 {

@@ -7,6 +7,7 @@
 #include "hv/base/format.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
+#include "hv/base/trap.h"
 #include "hv/base/x86.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
@@ -23,9 +24,12 @@ static int cpu_command(struct monitor_out *out, int argc, char **argv)
 	for (uint32_t i = 0; i < cpu_count; i++) {
 		const struct cpu *c = cpus[i];
 		const struct context *now = c->sched ? c->sched->current : NULL;
+		uint64_t nmis = trap_stray_nmis(c);
 
 		mon_printf(out, "CPU %u: APIC id %u, %s, runs %s\n", i, c->apic_id,
 			   c->runs_guests ? "virtualisation on" : "no guests", now ? now->name : "nothing");
+		if (nmis)
+			mon_printf(out, "  took %lu NMIs that nobody asked for\n", nmis);
 	}
 	return 0;
 }
