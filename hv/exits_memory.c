@@ -264,28 +264,6 @@ static enum emu_result probe_write(struct emu_cpu *cpu, struct emu_addr *at, uns
 	return r;
 }
 
-static bool exchange(void *p, unsigned size, uint64_t old, uint64_t new_value)
-{
-	uint8_t old8 = (uint8_t)old;
-	uint16_t old16 = (uint16_t)old;
-	uint32_t old32 = (uint32_t)old;
-
-	switch (size) {
-	case 1:
-		return __atomic_compare_exchange_n((uint8_t *)p, &old8, (uint8_t)new_value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	case 2:
-		return __atomic_compare_exchange_n((uint16_t *)p, &old16, (uint16_t)new_value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	case 4:
-		return __atomic_compare_exchange_n((uint32_t *)p, &old32, (uint32_t)new_value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	default:
-		return __atomic_compare_exchange_n((uint64_t *)p, &old, new_value, false, __ATOMIC_SEQ_CST,
-						   __ATOMIC_SEQ_CST);
-	}
-}
-
 static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
 					uint64_t new_value)
 {
@@ -293,24 +271,18 @@ static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at,
 	enum emu_result r;
 	unsigned first;
 	gpa_t gpa[2];
-	bool done = false;
-	void *p;
+	int err;
 
 	r = place(a, at, size, WALK_WRITE, gpa, &first);
 	if (r != EMU_DONE)
 		return r;
-	if (first != size || !is_aligned(gpa[0], size))
+	if (first != size) /* two host pages: no instruction locks both */
 		return mem_write(cpu, at, size, new_value);
-	mmu_enter(a->v->mmu);
 	/* The APIC-access page lies under the device as RAM that nobody reads. */
-	p = gpa[0] == a->cpu.exit_gpa ? NULL : gpa_to_hva_writable(a->v->mmu, gpa[0], size);
-	if (p)
-		done = exchange(p, size, old, new_value);
-	mmu_leave(a->v->mmu);
-	if (p)
-		return done ? EMU_DONE : EMU_RETRY;
-	write_gpa(a, gpa[0], size, new_value);
-	return EMU_DONE;
+	err = gpa[0] == a->cpu.exit_gpa ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], &old, &new_value, size);
+	if (err == -EFAULT)
+		device_write(a->v, gpa[0], size, new_value);
+	return err == -EAGAIN ? EMU_RETRY : EMU_DONE;
 }
 
 static void segment(struct emu_cpu *cpu, enum insn_segment s, struct emu_segment *out)

@@ -87,3 +87,42 @@ int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 	mmu_leave(mv);
 	return err;
 }
+
+/* One instruction even where the address is not aligned, which the C of the builtins does not allow. */
+static bool exchange(void *p, uint64_t old[2], const uint64_t new_value[2], unsigned size)
+{
+	bool same;
+
+#define LOCKED(insn)                                                                                \
+	__asm__ volatile("lock " insn " (%[p])"                                                     \
+			 : "=@ccz"(same), "+a"(old[0]), "+d"(old[1])                                \
+			 : [p] "r"(p), [value] "b"(new_value[0]), "c"(new_value[1])                 \
+			 : "memory")
+	switch (size) {
+	case 1: LOCKED("cmpxchg %b[value],"); break;
+	case 2: LOCKED("cmpxchg %w[value],"); break;
+	case 4: LOCKED("cmpxchg %k[value],"); break;
+	case 8: LOCKED("cmpxchg %q[value],"); break;
+	default: LOCKED("cmpxchg16b"); break;
+	}
+#undef LOCKED
+	return same;
+}
+
+int gpa_exchange(struct mmu_vcpu *mv, gpa_t gpa, const void *old, const void *new_value, unsigned size)
+{
+	uint64_t before[2] = { 0 }, after[2] = { 0 };
+	void *hva;
+	int err;
+
+	memcpy(before, old, size);
+	memcpy(after, new_value, size);
+	mmu_enter(mv);
+	hva = gpa_to_hva_writable(mv, gpa, size);
+	if (LIKELY(hva))
+		err = exchange(hva, before, after, size) ? 0 : -EAGAIN;
+	else
+		err = range_judge(mv, gpa, size, true);
+	mmu_leave(mv);
+	return err;
+}

@@ -1,7 +1,7 @@
 /*
  * Guest memory for emulated devices, the instruction emulator and the loader: checked reads,
- * writes and pointers by guest-physical address. gpa_write() is the only way the hypervisor
- * changes a guest's memory by address, besides the pointers it hands out.
+ * writes and pointers by guest-physical address. gpa_write() and gpa_exchange() are the only ways
+ * the hypervisor changes a guest's memory by address, besides the pointers it hands out.
  */
 #ifndef MMU_GPA_H
 #define MMU_GPA_H
@@ -42,5 +42,12 @@ static inline void *gpa_to_hva_writable(struct mmu_vcpu *mv, gpa_t gpa, uint64_t
  */
 int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len);
 int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len);
+
+/*
+ * Replaces size bytes that are *old by *new_value in one locked access: 1, 2, 4 or 8 bytes anywhere
+ * within a page, or 16 aligned ones. -EAGAIN: they are not *old, and nothing is changed; else as
+ * gpa_write(). Takes the lock itself.
+ */
+int gpa_exchange(struct mmu_vcpu *mv, gpa_t gpa, const void *old, const void *new_value, unsigned size);
 
 #endif

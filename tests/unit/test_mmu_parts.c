@@ -514,6 +514,40 @@ static void guest_memory(void **state)
 	frame_free_run(ram, 8, OWNER_VM(WORLD_VM));
 }
 
+/* Every size at an odd address too (16 bytes only aligned), and nothing is touched beside it. */
+static void exchanges(void **state)
+{
+	hpa_t ram = frame_alloc_run(2, 1, OWNER_VM(WORLD_VM));
+	uint8_t *at = phys_to_virt(ram), old[16], wanted[16], around[48];
+
+	(void)state;
+	add(10, 1, ram);
+	add_rom(11, 1, ram + PAGE_SIZE);
+	for (unsigned size = 1; size <= 16; size *= 2) {
+		unsigned offset = size == 16 ? 16 : 17;
+
+		for (unsigned i = 0; i < sizeof(around); i++)
+			at[i] = around[i] = (uint8_t)rnd(256);
+		memcpy(old, at + offset, size);
+		for (unsigned i = 0; i < size; i++)
+			wanted[i] = (uint8_t)~old[i];
+		for (unsigned i = 0; i < size; i++) {
+			old[i] ^= 0x10;
+			assert_int_equal(gpa_exchange(&vcpu, 0xa000 + offset, old, wanted, size), -EAGAIN);
+			old[i] ^= 0x10;
+		}
+		assert_memory_equal(at, around, sizeof(around));
+		assert_int_equal(gpa_exchange(&vcpu, 0xa000 + offset, old, wanted, size), 0);
+		memcpy(around + offset, wanted, size);
+		assert_memory_equal(at, around, sizeof(around));
+		assert_int_equal(gpa_exchange(&vcpu, 0xb000, old, wanted, size), -EACCES);
+		assert_int_equal(gpa_exchange(&vcpu, 0xc000, old, wanted, size), -EFAULT);
+	}
+	assert_int_equal(mmu_slot_delete(&mmu, 10, &why), 0);
+	assert_int_equal(mmu_slot_delete(&mmu, 11, &why), 0);
+	frame_free_run(ram, 2, OWNER_VM(WORLD_VM));
+}
+
 /* A reader that is inside neither enters again nor is overlooked. */
 static void lock_rules(void **state)
 {
@@ -532,7 +566,7 @@ int main(void)
 		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
 		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps), TEST(zap_edges),
 		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
-		TEST(guest_memory), TEST(lock_rules),
+		TEST(guest_memory), TEST(exchanges), TEST(lock_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
