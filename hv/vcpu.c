@@ -9,6 +9,7 @@
 #include "hv/guest/msr.h"
 #include "hv/pc.h"
 #include "hv/vm_life.h"
+#include "mmu/mmu.h"
 
 /* Requests the back end acts on by itself. */
 #define BACKEND_REQUESTS (REQUEST_APIC | REQUEST_EXTINT | REQUEST_FLUSH | REQUEST_EVENT)
@@ -218,10 +219,12 @@ static void halted(struct vcpu *v)
 
 	if (deadline <= rdtsc())
 		vlapic_timer_expired(&v->lapic, vcpu_tsc(v));
-	if (vcpu_has_wake_event(v))
+	if (vcpu_has_wake_event(v)) {
 		v->state = VCPU_RUNNING;
-	else
-		sched_block(deadline);
+		return;
+	}
+	mmu_vcpu_topup(v->mmu); /* so that the next faults need not */
+	sched_block(deadline);
 }
 
 static void run(struct vcpu *v)

@@ -218,6 +218,19 @@ static int build_vcpus(struct vm *vm, struct failure *f)
 	return err ? err : build_contexts(vm, f);
 }
 
+/* Entries for what is no memory too, and for the local APIC's page. Last, for a slot that is added makes
+ * those of devices void. Which entries there are room for is the MMU's affair. */
+static void premap_devices(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->bus->mmio_count; i++) {
+		const struct mmio_range *r = &vm->bus->mmio[i];
+
+		for (gpa_t gpa = align_down(r->base, PAGE_SIZE); gpa < r->base + r->len; gpa += PAGE_SIZE)
+			mmu_fault(&vm->mmu->host, gpa, 0);
+	}
+	mmu_fault(&vm->mmu->host, GUEST_LAPIC_BASE, 0);
+}
+
 /* ---- the whole ---- */
 
 static void destroy(struct vm *vm)
@@ -258,7 +271,11 @@ static int build(struct vm *vm, struct failure *f)
 	err = build_ram(vm, f);
 	if (!err)
 		err = pc_create(vm, f);
-	return err ? err : build_vcpus(vm, f);
+	if (!err)
+		err = build_vcpus(vm, f);
+	if (!err && vm->config->premap)
+		premap_devices(vm);
+	return err;
 }
 
 int vm_build(struct vm *vm, struct failure *f)

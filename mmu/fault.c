@@ -92,15 +92,15 @@ static enum mmio_result mmio_judge(struct mmu_vcpu *mv, gfn_t gfn, uint64_t gene
 
 enum mmio_result mmu_mmio_hit(struct mmu_vcpu *mv, gpa_t gpa)
 {
-	enum mmio_result result = MMIO_HIT;
-	uint64_t generation;
+	enum mmio_result result;
 
+	/* Memory that appears just now would be seen no better inside the lock: the exit came before it. */
+	if (LIKELY(mmio_remembered(mv, gpa >> PAGE_SHIFT, __atomic_load_n(&mv->mmu->generation, __ATOMIC_ACQUIRE))))
+		return MMIO_HIT;
 	if (UNLIKELY(gpa >> mv->mmu->config.gpa_bits))
 		return MMIO_BROKEN;
 	mmu_enter(mv);
-	generation = slot_set_of(mv->mmu)->generation;
-	if (!mmio_remembered(mv, gpa >> PAGE_SHIFT, generation))
-		result = mmio_judge(mv, gpa >> PAGE_SHIFT, generation);
+	result = mmio_judge(mv, gpa >> PAGE_SHIFT, slot_set_of(mv->mmu)->generation);
 	mmu_leave(mv);
 	return result;
 }

@@ -108,6 +108,7 @@ struct mmu {
 	struct mmu_config config;
 	struct rwlock lock;
 	struct slot_set *slots; /* immutable; replaced as a whole under the exclusive lock */
+	uint64_t generation;    /* of slots, for a look without the lock */
 	struct sp *root;
 	struct sp_pool pool;
 	struct mmu_flush flush;
@@ -149,7 +150,8 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /* Makes the guest fault again on every gfn of the range; a large page that reaches into it goes whole. */
 void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages);
 
-/* An EPT violation at gpa; access is a combination of MMU_READ, MMU_WRITE, MMU_FETCH. */
+/* An EPT violation at gpa; access is a combination of MMU_READ, MMU_WRITE, MMU_FETCH, or 0 to have the
+ * entry made ahead of any access. */
 enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access);
 
 enum mmio_result {

@@ -159,6 +159,7 @@ static void set_publish(struct mmu *mmu, struct slot_set *set, gfn_t first, uint
 	struct flush_token token;
 
 	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
+	__atomic_store_n(&mmu->generation, set->generation, __ATOMIC_RELEASE);
 	token = tdp_zap(mmu, first, npages);
 	if ((set->generation & SPTE_MMIO_GENERATION_MASK) == 0)
 		tdp_zap_mmio(mmu);
@@ -217,7 +218,10 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 int slot_sets_init(struct mmu *mmu)
 {
 	mmu->slots = set_copy(mmu, NULL);
-	return mmu->slots ? 0 : -ENOMEM;
+	if (!mmu->slots)
+		return -ENOMEM;
+	mmu->generation = mmu->slots->generation;
+	return 0;
 }
 
 void slot_sets_destroy(struct mmu *mmu)

@@ -36,22 +36,26 @@ static inline uint64_t tdp_find(const struct mmu *mmu, gfn_t gfn, uint64_t **spt
 }
 _Static_assert(ROOT_LEVEL == 4, "tdp_find() is written for four levels");
 
-/* Links an empty table under the entry unless somebody else does; false when there is no spare. */
-static bool install_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, int level, bool for_mmio)
+/* Links an empty table under the entry and returns gfn's entry in it; NULL: see not_installed(). */
+static uint64_t *install_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, int level, bool for_mmio)
 {
 	struct sp *sp = sp_take(mv, gfn, level);
 
 	if (UNLIKELY(!sp))
-		return false;
+		return NULL;
 	sp->for_mmio = for_mmio;
-	if (LIKELY(spte_try_change(sptep, SPTE_EMPTY, spte_make_table(sp_hpa(sp))))) {
-		mv->stats.tables++;
-		return true;
+	if (UNLIKELY(!spte_try_change(sptep, SPTE_EMPTY, spte_make_table(sp_hpa(sp))))) {
+		sp_untake(mv, sp);
+		return NULL;
 	}
-	if (for_mmio)
-		__atomic_fetch_sub(&mv->mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
-	sp_untake(mv, sp);
-	return true;
+	mv->stats.tables++;
+	return &sp->table[spte_index(gfn, level)];
+}
+
+/* There was no spare, or somebody else was faster, and the spare is back. */
+static enum fault_result not_installed(const struct mmu_vcpu *mv)
+{
+	return mv->spare_count ? FAULT_RETRY : FAULT_OUT_OF_MEMORY;
 }
 
 static enum fault_result install_leaf(struct mmu_vcpu *mv, struct fault *f, uint64_t *sptep, uint64_t old,
@@ -84,17 +88,17 @@ enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f)
 	uint64_t *sptep, spte;
 	int level;
 
-	for (;;) {
-		spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
-		if (spte_is_present(spte))
-			return found_leaf(mv, f, spte, level);
-		if (UNLIKELY(spte == SPTE_FROZEN))
-			return FAULT_RETRY;
-		if (level <= f->goal)
-			return install_leaf(mv, f, sptep, spte, level);
-		if (!install_table(mv, sptep, f->gfn, level - 1, false))
-			return FAULT_OUT_OF_MEMORY;
+	spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
+	if (spte_is_present(spte))
+		return found_leaf(mv, f, spte, level);
+	if (UNLIKELY(spte == SPTE_FROZEN))
+		return FAULT_RETRY;
+	for (; level > f->goal; spte = SPTE_EMPTY) {
+		sptep = install_table(mv, sptep, f->gfn, --level, false);
+		if (UNLIKELY(!sptep))
+			return not_installed(mv);
 	}
+	return install_leaf(mv, f, sptep, spte, level);
 }
 
 /* One more table for MMIO alone, if the VM may have it. */
@@ -106,14 +110,16 @@ static bool reserve_mmio_table(struct mmu *mmu)
 	return false;
 }
 
-static bool install_mmio_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, int level)
+static uint64_t *install_mmio_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, int level)
 {
+	uint64_t *inside;
+
 	if (!reserve_mmio_table(mv->mmu))
-		return false;
-	if (install_table(mv, sptep, gfn, level, true))
-		return true;
-	__atomic_fetch_sub(&mv->mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
-	return false;
+		return NULL;
+	inside = install_table(mv, sptep, gfn, level, true);
+	if (!inside)
+		__atomic_fetch_sub(&mv->mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
+	return inside;
 }
 
 enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f)
@@ -122,14 +128,13 @@ enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f)
 	uint64_t *sptep, spte;
 	int level;
 
-	for (;;) {
-		spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
-		INVARIANT(!spte_is_present(spte)); /* deleting a slot has left no leaf */
-		if (spte == SPTE_FROZEN)
-			return FAULT_RETRY;
-		if (level == LEVEL_4K)
-			break;
-		if (!install_mmio_table(mv, sptep, f->gfn, level - 1))
+	spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
+	INVARIANT(!spte_is_present(spte)); /* deleting a slot has left no leaf */
+	if (spte == SPTE_FROZEN)
+		return FAULT_RETRY;
+	for (; level > LEVEL_4K; spte = SPTE_EMPTY) {
+		sptep = install_mmio_table(mv, sptep, f->gfn, --level);
+		if (!sptep)
 			return FAULT_MMIO;
 	}
 	if (spte != mmio && spte_try_change(sptep, spte, mmio))

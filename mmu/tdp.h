@@ -23,7 +23,7 @@ enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f);
 
 /*
  * Installs an MMIO entry of the current generation for f->gfn, which no slot covers. FAULT_MMIO
- * whether or not there was room for it. Between mmu_enter() and mmu_leave().
+ * whether or not there was room for it, or somebody else was faster. Between mmu_enter() and mmu_leave().
  */
 enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f);
 

@@ -400,6 +400,20 @@ static void mmio_budget(void **state)
 	good();
 }
 
+/* Entries made ahead of any access, by the MMU's own share: a vCPU finds them as if it had faulted. */
+static void mmio_ahead(void **state)
+{
+	(void)state;
+	add(0x100, 16, MIB(512));
+	assert_int_equal(mmu_fault(&mmu.host, 0xfec00000, 0), FAULT_MMIO);
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfec00010), MMIO_HIT);
+	assert_int_equal(mmu_fault(&mmu.host, 0x100000, 0), FAULT_MAPPED);
+	assert_int_equal(entry_at(0x100000, 1) & (EPT_ACCESSED | EPT_DIRTY), 0);
+	add(0x200, 16, MIB(512));
+	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfec00010), MMIO_STALE);
+	good();
+}
+
 static void out_of_memory(void **state)
 {
 	int mapped = 0;
@@ -563,7 +577,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(entry_kinds), TEST(entry_rules), TEST(hugepage_edges), TEST(slot_refusals),
-		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life),
+		TEST(bad_configurations), TEST(premap_levels), TEST(fault_kinds), TEST(mmio_life), TEST(mmio_ahead),
 		TEST(mmio_generations), TEST(spare_use), TEST(premap_steps), TEST(zap_edges),
 		TEST(mmio_budget), TEST(out_of_memory), TEST(token_rules), TEST(doomed_tables),
 		TEST(guest_memory), TEST(exchanges), TEST(lock_rules),
