@@ -51,6 +51,9 @@ HV_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mcmodel=kernel -mno-red-zone -mg
 	-fomit-frame-pointer -fno-asynchronous-unwind-tables \
 	$(FREESTANDING) -I. -I$(GENERATED) $(EXTRA_CFLAGS)
 
+HV_LINK = $(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
+	-Wl,--no-warn-rwx-segments -T linker.ld -Wl,-Map=$@.map
+
 # DIR/offsets.c becomes DIR_offsets.h (hv/base/offsets.h), hv/guest/NAME.asl becomes NAME_aml.h.
 OFFSETS_C := $(wildcard $(addsuffix /offsets.c,$(HV_DIRS)))
 OFFSETS_H := $(foreach c,$(OFFSETS_C),$(GENERATED)/$(subst /,_,$(c:.c=.h)))
@@ -64,8 +67,7 @@ $(BUILD)/gnomon.elf: $(BUILD)/gnomon.debug.elf
 
 $(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(NEWLIB)/libc.a
 	@echo "  LD     $@"
-	@$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
-		-Wl,--no-warn-rwx-segments -T linker.ld -Wl,-Map=$@.map -o $@ $(HV_OBJS) $(NEWLIB)/libc.a
+	@$(HV_LINK) -o $@ $(HV_OBJS) $(NEWLIB)/libc.a
 
 $(BUILD)/%.o: %.c $(NEWLIB)/libc.a $(AML_H) Makefile
 	@mkdir -p $(@D)

@@ -16,7 +16,10 @@
 #define CPUID7_EBX_SGX BIT(2)
 #define CPUID7_ECX_CET_SS BIT(7)
 #define CPUID7_ECX_LA57 BIT(16)
-#define EFER_MSR 0xc0000080
+#define LEAF_PERFMON 0xa
+#define PERF_METRICS 48
+#define RTIT_CTL 0x570
+#define RTIT_CTL_TRACE BIT(0)
 #define VMX_PROCBASED_CTLS3 0x492
 #define VMX_EXIT_CTLS2 0x493
 #define VMX_VMFUNC 0x491
@@ -47,27 +50,52 @@ static uint64_t msr_or_zero(uint32_t msr)
 	return rdmsr_safe(msr, &value) ? 0 : value;
 }
 
-int vmx_explain(hpa_t vmcs, char *out, size_t size)
+/* SDM volume 4, IA32_PERF_GLOBAL_CTRL: the counters of leaf 0ah, and PERF_METRICS. */
+static uint64_t perf_global_valid(void)
+{
+	struct cpuid_regs leaf = cpuid(LEAF_PERFMON, 0);
+	unsigned version = leaf.eax & 0xff, general = leaf.eax >> 8 & 0xff, fixed = leaf.edx & 0x1f;
+
+	if (!version)
+		return 0;
+	return (BIT(general) - 1) | (BIT(fixed) - 1) << 32 | (version >= 5 ? (uint64_t)leaf.ecx << 32 : 0) |
+	       BIT(PERF_METRICS);
+}
+
+void vmx_check_env(hpa_t vmcs, struct check_env *env)
 {
 	struct cpuid_regs leaf7 = cpuid(7, 0);
-	struct check_result first;
-	struct check_env env = {
+
+	*env = (struct check_env){
 		.read = read_field,
 		.read_phys = read_phys,
 		.caps = vmx_caps(),
 		.tertiary_allowed = msr_or_zero(VMX_PROCBASED_CTLS3),
 		.exit2_allowed = msr_or_zero(VMX_EXIT_CTLS2),
 		.vmfunc_allowed = msr_or_zero(VMX_VMFUNC),
+		.perf_global_valid = perf_global_valid(),
+		/* Gnomon never lets these be other than 0, so their reserved bits are not looked up. */
+		.rtit_ctl_valid = ~0ul,
+		.lbr_ctl_valid = ~0ul,
 		.vmcs = vmcs,
 		.physical_bits = cpuid(0x80000008, 0).eax & 0xff,
 		.la57 = leaf7.ecx & CPUID7_ECX_LA57,
 		.rtm = leaf7.ebx & CPUID7_EBX_RTM,
 		.sgx = leaf7.ebx & CPUID7_EBX_SGX,
 		.cet = leaf7.ecx & CPUID7_ECX_CET_SS,
-		.long_mode = rdmsr(EFER_MSR) & EFER_LMA,
+		.tracing = msr_or_zero(RTIT_CTL) & RTIT_CTL_TRACE,
+		.long_mode = rdmsr(MSR_EFER) & EFER_LMA,
 	};
-	int broken = vmx_check(&env, &first);
+}
 
+int vmx_explain(hpa_t vmcs, char *out, size_t size)
+{
+	struct check_result first;
+	struct check_env env;
+	int broken;
+
+	vmx_check_env(vmcs, &env);
+	broken = vmx_check(&env, &first);
 	if (broken > 0)
 		format(out, size, "%s", first.text);
 	return broken;

@@ -3,6 +3,18 @@
 BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS) \
 	$(BUILD)/guests/vmlinux
 
+# The hypervisor of the case `entry-rules`: the shipped one's objects, and what tries every rule of the entry
+# checker before the monitor starts.
+PROVOKE_C := $(wildcard tests/boot/provoke/*.c tests/entry_rules/*.c)
+PROVOKE_OBJS := $(PROVOKE_C:%.c=$(BUILD)/%.o) $(BUILD)/tests/boot/provoke/enter.o
+BOOT_NEEDS += $(BUILD)/provoke/gnomon.elf
+$(BUILD)/provoke/gnomon.elf: $(HV_OBJS) $(PROVOKE_OBJS) linker.ld $(NEWLIB)/libc.a
+	@mkdir -p $(@D)
+	@echo "  LD     $@"
+	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(PROVOKE_OBJS) $(NEWLIB)/libc.a
+	@objcopy --strip-debug $@
+-include $(PROVOKE_OBJS:.o=.d)
+
 $(BUILD)/guests/vmlinux: $(BUILD)/guests/vmlinuz tests/boot/payload.py | $(BUILD)/packages/test
 	@echo "  UNPACK $@"
 	@$(PYTHON) tests/boot/payload.py $< $@

@@ -34,6 +34,13 @@ class Absent:
 
 
 @dataclasses.dataclass
+class Kept:
+    """What the pattern's two or more groups captured so far must be the lines of a file; '#' begins a comment."""
+    pattern: str
+    path: str
+
+
+@dataclasses.dataclass
 class Ended:
     """The emulated machine must switch itself off."""
     seconds: float = 120
@@ -106,9 +113,19 @@ class Player:
         if isinstance(step, Absent):
             found = re.search(step.pattern, self.machine.text())
             return f"must not appear: {found.group(0)!r}" if found else None
+        if isinstance(step, Kept):
+            return self._compare(step)
         if isinstance(step, Ended):
             return None if self.machine.ended.wait(step.seconds) else "the machine is still on"
         return self._expect(step)
+
+    def _compare(self, step):
+        with open(step.path) as kept:
+            wanted = {line.split("#")[0].strip() for line in kept} - {""}
+        found = {" ".join(filter(None, groups)) for groups in re.findall(step.pattern, self.machine.text())}
+        differences = [f"{line!r} is new" for line in sorted(found - wanted)]
+        differences += [f"{line!r} is no longer so" for line in sorted(wanted - found)]
+        return f"{step.path} says otherwise: {'; '.join(differences)}" if differences else None
 
     def _expect(self, step):
         deadline = time.monotonic() + step.seconds

@@ -25,7 +25,8 @@
 	{ "guest-" name "-s", .edits = { FLIP(GUEST_##seg##_AR, AR_S) } }
 
 #define BIG_CASES(seg, name)                                                                        \
-	{ "guest-" name "-granularity", .edits = { SET(GUEST_##seg##_LIMIT, 0xffffe) } }, COMMON_CASES(seg, name)
+	{ "guest-" name "-granularity",
+	  .edits = { SET(GUEST_##seg##_LIMIT, 0xffffe) } }, COMMON_CASES(seg, name)
 
 #define DATA_CASES(seg, name)                                                                       \
 	{ "guest-" name "-type", .edits = { FLIP(GUEST_##seg##_AR, 1) } },                             \
@@ -65,7 +66,8 @@ static const struct check_case cases[] = {
 	{ "guest-ss-type", .edits = { FLIP(GUEST_SS_AR, 2) } },
 	{ "guest-ss-type", .edits = { FLIP(GUEST_SS_AR, 1) } },
 	{ "guest-ss-dpl", .edits = { RESTRICTED, SET(GUEST_CS_SEL, 0xb), SET(GUEST_SS_SEL, 0x13) } },
-	{ "guest-ss-dpl-real", .edits = { SET(GUEST_CS_AR, 0xc093), SET(GUEST_SS_AR, 0xc0f3), SET(GUEST_RIP, 0) } },
+	{ "guest-ss-dpl-real",
+	  .edits = { SET(GUEST_CS_AR, 0xc093), SET(GUEST_SS_AR, 0xc0f3), SET(GUEST_RIP, 0) } },
 	BIG_CASES(SS, "ss"), V8086_CASES(SS, "ss"),
 
 	DATA_CASES(DS, "ds"), DATA_CASES(ES, "es"), DATA_CASES(FS, "fs"), DATA_CASES(GS, "gs"),
