@@ -120,6 +120,7 @@ static void flush_vm(void *ctx, const struct flush_range *range)
 static int build_mmu(struct vm *vm, struct failure *f)
 {
 	struct mmu_config config = {
+		.kind = vm->config->mmu,
 		.vm_id = (uint16_t)vm->id,
 		.hpa_bits = host_hpa_bits(),
 		.gpa_bits = min_u64(host_hpa_bits(), 48),
@@ -127,8 +128,9 @@ static int build_mmu(struct vm *vm, struct failure *f)
 		.flush_ctx = vm,
 	};
 
-	vm->backend->mmu_limits(&config);
-	return mmu_init(vm->mmu, &config, f);
+	int err = vm->backend->mmu_limits(&config, f);
+
+	return err ? err : mmu_init(vm->mmu, &config, f);
 }
 
 /* ---- vCPUs ---- */

@@ -14,6 +14,8 @@
 
 static int config_judge(const struct mmu_config *c, struct failure *f)
 {
+	if (c->kind != MMU_EPT)
+		return fail(f, -ENOTSUP, "shadow paging is not built yet: write mmu = ept");
 	if (c->hpa_bits < 32 || c->hpa_bits > 52)
 		return fail(f, -EINVAL, "a host physical address width of %u bits is outside 32 to 52",
 			    c->hpa_bits);

@@ -13,6 +13,7 @@
 #define MMU_MMU_H
 
 #include "hv/base/failure.h"
+#include "hv/base/mmu_kind.h"
 #include "hv/base/rwlock.h"
 #include "hv/base/spin.h"
 #include "hv/base/types.h"
@@ -38,10 +39,11 @@ struct flush_range {
 };
 
 struct mmu_config {
+	enum mmu_kind kind;
 	uint16_t vm_id;     /* tables are owned as OWNER_VM_META(vm_id) */
 	uint32_t hpa_bits;  /* the host's MAXPHYADDR */
 	uint32_t gpa_bits;  /* width of guest-physical addresses: the guest's MAXPHYADDR, at most 48 */
-	int max_level;      /* largest page the CPU's EPT offers: LEVEL_4K, LEVEL_2M, LEVEL_1G */
+	int max_level;      /* largest page the CPU offers for this kind: LEVEL_4K, LEVEL_2M, LEVEL_1G */
 	bool ept_ad;        /* accessed and dirty flags are on */
 	bool execute_only;  /* the CPU offers execute-only translations */
 	/*

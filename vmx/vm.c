@@ -55,13 +55,16 @@ void vmx_flush(struct vm *vm)
 
 static const struct vmx_controls *controls(void) { return vmx_controls(); }
 
-void vmx_mmu_limits(struct mmu_config *config)
+int vmx_mmu_limits(struct mmu_config *config, struct failure *f)
 {
+	if (config->kind != MMU_EPT)
+		return fail(f, -ENOTSUP, "shadow paging is not built yet: write mmu = ept");
 	config->max_level = LEVEL_4K;
 	if (feature_in(controls()->used, FEATURE_EPT_2M))
 		config->max_level = feature_in(controls()->used, FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;
 	config->ept_ad = feature_in(controls()->used, FEATURE_EPT_AD);
 	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
+	return 0;
 }
 
 struct visit {

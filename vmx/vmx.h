@@ -202,7 +202,7 @@ void vmx_entry_vmfail(struct vmx_vcpu *x);
 /* ---- caps.c, dump.c, frames.c ---- */
 void vmx_describe(struct monitor_out *out);
 void vmx_dump(struct vcpu *v, struct monitor_out *out);
-void vmx_mmu_limits(struct mmu_config *config);
+int vmx_mmu_limits(struct mmu_config *config, struct failure *f);
 int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx);
 
 #endif

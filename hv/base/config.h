@@ -7,6 +7,7 @@
 
 #include "hv/base/failure.h"
 #include "hv/base/features.h"
+#include "hv/base/mmu_kind.h"
 #include "hv/base/types.h"
 
 #define CONFIG_MAX_VMS 16
@@ -16,7 +17,6 @@
 #define CONFIG_MAX_MODULES 4
 
 enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
-enum mmu_kind { MMU_EPT, MMU_SHADOW };
 enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
 
 struct vm_config {
@@ -50,7 +50,7 @@ void config_defaults(struct config *c);
 /*
  * Parses the file's text (len bytes, need not end in newline or NUL; any bytes are safe).
  * On the first error returns -EINVAL with "gnomon.conf:LINE: what is wrong, what would be right".
- * What is not built yet (mmu=shadow, type=td) is refused by name.
+ * What is not built yet (type=td) is refused by name.
  */
 int config_parse(struct config *c, const char *text, size_t len, struct failure *f);
 

@@ -271,7 +271,7 @@ static const struct choice loglevel_choices[] = {
 	{ "debug", LOG_DEBUG, false }, { NULL, 0, false },
 };
 static const struct choice mmu_choices[] = {
-	{ "ept", MMU_EPT, false }, { "shadow", MMU_SHADOW, true }, { NULL, 0, false },
+	{ "ept", MMU_EPT, false }, { "shadow", MMU_SHADOW, false }, { NULL, 0, false },
 };
 static const struct choice type_choices[] = {
 	{ "vm", VM_TYPE_VM, false }, { "td", VM_TYPE_TD, true }, { NULL, 0, false },

@@ -119,9 +119,8 @@ static void test_value_errors(void **state)
 	refused("[vm a]\nvcpus=0\n", "gnomon.conf:2: vcpus = 0 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=65\n", "gnomon.conf:2: vcpus = 65 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=-1\n", "gnomon.conf:2: vcpus = -1 is not a number from 1 to 64");
-	refused("[vm a]\nmmu=shadow\n", "gnomon.conf:2: mmu = shadow is not built yet; write mmu = ept");
 	refused("[vm a]\ntype=td\n", "gnomon.conf:2: type = td is not built yet; write type = vm");
-	refused("[vm a]\nmmu=npt\n", "gnomon.conf:2: mmu = npt is not known; write ept");
+	refused("[vm a]\nmmu=npt\n", "gnomon.conf:2: mmu = npt is not known; write ept or shadow");
 	refused("when_done=sleep\n",
 	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
 	refused("[vm a]\nautostart=maybe\n", "gnomon.conf:2: autostart = maybe is neither yes nor no");
@@ -186,7 +185,7 @@ static void test_options(void **state)
 	refused_option("start=", "option: start: gnomon.conf has no vm \"\"; name its vms, or none");
 	refused_option("x.memory=1G", "option: gnomon.conf has no vm \"x\"");
 	refused_option("quiet", "option: \"quiet\" is not key=value, VM.key=value or start=VM");
-	refused_option("a.mmu=shadow", "option: mmu = shadow is not built yet; write mmu = ept");
+	refused_option("a.type=td", "option: type = td is not built yet; write type = vm");
 	refused_option("\033[A=", "option: a control character (1bh); gnomon.conf is plain text");
 }
 

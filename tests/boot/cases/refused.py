@@ -16,6 +16,8 @@ CASES = [
             files={"/k": b"\x7fELF" + b"no kernel at all" * 100}),
     refused("refused-memory", "kernel = /k\nmemory = 8G\n", r"gnomon: guest bad does not start: .*8192 MiB",
             files={"/k": "guests/memtest"}),
+    refused("refused-shadow", "kernel = /k\nmmu = shadow\n", r"gnomon: guest bad does not start: shadow paging is not built",
+            files={"/k": "guests/memtest"}),
     refused("refused-vcpus", "kernel = /k\nvcpus = 4\n", r"gnomon: guest bad does not start: .*vCPU",
             files={"/k": "guests/memtest"}),
 ]
