@@ -25,8 +25,8 @@
 	{ "guest-" name "-s", .edits = { FLIP(GUEST_##seg##_AR, AR_S) } }
 
 #define BIG_CASES(seg, name)                                                                        \
-	{ "guest-" name "-granularity",
-	  .edits = { SET(GUEST_##seg##_LIMIT, 0xffffe) } }, COMMON_CASES(seg, name)
+	{ "guest-" name "-granularity", .edits = { SET(GUEST_##seg##_LIMIT, 0xffffe) } },                \
+	COMMON_CASES(seg, name)
 
 #define DATA_CASES(seg, name)                                                                       \
 	{ "guest-" name "-type", .edits = { FLIP(GUEST_##seg##_AR, 1) } },                             \
