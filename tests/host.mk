@@ -1,5 +1,6 @@
 # Tests that run on the host: unit tests and fuzzers under ASan and UBSan, models under spin, checks.
 # A test file's first line names the sources it is built with: /* sources: hv/base/config.c ... */
+# A name that ends in a slash stands for every source of that folder, one with a minus before it is left out.
 # A line /* libraries: NAME ... */ below it names what it is linked with besides cmocka.
 
 UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
@@ -11,7 +12,10 @@ HOST_TESTS := $(UNIT_C:%.c=$(HOST_BUILD)/%) $(FUZZ_C:%.c=$(HOST_BUILD)/%)
 HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED)
 
-test_sources = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
+test_words = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
+test_sources = $(call sources_of,$(call test_words,$(1)))
+sources_of = $(filter-out $(patsubst -%,%,$(filter -%,$(1))),$(foreach word,$(filter-out -%,$(1)),\
+	$(if $(filter %/,$(word)),$(sort $(wildcard $(word)*.c)),$(word))))
 
 test_libraries = $(shell sed -n '1,2s|^/\* libraries: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
 

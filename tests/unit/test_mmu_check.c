@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c mmu/gpa.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * Whether mmu_check() finds each invariant broken when it is, says which, and is content again when
  * it is mended.

@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ -mmu/tdp.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * Lost races, made certain: mmu/tdp.c is compiled here with a compare-and-exchange that first lets
  * a rival vCPU do the same fault, at the exchange that the test has chosen.

@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c mmu/gpa.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * Random histories of an address space against an oracle that is a list of ranges. After each step
  * every invariant is recomputed, every reachable leaf is compared with the oracle, and so is what a

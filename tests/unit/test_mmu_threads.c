@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/check.c mmu/gpa.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * vCPUs as threads: they run a guest that reads memory through a TLB of its own, fault what is not
  * in it, and read by gpa_read(), while another thread adds, deletes, premaps and zaps slots. A page

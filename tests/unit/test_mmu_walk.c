@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/gpa.c mmu/walk.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * The walker of the guest's tables against a second one written from the SDM's prose as one
  * straight-line function per paging mode, over random tables with few surprises and over noise.

@@ -1,4 +1,4 @@
-/* sources: mmu/mmu.c mmu/slot.c mmu/hugepage.c mmu/spte.c mmu/sp.c mmu/flush.c mmu/tdp.c mmu/tdp_zap.c mmu/fault.c mmu/inspect.c mmu/gpa.c mmu/walk.c mmu/walk_cache.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
 /*
  * Remembered translations: whatever may change a walk's result must make the cache forget, and over
  * random tables, registers and accesses the cache answers exactly as a walk does.
