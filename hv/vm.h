@@ -164,9 +164,10 @@ struct backend {
 	/* Any CPU, VM off. */
 	int (*vm_create)(struct vm *vm, struct failure *f);
 	void (*vm_destroy)(struct vm *vm);
-	/* Fills max_level, ept_ad and execute_only for config->kind: what the CPUs offer and `disable`
-	 * leaves. -ENOTSUP with what is missing when they cannot do that kind. */
-	int (*mmu_limits)(struct mmu_config *config, struct failure *f);
+	/* Settles config->kind, which may be MMU_BY_HOST, and fills max_level, ept_ad and execute_only for
+	 * it: what the CPUs offer and `disable` leaves. -ENOTSUP with what is missing when they cannot do
+	 * that kind. */
+	int (*mmu_limits)(const struct vm *vm, struct mmu_config *config, struct failure *f);
 	/* Every translation any CPU holds of vm's EPT is gone when this returns, or will be before that
 	 * CPU enters the guest again. Any CPU; waits only for CPUs in the guest. */
 	void (*flush)(struct vm *vm);

@@ -128,7 +128,7 @@ static int build_mmu(struct vm *vm, struct failure *f)
 		.flush_ctx = vm,
 	};
 
-	int err = vm->backend->mmu_limits(&config, f);
+	int err = vm->backend->mmu_limits(vm, &config, f);
 
 	return err ? err : mmu_init(vm->mmu, &config, f);
 }

@@ -45,9 +45,9 @@ static uint32_t primary_for(uint32_t primary)
 }
 
 /* SDM "Virtual-Interrupt Delivery" and "Posted-Interrupt Processing": the pin control needs VID. */
-static void set_posted(bool on)
+static void set_posted(const struct vmx_vcpu *x, bool on)
 {
-	uint32_t pin = vmx_controls()->word[CONTROL_PIN];
+	uint32_t pin = x->words[CONTROL_PIN];
 
 	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
 		vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_POSTED_INTERRUPTS : pin);
@@ -72,7 +72,7 @@ void vmx_apic_changed(struct vcpu *v)
 	x->vid = x->secondary & SECONDARY_VID;
 	vmwrite(VMCS_SECONDARY_CONTROLS, x->secondary);
 	vmx_set_primary(x, primary_for(x->primary));
-	set_posted(x->vid);
+	set_posted(x, x->vid);
 	vmx_msr_bitmap_build(x);
 	if (vmx_uses(FEATURE_TPR_SHADOW)) {
 		x->tpr_threshold = 0;

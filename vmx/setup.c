@@ -47,21 +47,19 @@ static void host_state(const struct vmx_vcpu *x)
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
 	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
 	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
-	if (vmx_controls()->word[CONTROL_EXIT] & EXIT_LOAD_PERF_GLOBAL)
+	if (x->words[CONTROL_EXIT] & EXIT_LOAD_PERF_GLOBAL)
 		vmwrite(VMCS_HOST_PERF_GLOBAL, 0); /* the host counts nothing */
 }
 
 /* SDM "Pin-Based VM-Execution Controls" and "Processor-Based VM-Execution Controls". */
 static void execution_controls(struct vmx_vcpu *x)
 {
-	const struct vmx_controls *c = vmx_controls();
-
-	x->primary = c->word[CONTROL_PRIMARY];
-	x->secondary = c->word[CONTROL_SECONDARY];
+	x->primary = x->words[CONTROL_PRIMARY];
+	x->secondary = x->words[CONTROL_SECONDARY];
 	/* RDRAND and RDSEED that CPUID hides do not exist. */
 	if (!machine_feature_enabled(FEATURE_RDRAND))
 		x->secondary |= (SECONDARY_RDRAND | SECONDARY_RDSEED) & vmx_caps()->secondary >> 32;
-	vmwrite(VMCS_PIN_CONTROLS, c->word[CONTROL_PIN]);
+	vmwrite(VMCS_PIN_CONTROLS, x->words[CONTROL_PIN]);
 	vmwrite(VMCS_PRIMARY_CONTROLS, x->primary);
 	vmwrite(VMCS_SECONDARY_CONTROLS, x->secondary);
 }
@@ -107,10 +105,9 @@ static void execution_fields(struct vmx_vcpu *x)
 }
 
 /* SDM "VM-Exit Control Fields" and "VM-Entry Control Fields". */
-static void exit_and_entry(void)
+static void exit_and_entry(const struct vmx_vcpu *x)
 {
-	const struct vmx_controls *c = vmx_controls();
-	uint32_t exit = c->word[CONTROL_EXIT];
+	uint32_t exit = x->words[CONTROL_EXIT];
 
 	/* Posted-interrupt processing wants interrupts acknowledged by the exit. */
 	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
@@ -118,19 +115,20 @@ static void exit_and_entry(void)
 	vmwrite(VMCS_EXIT_CONTROLS, exit);
 	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
 	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_CONTROLS, c->word[CONTROL_ENTRY]);
+	vmwrite(VMCS_ENTRY_CONTROLS, x->words[CONTROL_ENTRY]);
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
 }
 
 void vmx_setup_vmcs(struct vmx_vcpu *x)
 {
+	x->words = vmx_controls()->word[PAGING_EPT];
 	x->eptp = mmu_eptp(x->v.vm->mmu);
 	vmx_msrs_init(x);
 	host_state(x);
 	execution_controls(x);
 	execution_fields(x);
-	exit_and_entry();
+	exit_and_entry(x);
 	vmwrite(VMCS_VMCS_LINK, UINT64_MAX);
 	x->timer_rate = (uint8_t)MISC_TIMER_RATE(vmx_caps()->misc);
 	x->sched = x->v.cpu->sched;

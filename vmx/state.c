@@ -63,9 +63,9 @@ static void reset_control(struct vmx_vcpu *x)
 	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
-	if (vmx_controls()->word[CONTROL_ENTRY] & ENTRY_LOAD_PERF_GLOBAL)
+	if (x->words[CONTROL_ENTRY] & ENTRY_LOAD_PERF_GLOBAL)
 		vmwrite(VMCS_GUEST_PERF_GLOBAL, 0);
-	if (vmx_controls()->word[CONTROL_ENTRY] & ENTRY_LOAD_RTIT)
+	if (x->words[CONTROL_ENTRY] & ENTRY_LOAD_RTIT)
 		vmwrite(VMCS_GUEST_RTIT_CTL, 0);
 	for (uint32_t f = VMCS_GUEST_PDPTE0; f <= VMCS_GUEST_PDPTE3; f += 2)
 		vmwrite(f, 0);

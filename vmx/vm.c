@@ -55,10 +55,38 @@ void vmx_flush(struct vm *vm)
 
 static const struct vmx_controls *controls(void) { return vmx_controls(); }
 
-int vmx_mmu_limits(struct mmu_config *config, struct failure *f)
+static int refuse_ept(const struct vm_config *config, struct failure *f)
 {
-	if (config->kind != MMU_EPT)
-		return fail(f, -ENOTSUP, "shadow paging is not built yet: write mmu = ept");
+	char lacking[120];
+
+	vmx_controls_lacking_ept(vmx_caps(), lacking, sizeof lacking);
+	if (!lacking[0])
+		return fail(f, -ENOTSUP, "gnomon.conf:%u: `disable` turns EPT off: set mmu = shadow in [vm %s], or "
+			    "take ept and unrestricted-guest out of `disable`", config->line, config->name);
+	return fail(f, -ENOTSUP, "gnomon.conf:%u: this CPU cannot run guests on EPT, it has no %s: set mmu = shadow "
+		    "in [vm %s]", config->line, lacking, config->name);
+}
+
+static int choose_mmu(const struct vm_config *vm, struct mmu_config *config, struct failure *f)
+{
+	bool ept = vmx_uses(FEATURE_EPT);
+
+	if (config->kind == MMU_BY_HOST)
+		config->kind = ept ? MMU_EPT : MMU_SHADOW;
+	if (config->kind == MMU_EPT && !ept)
+		return refuse_ept(vm, f);
+	if (config->kind == MMU_SHADOW)
+		return fail(f, -ENOTSUP, "shadow paging is not built yet, and EPT is %s",
+			    ept ? "there: write mmu = ept" : "not to be had on this CPU");
+	return 0;
+}
+
+int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failure *f)
+{
+	int err = choose_mmu(vm->config, config, f);
+
+	if (err)
+		return err;
 	config->max_level = LEVEL_4K;
 	if (feature_in(controls()->used, FEATURE_EPT_2M))
 		config->max_level = feature_in(controls()->used, FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;

@@ -41,6 +41,7 @@ struct vmx_vcpu {
 	uint32_t attention; /* ATTENTION_*: an entry has more to do than to go on */
 	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
 	struct sched *sched; /* of its CPU */
+	const uint32_t *words; /* its starting controls, by enum control_word */
 	uint32_t primary, secondary, tpr_threshold; /* as in the VMCS */
 	struct vmx_event event; /* for the next entry: an exception, or again what an exit cut short */
 	uint64_t eptp;
@@ -202,7 +203,7 @@ void vmx_entry_vmfail(struct vmx_vcpu *x);
 /* ---- caps.c, dump.c, frames.c ---- */
 void vmx_describe(struct monitor_out *out);
 void vmx_dump(struct vcpu *v, struct monitor_out *out);
-int vmx_mmu_limits(struct mmu_config *config, struct failure *f);
+int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failure *f);
 int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx);
 
 #endif

@@ -30,6 +30,7 @@ static void vm_defaults(struct vm_config *vm, struct slice name, uint32_t line)
 	memcpy(vm->name, name.at, name.len);
 	vm->memory = MIB(512);
 	vm->vcpus = 1;
+	vm->mmu = MMU_BY_HOST;
 	vm->autostart = true;
 	vm->strict = true;
 	vm->line = line;

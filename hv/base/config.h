@@ -27,7 +27,7 @@ struct vm_config {
 	uint64_t memory; /* bytes, multiple of 2 MiB; default 512 MiB */
 	uint32_t vcpus;  /* default 1 */
 	uint32_t first_cpu; /* vCPU i runs on host CPU (first_cpu + i) % count; key `cpu`, default 0 */
-	enum mmu_kind mmu;
+	enum mmu_kind mmu; /* default by host */
 	enum vm_type type;
 	bool autostart; /* default yes */
 	bool strict;    /* unknown MSR: #GP (yes, default) or ignored (no) */

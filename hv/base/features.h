@@ -10,6 +10,8 @@
 /* X(symbol, name in gnomon.conf, what it is) */
 #define OPTIONAL_FEATURES(X)                                                            \
 	X(VPID, "vpid", "VPID: guest TLB entries survive VM exits")                     \
+	X(EPT, "ept", "EPT: a second level of page tables")                             \
+	X(UNRESTRICTED, "unrestricted-guest", "guests in real mode and without paging")  \
 	X(EPT_AD, "ept-ad", "EPT accessed and dirty flags")                             \
 	X(EPT_2M, "ept-2m", "EPT 2 MiB pages")                                          \
 	X(EPT_1G, "ept-1g", "EPT 1 GiB pages")                                          \

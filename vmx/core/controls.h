@@ -113,8 +113,13 @@ enum control_word {
 #define MISC_TIMER_RATE(misc) ((unsigned)((misc) & 0x1f)) /* the timer counts TSC >> rate */
 #define MISC_STORES_LMA BIT(5)
 
+/* How a guest's memory is translated; not all controls are the same. */
+enum control_paging { PAGING_EPT, PAGING_SHADOW, PAGING_KINDS };
+
 struct vmx_controls {
-	uint32_t word[CONTROL_WORDS]; /* as a vCPU starts; APIC virtualisation and windows come and go */
+	/* As a vCPU starts; APIC virtualisation and windows come and go. Those for EPT have a meaning
+	 * only when FEATURE_EPT is used. */
+	uint32_t word[PAGING_KINDS][CONTROL_WORDS];
 	feature_set_t present;        /* optional features this CPU's VMX offers */
 	feature_set_t used;           /* of these, what is not disabled and has what it depends on */
 };
@@ -130,6 +135,9 @@ feature_set_t vmx_controls_scope(void);
  */
 int vmx_controls_compute(const struct vmx_caps *caps, feature_set_t disabled, struct vmx_controls *out,
 			 struct failure *f);
+
+/* What the CPU lacks for running guests on EPT, as a list in words; empty: it lacks nothing. */
+void vmx_controls_lacking_ept(const struct vmx_caps *caps, char *out, size_t size);
 
 /* Whether another CPU can run with the words of c. */
 bool vmx_controls_fit(const struct vmx_caps *caps, const struct vmx_controls *c);

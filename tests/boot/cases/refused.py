@@ -18,6 +18,8 @@ CASES = [
             files={"/k": "guests/memtest"}),
     refused("refused-shadow", "kernel = /k\nmmu = shadow\n", r"gnomon: guest bad does not start: shadow paging is not built",
             files={"/k": "guests/memtest"}),
+    refused("refused-ept", "kernel = /k\nmmu = ept\n", r"it has no EPT: set mmu = shadow in \[vm bad\]",
+            files={"/k": "guests/memtest"}, host={"cpu": "core2_penryn_t9600"}),
     refused("refused-vcpus", "kernel = /k\nvcpus = 4\n", r"gnomon: guest bad does not start: .*vCPU",
             files={"/k": "guests/memtest"}),
 ]
