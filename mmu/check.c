@@ -1,6 +1,7 @@
 /*
  * The invariants, recomputed from scratch. What each function proves:
- *   slots   sorted, disjoint, inside the guest's width; every large-page word has its count
+ *   slots   sorted, disjoint, inside the guest's width; every large-page word has its count, and its
+ *           mixed flag as the attributes say; attributes take frames only where both kinds occur
  *   entries one of five kinds, none frozen at rest; reserved bits; writable bits; suppress-#VE
  *   leafs   large ones only where no reason forbids them, inside one slot, frame and permission
  *           as the slot says
@@ -13,6 +14,7 @@
 
 #include <string.h>
 
+#include "mmu/check_slot.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/inspect.h"
@@ -33,12 +35,17 @@ struct check {
 static int check_words(struct check *c, const struct slot *s, int level)
 {
 	uint64_t count = hugepage_index(s, slot_end(s) - 1, level) + 1;
+	gfn_t frame = align_down(s->base, level_pages(level));
 
-	for (uint64_t i = 0; i < count; i++)
-		if (s->disallow[level - LEVEL_2M][i] != hugepage_initial(s, i, level))
+	for (uint64_t i = 0; i < count; i++, frame += level_pages(level)) {
+		uint32_t word = s->disallow[level - LEVEL_2M][i], want = hugepage_initial(s, i, level);
+
+		if (check_mixed(s, frame, level))
+			want |= HUGEPAGE_MIXED;
+		if (word != want)
 			return BROKEN("slot at gfn %lx: large-page word %lu of level %d is %x, should be %x",
-				    s->base, i, level, s->disallow[level - LEVEL_2M][i],
-				    hugepage_initial(s, i, level));
+				    s->base, i, level, word, want);
+	}
 	return 0;
 }
 
@@ -54,7 +61,9 @@ static int check_slot(struct check *c, const struct slot_entry *e, gfn_t after)
 		return BROKEN("slot at gfn %lx overlaps or precedes the one before it", s->base);
 	if (s->npages == 0 || s->base >= limit || s->npages > limit - s->base)
 		return BROKEN("slot at gfn %lx has the impossible size of %lu pages", s->base, s->npages);
-	err = check_words(c, s, LEVEL_2M);
+	err = check_attributes(s, c->f);
+	if (!err)
+		err = check_words(c, s, LEVEL_2M);
 	return err ? err : check_words(c, s, LEVEL_1G);
 }
 
@@ -236,6 +245,7 @@ int mmu_check(struct mmu *mmu, struct failure *f)
 	struct check c = { .mmu = mmu, .f = f };
 	int err;
 
+	spin_lock(&mmu->changes);
 	mmu_exclusive_begin(mmu);
 	err = check_slots(&c);
 	if (!err && (mmu->root->gfn != 0 || mmu->root->level != ROOT_LEVEL || mmu->root->state != SP_LINKED))
@@ -250,5 +260,6 @@ int mmu_check(struct mmu *mmu, struct failure *f)
 		err = check_pool(&c);
 	spin_unlock(&mmu->pool.lock);
 	mmu_exclusive_end(mmu);
+	spin_unlock(&mmu->changes);
 	return err;
 }

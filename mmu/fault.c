@@ -147,12 +147,22 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
 void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages)
 {
 	gfn_t limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
+	struct sp_reserve tables;
 	struct flush_token token;
 
-	if (first >= limit)
+	if (first >= limit || npages == 0)
 		return;
+	npages = min_u64(npages, limit - first);
+	spin_lock(&mmu->changes);
+	sp_reserve_fill(mmu, &tables);
 	mmu_exclusive_begin(mmu);
-	token = tdp_zap(mmu, first, min_u64(npages, limit - first));
+	token = flush_token_new(mmu);
+	/* Without tables to split it, a large page goes whole. */
+	if (tdp_split_at(mmu, first, &tables, &token))
+		tdp_split_at(mmu, first + npages, &tables, &token);
+	token = flush_merge(mmu, token, tdp_zap(mmu, first, npages));
 	flush_spend(mmu, token);
 	mmu_exclusive_end(mmu);
+	sp_reserve_return(mmu, &tables);
+	spin_unlock(&mmu->changes);
 }

@@ -14,6 +14,13 @@ void mmu_exclusive_end(struct mmu *mmu)
 	rw_unlock(&mmu->lock);
 }
 
+/* A waiting reader looks once per PAUSE (SDM "PAUSE-Spin Loop Hint": up to 140 cycles), then needs its exchange. */
+void mmu_let_in(void)
+{
+	for (int i = 0; i < 32; i++)
+		cpu_pause();
+}
+
 struct flush_token flush_token_new(struct mmu *mmu)
 {
 	mmu->flush.tokens++;

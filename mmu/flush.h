@@ -16,6 +16,12 @@ struct flush_token {
 void mmu_exclusive_begin(struct mmu *mmu);
 void mmu_exclusive_end(struct mmu *mmu);
 
+/*
+ * Between two holds of one long piece of work: long enough that a vCPU which waits for the lock gets in.
+ * The lock is not held.
+ */
+void mmu_let_in(void);
+
 /* A token that owes nothing yet. The lock is held exclusively, as for all below. */
 struct flush_token flush_token_new(struct mmu *mmu) MUST_CHECK;
 /* Makes the token owe a flush of npages from gfn on. */

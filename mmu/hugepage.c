@@ -41,3 +41,10 @@ void hugepage_init(struct slot *s, uint32_t *words, int cpu_level)
 		words += count;
 	}
 }
+
+void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed)
+{
+	uint32_t *word = hugepage_word(s, gfn, level), rest = *word & ~HUGEPAGE_MIXED;
+
+	__atomic_store_n(word, rest | (mixed ? HUGEPAGE_MIXED : 0), __ATOMIC_RELAXED);
+}

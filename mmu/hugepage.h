@@ -34,6 +34,11 @@ void hugepage_init(struct slot *s, uint32_t *words, int cpu_level);
  */
 uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
 
+#define HUGEPAGE_MIXED ((uint32_t)1 << 31) /* of a word, beside the count: the frame has private and shared pages */
+
+/* Sets or clears the flag, never the count. The lock is held exclusively. */
+void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed);
+
 /*
  * The largest level that gfn may be mapped at: the one place where every reason against a large
  * page is weighed. Inside the lock.

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/slot.h"
@@ -58,6 +59,7 @@ void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 	for (uint32_t i = 0; i < mmu->slots->count; i++) {
 		counts->pages += mmu->slots->entry[i].slot->npages;
 		counts->metadata_frames += mmu->slots->entry[i].slot->run_pages;
+		counts->metadata_frames += attr_frames(mmu->slots->entry[i].slot);
 	}
 	counts->table_frames = mmu->pool.block_count * SP_BLOCK_FRAMES;
 	counts->flushes = mmu->flush.count;
@@ -75,6 +77,7 @@ void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from)
 	}
 	to->spurious += from->spurious;
 	to->tables += from->tables;
+	to->splits += from->splits;
 }
 
 void mmu_stats_sum(struct mmu *mmu, struct mmu_stats *sum)
@@ -106,15 +109,23 @@ static int visit_leafs(const struct visit *v, const struct sp *sp)
 	return err;
 }
 
+static int visit_slot(const struct visit *v, const struct slot *s)
+{
+	size_t chunks = attr_chunks(s->base, s->npages);
+	int err = v->fn(v->ctx, virt_to_phys(s), s->run_pages, MMU_FRAME_META);
+
+	for (size_t i = 0; !err && i < chunks; i++)
+		if (s->attr[i].bits)
+			err = v->fn(v->ctx, virt_to_phys(s->attr[i].bits), 1, MMU_FRAME_META);
+	return err;
+}
+
 static int visit_slots(const struct visit *v, const struct slot_set *set)
 {
 	int err = v->fn(v->ctx, virt_to_phys(set), 1, MMU_FRAME_META);
 
-	for (uint32_t i = 0; !err && i < set->count; i++) {
-		const struct slot *s = set->entry[i].slot;
-
-		err = v->fn(v->ctx, virt_to_phys(s), s->run_pages, MMU_FRAME_META);
-	}
+	for (uint32_t i = 0; !err && i < set->count; i++)
+		err = visit_slot(v, set->entry[i].slot);
 	return err;
 }
 

@@ -24,7 +24,7 @@ struct mmu_counts {
 	uint64_t mapped[ROOT_LEVEL]; /* leafs by level, counted in the tables; [0] counts MMIO entries */
 	uint64_t tables;             /* linked, with the root */
 	uint64_t table_frames;       /* frames held for tables, spares and headers included */
-	uint64_t metadata_frames;    /* frames of slot records and slot sets */
+	uint64_t metadata_frames;    /* frames of slot records, slot sets, attributes */
 	uint64_t flushes;
 };
 void mmu_count(struct mmu *mmu, struct mmu_counts *counts);
@@ -37,7 +37,7 @@ void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from);
 enum mmu_frame_use {
 	MMU_FRAME_MAPPED, /* the guest reaches it: owner OWNER_VM */
 	MMU_FRAME_TABLE,  /* a block of tables: owner OWNER_VM_META */
-	MMU_FRAME_META,   /* slot records: owner OWNER_VM_META */
+	MMU_FRAME_META,   /* slot records, attributes: owner OWNER_VM_META */
 };
 
 /*

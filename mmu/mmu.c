@@ -62,7 +62,9 @@ int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f
 void mmu_destroy(struct mmu *mmu)
 {
 	INVARIANT(mmu->root->root_count == 1);
-	mmu_zap_range(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT));
+	mmu_exclusive_begin(mmu);
+	flush_spend(mmu, tdp_zap(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT)));
+	mmu_exclusive_end(mmu);
 	INVARIANT(mmu->host.stats.tables == 0);
 	mmu->root = NULL;
 	slot_sets_destroy(mmu);

@@ -73,6 +73,7 @@ struct mmu_stats {
 	uint64_t installed[ROOT_LEVEL]; /* leafs installed, by level; [0] counts MMIO entries */
 	int64_t mapped[ROOT_LEVEL];     /* present leafs by level, [0] unused: meaningful only as a sum */
 	int64_t tables;                 /* linked tables, likewise; the root is not counted */
+	uint64_t splits;                /* large leafs replaced by tables */
 };
 
 #define MMU_SPARES 8     /* prepared tables a vCPU may keep */
@@ -108,6 +109,7 @@ struct mmu_flush {
 
 struct mmu {
 	struct mmu_config config;
+	struct spinlock changes; /* one change of slots or attributes at a time, and no check meanwhile; before lock */
 	struct rwlock lock;
 	struct slot_set *slots; /* immutable; replaced as a whole under the exclusive lock */
 	uint64_t generation;    /* of slots, for a look without the lock */
@@ -134,6 +136,7 @@ static inline void mmu_enter(struct mmu_vcpu *mv) { rw_enter(&mv->mmu->lock, &mv
 static inline void mmu_leave(struct mmu_vcpu *mv) { rw_leave(&mv->reader); }
 
 #define SLOT_READONLY 1u /* guest writes are not let through: ROM */
+#define SLOT_PRIVATE 2u  /* every page is private to begin with, not shared */
 
 /*
  * Adds guest RAM: npages frames from gfn on are the contiguous host run that starts at hpa.
@@ -149,7 +152,15 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /* Maps all of the slot that starts at gfn, with the largest pages it allows.
  * -ENOENT: none starts there; -ENOMEM: mapped in part. */
 int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);
-/* Makes the guest fault again on every gfn of the range; a large page that reaches into it goes whole. */
+/*
+ * Makes npages from gfn on private, or shared. What changes kind is zapped, page by page, and nothing else;
+ * the rest of a large page stays mapped by smaller ones. On return no translation of a page as what it was
+ * is left. -EINVAL: no such addresses; -ENOENT: not all of it is memory, and nothing was changed; -ENOMEM: f
+ * says from where on nothing was changed.
+ */
+int mmu_set_attributes(struct mmu *mmu, gfn_t gfn, uint64_t npages, bool private, struct failure *f);
+/* Makes the guest fault again on every gfn of the range, and on no other unless memory for the tables that
+ * split a large page is out: then that page goes whole. */
 void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages);
 
 /* An EPT violation at gpa; access is a combination of MMU_READ, MMU_WRITE, MMU_FETCH, or 0 to have the

@@ -8,6 +8,7 @@
 
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
+#include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/spte.h"
@@ -73,8 +74,8 @@ static void set_free(struct mmu *mmu, struct slot_set *set)
 
 static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
 {
-	size_t words = hugepage_words(gfn, npages);
-	uint64_t bytes = align_up(sizeof(struct slot) + words * sizeof(uint32_t), PAGE_SIZE);
+	size_t words = hugepage_words(gfn, npages), chunks = attr_chunks(gfn, npages) * sizeof(struct attr_chunk);
+	uint64_t bytes = align_up(sizeof(struct slot) + chunks + words * sizeof(uint32_t), PAGE_SIZE);
 	hpa_t run = frame_alloc_run(bytes >> PAGE_SHIFT, 1, meta_owner(mmu));
 	struct slot *s;
 
@@ -86,12 +87,14 @@ static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_
 	s->offset = hpa - (gfn << PAGE_SHIFT);
 	s->flags = flags;
 	s->run_pages = (uint32_t)(bytes >> PAGE_SHIFT);
-	hugepage_init(s, (uint32_t *)(s + 1), mmu->config.max_level);
+	attr_init(s, (struct attr_chunk *)(s + 1), flags & SLOT_PRIVATE);
+	hugepage_init(s, (uint32_t *)((uint8_t *)(s + 1) + chunks), mmu->config.max_level);
 	return s;
 }
 
 static void slot_free(struct mmu *mmu, struct slot *s)
 {
+	attr_destroy(mmu, s);
 	frame_free_run(virt_to_phys(s), s->run_pages, meta_owner(mmu));
 }
 
@@ -176,6 +179,7 @@ int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_
 	if (err)
 		return err;
 	slot = slot_alloc(mmu, gfn, npages, hpa, flags);
+	spin_lock(&mmu->changes);
 	mmu_exclusive_begin(mmu);
 	err = set_judge(mmu->slots, gfn, npages, f);
 	if (!err && slot)
@@ -188,6 +192,7 @@ int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_
 		set_publish(mmu, set, gfn, npages);
 	}
 	mmu_exclusive_end(mmu);
+	spin_unlock(&mmu->changes);
 	if (err && slot)
 		slot_free(mmu, slot);
 	return err;
@@ -199,6 +204,7 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 	struct slot_set *set;
 	int err = 0;
 
+	spin_lock(&mmu->changes);
 	mmu_exclusive_begin(mmu);
 	slot = slot_set_find(mmu->slots, gfn);
 	if (!slot || slot->base != gfn)
@@ -210,6 +216,7 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		set_publish(mmu, set, gfn, slot->npages);
 	}
 	mmu_exclusive_end(mmu);
+	spin_unlock(&mmu->changes);
 	if (!err)
 		slot_free(mmu, slot);
 	return err;

@@ -10,14 +10,17 @@
 
 #define HUGE_LEVELS 2 /* levels above 4K that a leaf can have: 2M and 1G */
 
+struct attr_chunk;
+
 struct slot {
 	gfn_t base;
 	uint64_t npages;
 	uint64_t offset;    /* host physical address = guest-physical address + offset, modulo 2^64 */
-	uint32_t flags;     /* SLOT_READONLY */
+	uint32_t flags;     /* SLOT_* */
 	uint32_t run_pages; /* frames of the run that holds this record and its counts */
 	int max_level;      /* no gfn of the slot can have a larger page, for its shape and the CPU */
 	uint32_t *disallow[HUGE_LEVELS]; /* mmu/hugepage.h; [0] is 2M */
+	struct attr_chunk *attr;         /* mmu/attr.h */
 };
 
 struct slot_entry {

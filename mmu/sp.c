@@ -80,19 +80,21 @@ void sp_drain(struct mmu_vcpu *mv)
 	spin_unlock(&pool->lock);
 }
 
-struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level)
+static inline struct sp *prepare(struct sp *sp, gfn_t gfn, int level)
 {
-	struct sp *sp;
-
-	if (UNLIKELY(mv->spare_count == 0))
-		return NULL;
-	sp = mv->spare[--mv->spare_count];
 	sp->gfn = align_down(gfn, level_pages(level + 1));
 	sp->level = (uint8_t)level;
 	sp->state = SP_LINKED;
 	sp->root_count = 0;
 	sp->for_mmio = false;
 	return sp;
+}
+
+struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level)
+{
+	if (UNLIKELY(mv->spare_count == 0))
+		return NULL;
+	return prepare(mv->spare[--mv->spare_count], gfn, level);
 }
 
 void sp_untake(struct mmu_vcpu *mv, struct sp *sp)
@@ -109,6 +111,39 @@ void sp_release(struct mmu *mmu, struct sp *sp)
 		__atomic_fetch_sub(&mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
 	spin_lock(&mmu->pool.lock);
 	pool_push(&mmu->pool, sp);
+	spin_unlock(&mmu->pool.lock);
+}
+
+bool sp_reserve_fill(struct mmu *mmu, struct sp_reserve *r)
+{
+	struct sp_pool *pool = &mmu->pool;
+
+	r->count = 0;
+	do {
+		spin_lock(&pool->lock);
+		while (pool->free && r->count < SP_RESERVE) {
+			r->sp[r->count++] = pool->free;
+			pool->free->state = SP_SPARE;
+			pool->free = pool->free->next;
+		}
+		spin_unlock(&pool->lock);
+	} while (r->count < SP_RESERVE && pool_grow(mmu));
+	if (r->count == SP_RESERVE)
+		return true;
+	sp_reserve_return(mmu, r);
+	return false;
+}
+
+struct sp *sp_reserve_take(struct sp_reserve *r, gfn_t gfn, int level)
+{
+	return r->count == 0 ? NULL : prepare(r->sp[--r->count], gfn, level);
+}
+
+void sp_reserve_return(struct mmu *mmu, struct sp_reserve *r)
+{
+	spin_lock(&mmu->pool.lock);
+	while (r->count > 0)
+		pool_push(&mmu->pool, r->sp[--r->count]);
 	spin_unlock(&mmu->pool.lock);
 }
 

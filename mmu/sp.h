@@ -59,6 +59,19 @@ void sp_untake(struct mmu_vcpu *mv, struct sp *sp);
 /* A doomed table, after the flush. */
 void sp_release(struct mmu *mmu, struct sp *sp);
 
+/* Tables set aside for splitting at both ends of a range: 1G to 2M and 2M to 4K, twice. */
+#define SP_RESERVE 4
+struct sp_reserve {
+	uint32_t count;
+	struct sp *sp[SP_RESERVE];
+};
+/* Fetches them; false: memory is out, and none was taken. Outside the lock; takes the pool's. */
+bool sp_reserve_fill(struct mmu *mmu, struct sp_reserve *r);
+/* As sp_take(). */
+struct sp *sp_reserve_take(struct sp_reserve *r, gfn_t gfn, int level);
+/* Gives back what was not taken. Takes the pool's lock. */
+void sp_reserve_return(struct mmu *mmu, struct sp_reserve *r);
+
 /* Frees all blocks; nothing is linked any more. */
 void sp_pool_destroy(struct mmu *mmu);
 

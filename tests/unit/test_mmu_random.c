@@ -4,6 +4,7 @@
  * every invariant is recomputed, every reachable leaf is compared with the oracle, and so is what a
  * TLB that is emptied only by the flush callback still holds.
  */
+#include "mmu/attr.h"
 #include "mmu/check.h"
 #include "mmu/inspect.h"
 #include "mmu/slot.h"
@@ -27,6 +28,7 @@ struct range {
 	uint64_t npages;
 	hpa_t hpa;
 	bool readonly;
+	uint8_t *private; /* by page */
 };
 
 static struct range ranges[MAX_RANGES];
@@ -67,7 +69,35 @@ static bool oracle_overlaps(gfn_t gfn, uint64_t npages)
 
 static hpa_t oracle_hpa(const struct range *r, gfn_t gfn) { return r->hpa + (gfn - r->gfn) * PAGE_SIZE; }
 
-/* The largest page that is wholly inside the range and aligned on both sides. */
+static bool is_private(gfn_t gfn)
+{
+	const struct range *r = oracle_find(gfn);
+
+	return r->private[gfn - r->gfn];
+}
+
+static bool oracle_is_mixed(const struct range *r, gfn_t first, uint64_t pages)
+{
+	const uint8_t *at = r->private + (first - r->gfn);
+
+	return memcmp(at, at + 1, pages - 1) != 0;
+}
+
+static void oracle_add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
+{
+	struct range *r = &ranges[range_count++];
+
+	*r = (struct range){ gfn, npages, hpa, flags & SLOT_READONLY, malloc(npages) };
+	memset(r->private, flags & SLOT_PRIVATE ? 1 : 0, npages);
+}
+
+static void oracle_delete(const struct range *r)
+{
+	free(r->private);
+	ranges[r - ranges] = ranges[--range_count];
+}
+
+/* The largest page that is wholly inside the range, aligned on both sides, and of one kind. */
 static int oracle_level(const struct range *r, gfn_t gfn)
 {
 	for (int level = mmu.config.max_level; level > 1; level--) {
@@ -75,7 +105,7 @@ static int oracle_level(const struct range *r, gfn_t gfn)
 		gfn_t first = gfn / pages * pages;
 
 		if (first >= r->gfn && first + pages <= r->gfn + r->npages &&
-		    oracle_hpa(r, first) % (pages * PAGE_SIZE) == 0)
+		    oracle_hpa(r, first) % (pages * PAGE_SIZE) == 0 && !oracle_is_mixed(r, first, pages))
 			return level;
 	}
 	return 1;
@@ -87,7 +117,7 @@ static void leaf_agrees(gfn_t gfn, int level, uint64_t entry)
 	hpa_t hpa = entry & 0xffffffffff000ul;
 
 	assert_non_null(r);
-	assert_true(oracle_level(r, gfn) == level);
+	assert_true(level <= oracle_level(r, gfn)); /* what was split stays so */
 	assert_true(hpa == oracle_hpa(r, gfn));
 	assert_true(((entry & 2) != 0) == !r->readonly);
 	assert_true((entry & 5) == 5);
@@ -171,13 +201,14 @@ static void op_add(void)
 	gfn_t gfn = random_gfn(), limit = BIT(mmu.config.gpa_bits - PAGE_SHIFT);
 	uint64_t npages = random_size();
 	hpa_t hpa = GIB(1024) + (rnd(1000) << 30);
-	bool readonly = rnd(4) == 0, oom = world_allocs_left != ~(uint64_t)0;
+	uint32_t flags = (rnd(4) ? 0 : SLOT_READONLY) | (rnd(6) ? 0 : SLOT_PRIVATE);
+	bool oom = world_allocs_left != ~(uint64_t)0;
 	int err;
 
 	/* Congruent modulo 1G, 2M, or neither. */
 	hpa += (gfn << PAGE_SHIFT) % (rnd(3) ? GIB(1) : rnd(2) ? MIB(2) : PAGE_SIZE);
 	hpa += rnd(5) ? 0 : PAGE_SIZE * rnd(600);
-	err = mmu_slot_add(&mmu, gfn, npages, hpa, readonly ? SLOT_READONLY : 0, &why);
+	err = mmu_slot_add(&mmu, gfn, npages, hpa, flags, &why);
 	if (gfn + npages > limit)
 		assert_int_equal(err, -EINVAL);
 	else if (oracle_overlaps(gfn, npages))
@@ -185,10 +216,11 @@ static void op_add(void)
 	else if (err)
 		assert_true(err == -ENOMEM && oom);
 	else
-		ranges[range_count++] = (struct range){ gfn, npages, hpa, readonly };
+		oracle_add(gfn, npages, hpa, flags);
 	if (range_count == MAX_RANGES) {
 		world_allocs_left = ~(uint64_t)0;
-		assert_int_equal(mmu_slot_delete(&mmu, ranges[--range_count].gfn, &why), 0);
+		assert_int_equal(mmu_slot_delete(&mmu, ranges[range_count - 1].gfn, &why), 0);
+		oracle_delete(&ranges[range_count - 1]);
 	}
 }
 
@@ -203,7 +235,7 @@ static void op_delete(void)
 	else if (err)
 		assert_true(err == -ENOMEM && world_allocs_left == 0);
 	else
-		ranges[r - ranges] = ranges[--range_count];
+		oracle_delete(r);
 }
 
 static struct mmu_vcpu *random_vcpu(void)
@@ -234,6 +266,16 @@ static void mmio_agrees(struct mmu_vcpu *mv, gpa_t gpa, int level)
 		assert_true(hit == MMIO_STALE || hit == MMIO_HIT); /* a hit: remembered */
 }
 
+/* The level of the entry that decides about gfn now; the level a fault maps it at. */
+static int level_for(const struct range *r, gfn_t gfn)
+{
+	struct mmu_step steps[ROOT_LEVEL];
+	int n = mmu_walk_gpa(&mmu, gfn << PAGE_SHIFT, steps), here = ROOT_LEVEL + 1 - n;
+	int wanted = oracle_level(r, gfn);
+
+	return steps[n - 1].kind == SPTE_KIND_LEAF || here < wanted ? here : wanted;
+}
+
 static void op_fault(void)
 {
 	struct mmu_vcpu *mv = random_vcpu();
@@ -241,6 +283,7 @@ static void op_fault(void)
 	const struct range *r = oracle_find(gpa >> PAGE_SHIFT);
 	uint32_t access = 1u << rnd(3), rwx;
 	hpa_t hpa = 0;
+	int expect = r ? level_for(r, gpa >> PAGE_SHIFT) : 0;
 	enum fault_result result = mmu_fault(mv, gpa, access);
 	int level = world_ept_walk(&mmu, gpa, &hpa, &rwx);
 
@@ -253,7 +296,7 @@ static void op_fault(void)
 		assert_int_equal(result, FAULT_READONLY_WRITE);
 	} else {
 		assert_int_equal(result, FAULT_MAPPED);
-		assert_int_equal(level, oracle_level(r, gpa >> PAGE_SHIFT));
+		assert_int_equal(level, expect);
 		assert_true(hpa == oracle_hpa(r, gpa >> PAGE_SHIFT) + (gpa & PAGE_MASK));
 		assert_true((rwx & access) == access);
 		remember(gpa >> PAGE_SHIFT, hpa & ~PAGE_MASK, rwx);
@@ -277,50 +320,152 @@ static void op_premap(void)
 		hpa_t hpa;
 		uint32_t rwx;
 
-		assert_int_equal(world_ept_walk(&mmu, gfn << PAGE_SHIFT, &hpa, &rwx), oracle_level(r, gfn));
+		assert_int_equal(world_ept_walk(&mmu, gfn << PAGE_SHIFT, &hpa, &rwx), level_for(r, gfn));
 		remember(gfn, hpa, rwx);
 	}
 	assert_int_equal(mmu_premap_slot(&mmu, r->gfn + r->npages + 5000000, &why), -ENOENT);
 }
 
-/* What is mapped at gfn, unless a large page there reaches into the range that goes. */
-static int bystander(gfn_t gfn, gfn_t first, uint64_t npages, hpa_t *hpa)
+/* Pages that an operation is not to touch, and how they are mapped before it. */
+#define BYSTANDERS 12
+
+static struct {
+	gfn_t gfn;
+	int level;
+	hpa_t hpa;
+} bystanders[BYSTANDERS];
+static uint32_t bystander_count;
+
+static int lookup(gfn_t gfn, hpa_t *hpa)
 {
 	bool inside = gfn >> (mmu.config.gpa_bits - PAGE_SHIFT) == 0;
 	uint32_t rwx;
-	int level = !inside ? 0 : world_ept_walk(&mmu, gfn << PAGE_SHIFT, hpa, &rwx);
-	uint64_t span = level > 0 ? BIT(9 * (level - 1)) : 1;
-	gfn_t base = gfn & ~(span - 1);
 
-	return base < first + npages && first < base + span ? 0 : level;
+	*hpa = 0;
+	return inside ? world_ept_walk(&mmu, gfn << PAGE_SHIFT, hpa, &rwx) : 0;
+}
+
+static void stand_by(gfn_t gfn)
+{
+	uint32_t i = bystander_count++;
+
+	bystanders[i].gfn = gfn;
+	bystanders[i].level = lookup(gfn, &bystanders[i].hpa);
+}
+
+/* They are mapped as before, perhaps by smaller pages; without memory for tables, large pages may be gone. */
+static void bystanders_agree(bool may_lose)
+{
+	for (uint32_t i = 0; i < bystander_count; i++) {
+		hpa_t hpa;
+		int level = lookup(bystanders[i].gfn, &hpa);
+
+		if (level == 0 && may_lose && bystanders[i].level > 1)
+			continue;
+		assert_true(hpa == bystanders[i].hpa || level < 0);
+		assert_true(level <= bystanders[i].level && (level != 0) == (bystanders[i].level != 0));
+	}
+	bystander_count = 0;
+}
+
+static void stand_around(gfn_t gfn, uint64_t npages)
+{
+	stand_by(gfn - 1);
+	stand_by(gfn + npages);
+	stand_by(gfn - 1 - rnd(600));
+	stand_by(gfn + npages + rnd(600));
 }
 
 static void op_zap(void)
 {
 	gfn_t gfn = random_gfn();
 	uint64_t npages = random_size();
-	gfn_t near[] = { gfn - 1, gfn + npages, gfn - 1 - rnd(600), gfn + npages + rnd(600) };
-	int levels[4];
-	hpa_t hpas[4] = { 0 }, now = 0;
 
-	for (int i = 0; i < 4; i++)
-		levels[i] = bystander(near[i], gfn, npages, &hpas[i]);
+	stand_around(gfn, npages);
 	mmu_zap_range(&mmu, gfn, npages);
-	for (int i = 0; i < 4; i++)
-		if (levels[i]) {
-			assert_int_equal(bystander(near[i], gfn, npages, &now), levels[i]);
-			assert_true(levels[i] < 0 || now == hpas[i]);
-		}
+	bystanders_agree(world_allocs_left == 0);
 	for (int i = 0; i < 20; i++) {
 		hpa_t hpa;
-		uint32_t rwx;
-		gfn_t at = gfn + rnd(npages);
 
-		if (at >> (mmu.config.gpa_bits - PAGE_SHIFT) == 0)
-			assert_int_equal(world_ept_walk(&mmu, at << PAGE_SHIFT, &hpa, &rwx), 0);
+		assert_int_equal(lookup(gfn + rnd(npages), &hpa), 0);
 	}
 	for (uint32_t i = 0; i < TLB_SIZE; i++)
 		assert_false(tlb[i].valid && tlb[i].gfn >= gfn && tlb[i].gfn < gfn + npages);
+}
+
+static int oracle_judge(gfn_t gfn, uint64_t npages)
+{
+	if (gfn + npages > BIT(mmu.config.gpa_bits - PAGE_SHIFT))
+		return -EINVAL;
+	for (gfn_t at = gfn; at < gfn + npages;) {
+		const struct range *r = oracle_find(at);
+
+		if (!r)
+			return -ENOENT;
+		at = r->gfn + r->npages;
+	}
+	return 0;
+}
+
+/* Pages of one kind stay as they are, what changes kind is gone from the EPT and the TLB. */
+static void kinds_changed(gfn_t gfn, uint64_t npages, bool private)
+{
+	for (int i = 0; i < 20; i++) {
+		gfn_t at = gfn + rnd(npages);
+		hpa_t hpa;
+
+		if (is_private(at) != private)
+			assert_int_equal(lookup(at, &hpa), 0);
+	}
+	for (uint32_t i = 0; i < TLB_SIZE; i++)
+		if (tlb[i].valid && tlb[i].gfn >= gfn && tlb[i].gfn < gfn + npages)
+			assert_true(is_private(tlb[i].gfn) == private);
+	for (gfn_t at = gfn; at < gfn + npages;) {
+		const struct range *r = oracle_find(at);
+		uint64_t run = min_u64(gfn + npages, r->gfn + r->npages) - at;
+
+		memset(r->private + (at - r->gfn), private, run);
+		at += run;
+	}
+}
+
+static void kinds_as_in_mmu(gfn_t gfn, uint64_t npages)
+{
+	for (gfn_t at = gfn; at < gfn + npages; at++) {
+		const struct range *r = oracle_find(at);
+
+		r->private[at - r->gfn] = attr_is_private(slot_set_find(mmu.slots, at), at);
+	}
+}
+
+static void op_attributes(void)
+{
+	gfn_t gfn = random_gfn();
+	const struct range *r = oracle_find(gfn);
+	uint64_t npages = random_size();
+	bool private = rnd(2), oom = world_allocs_left != ~(uint64_t)0;
+	int err, expect;
+
+	if (r && rnd(8)) /* mostly within one range */
+		npages = 1 + rnd(min_u64(npages, r->gfn + r->npages - gfn));
+	expect = oracle_judge(gfn, npages);
+	stand_around(gfn, npages);
+	for (int i = 0; expect == 0 && i < 8; i++) {
+		gfn_t at = gfn + rnd(npages);
+
+		if (is_private(at) == private)
+			stand_by(at);
+	}
+	err = mmu_set_attributes(&mmu, gfn, npages, private, &why);
+	bystanders_agree(false);
+	if (expect)
+		assert_int_equal(err, expect);
+	else if (err)
+		assert_true(err == -ENOMEM && oom);
+	if (err == 0)
+		kinds_changed(gfn, npages, private);
+	else if (err == -ENOMEM)
+		kinds_as_in_mmu(gfn, npages);
 }
 
 static void op_vcpu(void)
@@ -345,6 +490,7 @@ static void step(void)
 	case 10 ... 13: op_zap(); break;
 	case 14: op_vcpu(); break;
 	case 15 ... 16: op_memory(); break;
+	case 17 ... 22: op_attributes(); break;
 	default: op_fault(); break;
 	}
 }
@@ -375,6 +521,8 @@ static void end(void)
 		if (vcpu_in[i])
 			mmu_vcpu_destroy(&vcpus[i]);
 	mmu_destroy(&mmu);
+	while (range_count)
+		oracle_delete(&ranges[0]);
 	world_end();
 }
 

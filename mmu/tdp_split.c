@@ -1,0 +1,72 @@
+/*
+ * The direct EPT: splitting. A large leaf becomes a table that holds all its parts, linked in one step,
+ * so that no CPU ever finds the memory missing.
+ *
+ * What that owes the TLBs. SDM "Guidelines for Use of the INVEPT Instruction" asks for INVEPT after
+ * bit 7 of an entry that maps a page, or its address, has changed: until then a CPU may go on using the
+ * large translation. That does no harm as such, for every part maps the same frames with the same
+ * rights, memory type and, copied, accessed and dirty flags, and the leaf was in no paging-structure
+ * cache. But whoever narrows a part later must flush the whole large page: hence the exclusive split
+ * makes the token owe it at once.
+ */
+#include "hv/base/phys.h"
+#include "mmu/hugepage.h"
+#include "mmu/sp.h"
+#include "mmu/spte.h"
+#include "mmu/tdp.h"
+
+static void fill(struct sp *sp, uint64_t leaf)
+{
+	uint64_t part = sp->level == LEVEL_4K ? leaf & ~EPT_LARGE : leaf;
+
+	for (uint64_t i = 0; i < SPTES_PER_TABLE; i++)
+		sp->table[i] = part + i * (level_pages(sp->level) << PAGE_SHIFT);
+}
+
+bool tdp_split(struct mmu_stats *stats, uint64_t *sptep, uint64_t leaf, struct sp *sp)
+{
+	fill(sp, leaf);
+	if (!spte_try_change(sptep, leaf, spte_make_table(sp_hpa(sp))))
+		return false;
+	stats->mapped[sp->level + 1]--;
+	stats->mapped[sp->level] += SPTES_PER_TABLE;
+	stats->tables++;
+	stats->splits++;
+	return true;
+}
+
+static uint64_t *locate(const struct mmu *mmu, gfn_t gfn, int *level)
+{
+	const struct sp *sp = mmu->root;
+	uint64_t *sptep = &sp->table[spte_index(gfn, sp->level)], spte;
+
+	while (spte_is_table(spte = spte_read(sptep), sp->level)) {
+		sp = sp_of(spte_hpa(spte));
+		sptep = &sp->table[spte_index(gfn, sp->level)];
+	}
+	*level = sp->level;
+	return sptep;
+}
+
+static bool is_cut(uint64_t spte, int level, gfn_t gfn)
+{
+	return spte_is_present(spte) && level > LEVEL_4K && (gfn & (level_pages(level) - 1)) != 0;
+}
+
+bool tdp_split_at(struct mmu *mmu, gfn_t gfn, struct sp_reserve *tables, struct flush_token *token)
+{
+	int level;
+	uint64_t *sptep = locate(mmu, gfn, &level), spte;
+
+	while (is_cut(spte = spte_read(sptep), level, gfn)) {
+		struct sp *sp = sp_reserve_take(tables, gfn, level - 1);
+
+		if (!sp)
+			return false;
+		while (!tdp_split(&mmu->host.stats, sptep, spte, sp))
+			spte = spte_read(sptep); /* a CPU has set a flag in it */
+		flush_owe(token, align_down(gfn, level_pages(level)), level_pages(level));
+		sptep = &sp->table[spte_index(gfn, --level)];
+	}
+	return true;
+}
