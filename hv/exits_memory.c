@@ -10,6 +10,7 @@
 #include "hv/emulate/emulate.h"
 #include "hv/emulate/string_io.h"
 #include "hv/exits.h"
+#include "hv/fpu.h"
 #include "mmu/gpa.h"
 #include "mmu/walk_cache.h"
 
@@ -264,8 +265,8 @@ static enum emu_result probe_write(struct emu_cpu *cpu, struct emu_addr *at, uns
 	return r;
 }
 
-static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
-					uint64_t new_value)
+static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size,
+					const uint64_t *old, const uint64_t *new_value)
 {
 	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
 	enum emu_result r;
@@ -277,12 +278,32 @@ static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at,
 	if (r != EMU_DONE)
 		return r;
 	if (first != size) /* two host pages: no instruction locks both */
-		return mem_write(cpu, at, size, new_value);
+		return mem_write(cpu, at, size, *new_value);
 	/* The APIC-access page lies under the device as RAM that nobody reads. */
-	err = gpa[0] == a->cpu.exit_gpa ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], &old, &new_value, size);
-	if (err == -EFAULT)
-		device_write(a->v, gpa[0], size, new_value);
+	err = gpa[0] == a->cpu.exit_gpa ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], old, new_value, size);
+	for (unsigned i = 0; err == -EFAULT && i < size; i += 8)
+		device_write(a->v, gpa[0] + i, (unsigned)min_u64(size, 8), new_value[i / 8]);
 	return err == -EAGAIN ? EMU_RETRY : EMU_DONE;
+}
+
+/* SDM volume 3A, "Emulation of FPU and SSE": what the CPU checks before it looks at memory. */
+static enum emu_result xmm_read(struct emu_cpu *cpu, unsigned xmm, uint64_t value[2])
+{
+	const struct guest_paging *g = &CONTAINER_OF(cpu, struct access, cpu)->paging;
+	bool undefined = (g->cr0 & CR0_EM) || !(g->cr4 & CR4_OSFXSR);
+
+	if (undefined || (g->cr0 & CR0_TS)) {
+		cpu->fault = (struct emu_fault){ .vector = undefined ? VEC_UD : VEC_NM };
+		return EMU_FAULT;
+	}
+	fpu_xmm_read(xmm, value);
+	return EMU_DONE;
+}
+
+static void xmm_write(struct emu_cpu *cpu, unsigned xmm, const uint64_t value[2])
+{
+	(void)cpu;
+	fpu_xmm_write(xmm, value);
 }
 
 static void segment(struct emu_cpu *cpu, enum insn_segment s, struct emu_segment *out)
@@ -314,6 +335,8 @@ static const struct emu_ops emu_ops = {
 	.write = mem_write,
 	.probe_write = probe_write,
 	.compare_exchange = compare_exchange,
+	.xmm_read = xmm_read,
+	.xmm_write = xmm_write,
 	.segment = segment,
 };
 

@@ -132,3 +132,24 @@ void fpu_reset(struct vcpu *v)
 	memcpy(v->fpu->area + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
 	v->xcr0 = XCR0_X87;
 }
+
+/* A register's number is part of the instruction. */
+#define FOR_EACH_XMM(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define XMM_READ(n) \
+	case n: __asm__ volatile("movdqu %%xmm" #n ", %0" : "=m"(*(uint64_t (*)[2])value)); break;
+#define XMM_WRITE(n) \
+	case n: __asm__ volatile("movdqu %0, %%xmm" #n : : "m"(*(const uint64_t (*)[2])value)); break;
+
+void fpu_xmm_read(unsigned xmm, uint64_t value[2])
+{
+	switch (xmm) {
+	FOR_EACH_XMM(XMM_READ)
+	}
+}
+
+void fpu_xmm_write(unsigned xmm, const uint64_t value[2])
+{
+	switch (xmm) {
+	FOR_EACH_XMM(XMM_WRITE)
+	}
+}

@@ -24,4 +24,9 @@ void fpu_switch_to(struct vcpu *v);
 /* Saves v's state if it is in this CPU's registers, so that it can be read or destroyed. */
 void fpu_release(struct vcpu *v);
 
+/* XMM register 0..15 of the vCPU whose state is in this CPU's registers. The upper parts of YMM and
+ * ZMM stay as they are. */
+void fpu_xmm_read(unsigned xmm, uint64_t value[2]);
+void fpu_xmm_write(unsigned xmm, const uint64_t value[2]);
+
 #endif

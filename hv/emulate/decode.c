@@ -162,6 +162,25 @@ static inline void set_register(const struct decoder *d, unsigned field, struct 
 	}
 }
 
+/* Operands whose size the operand size does not tell. */
+static void set_own_sizes(const struct decoder *d, unsigned attr, struct insn *in)
+{
+	bool w = d->rex & REX_W;
+
+	if (attr & ATTR_SRC8)
+		in->mem_size = 1;
+	else if (attr & ATTR_SRC16)
+		in->mem_size = 2;
+	else if (attr & ATTR_SRC32)
+		in->mem_size = 4;
+	else if (attr & ATTR_PAIR)
+		in->mem_size = 2 * (in->size = w ? 8 : 4);
+	else if (attr & ATTR_XMM)
+		in->mem_size = in->size = 16;
+	else
+		in->mem_size = in->size = attr & ATTR_XMM_D && !(attr & ATTR_XMM_Q && w) ? 4 : 8;
+}
+
 static inline void set_sizes(const struct decoder *d, unsigned attr, struct insn *in)
 {
 	unsigned mode = mode_index(d->mode);
@@ -174,14 +193,22 @@ static inline void set_sizes(const struct decoder *d, unsigned attr, struct insn
 	if (UNLIKELY(attr & ATTR_BARE && in->size == 2))
 		in->size = 4;
 	in->mem_size = in->size;
-	if (UNLIKELY(attr & (ATTR_SRC8 | ATTR_SRC16 | ATTR_SRC32))) {
-		if (attr & ATTR_SRC8)
-			in->mem_size = 1;
-		else if (attr & ATTR_SRC16)
-			in->mem_size = 2;
-		else
-			in->mem_size = 4;
-	}
+	if (UNLIKELY(attr & ATTR_OWN_SIZES))
+		set_own_sizes(d, attr, in);
+}
+
+/* The form of an opcode that 66h, F3h or F2h make another one; of the last two the later counts. */
+static const struct opcode *choose_by_prefix(const struct decoder *d, const struct opcode *o, struct insn *in)
+{
+	static const uint8_t rows[] = { [REPEAT_NE] = MANDATORY_F2, [REPEAT_E] = MANDATORY_F3 };
+	unsigned row = d->operand_prefix ? MANDATORY_66 : MANDATORY_NONE;
+
+	if (in->repeat != REPEAT_NONE)
+		row = rows[in->repeat];
+	o = &opcode_prefixed[o->op][row];
+	in->op = o->op;
+	in->form = o->kind;
+	return o;
 }
 
 static int take_immediate(struct decoder *d, unsigned attr, struct insn *in)
@@ -241,6 +268,8 @@ static int decode_modrm(struct decoder *d, const struct opcode *o, uint8_t code,
 		o = &opcode_groups[o->op][field];
 		in->op = o->op;
 		in->form = o->kind;
+	} else if (UNLIKELY(o->kind == KIND_PREFIXED)) {
+		o = choose_by_prefix(d, o, in);
 	}
 	if (UNLIKELY(modrm >= 0xc0))
 		return o->attr & ATTR_NO64 && d->mode == CPU_MODE_64 ? -EILSEQ : -ENOTSUP;
@@ -262,6 +291,8 @@ static int decode_modrm(struct decoder *d, const struct opcode *o, uint8_t code,
 		return err;
 	if (d->segment != SEGMENT_DEFAULT)
 		in->segment = d->segment;
+	if (UNLIKELY(o->attr & ATTR_ONE))
+		in->imm = 1;
 	return o->attr & (ATTR_IMM8 | ATTR_IMM) ? take_immediate(d, o->attr, in) : 0;
 }
 
@@ -277,11 +308,16 @@ static int decode_insn(struct decoder *d, struct insn *in)
 		if (take_byte(d, &code) != 0)
 			return -ENODATA;
 		o = &opcode_two_byte[code];
+		if (UNLIKELY(o->kind == KIND_ESCAPE_38)) {
+			if (take_byte(d, &code) != 0)
+				return -ENODATA;
+			o = &opcode_0f38[code];
+		}
 	}
 	in->op = o->op;
 	in->form = o->kind;
 	in->addr_size = address_bytes[mode_index(d->mode)][d->address_prefix];
-	if (o->kind <= FORM_UNARY || o->kind == KIND_GROUP)
+	if (o->kind <= FORM_UNARY || o->kind == KIND_GROUP || o->kind == KIND_PREFIXED)
 		return decode_modrm(d, o, code, in);
 	return decode_plain(d, o, in);
 }
@@ -322,9 +358,14 @@ const char *insn_op_name(enum insn_op op)
 	static const char *const names[OP_COUNT] = {
 		[OP_ADD] = "ADD", [OP_OR] = "OR", [OP_ADC] = "ADC", [OP_SBB] = "SBB", [OP_AND] = "AND",
 		[OP_SUB] = "SUB", [OP_XOR] = "XOR", [OP_CMP] = "CMP", [OP_TEST] = "TEST", [OP_INC] = "INC",
-		[OP_DEC] = "DEC", [OP_NOT] = "NOT", [OP_NEG] = "NEG", [OP_MOV] = "MOV", [OP_MOVZX] = "MOVZX",
-		[OP_MOVSX] = "MOVSX", [OP_CMOV] = "CMOVcc", [OP_SETCC] = "SETcc", [OP_XCHG] = "XCHG",
-		[OP_XADD] = "XADD", [OP_CMPXCHG] = "CMPXCHG", [OP_BT] = "BT", [OP_BTS] = "BTS",
+		[OP_DEC] = "DEC", [OP_NOT] = "NOT", [OP_NEG] = "NEG", [OP_ROL] = "ROL", [OP_ROR] = "ROR",
+		[OP_RCL] = "RCL", [OP_RCR] = "RCR", [OP_SHL] = "SHL", [OP_SHR] = "SHR", [OP_SAR] = "SAR",
+		[OP_SHLD] = "SHLD", [OP_SHRD] = "SHRD", [OP_MUL] = "MUL", [OP_IMUL] = "IMUL", [OP_DIV] = "DIV",
+		[OP_IDIV] = "IDIV", [OP_MOV] = "MOV", [OP_MOVZX] = "MOVZX", [OP_MOVSX] = "MOVSX",
+		[OP_MOVBE] = "MOVBE", [OP_CMOV] = "CMOVcc", [OP_SETCC] = "SETcc", [OP_XMOV] = "a move of XMM",
+		[OP_XMOVA] = "an aligned move of XMM", [OP_XMOVL] = "MOVLPx", [OP_XMOVH] = "MOVHPx",
+		[OP_XCHG] = "XCHG", [OP_XADD] = "XADD", [OP_CMPXCHG] = "CMPXCHG",
+		[OP_CMPXCHG2] = "CMPXCHG8B/16B", [OP_BT] = "BT", [OP_BTS] = "BTS",
 		[OP_BTR] = "BTR", [OP_BTC] = "BTC", [OP_PUSH] = "PUSH", [OP_POP] = "POP", [OP_MOVS] = "MOVS",
 		[OP_CMPS] = "CMPS", [OP_STOS] = "STOS", [OP_LODS] = "LODS", [OP_SCAS] = "SCAS",
 	};

@@ -17,8 +17,14 @@ enum cpu_mode { CPU_MODE_16 = 16, CPU_MODE_32 = 32, CPU_MODE_64 = 64 };
 enum insn_op {
 	OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP,
 	OP_TEST, OP_INC, OP_DEC, OP_NOT, OP_NEG,
-	OP_MOV, OP_MOVZX, OP_MOVSX, OP_CMOV, OP_SETCC,
+	OP_ROL, OP_ROR, OP_RCL, OP_RCR, OP_SHL, OP_SHR, OP_SAR, OP_SHLD, OP_SHRD,
+	OP_MUL, OP_IMUL, OP_DIV, OP_IDIV,
+	OP_MOV, OP_MOVZX, OP_MOVSX, OP_MOVBE, OP_CMOV, OP_SETCC,
+	OP_XMOV,      /* XMM register: all of it, or its low bytes; a load clears the rest */
+	OP_XMOVA,     /* all of it, and memory must be aligned */
+	OP_XMOVL, OP_XMOVH, /* its low or high half; a load keeps the other */
 	OP_XCHG, OP_XADD, OP_CMPXCHG,
+	OP_CMPXCHG2,  /* CMPXCHG8B, CMPXCHG16B: of two registers, each of operand size */
 	OP_BT, OP_BTS, OP_BTR, OP_BTC,
 	OP_PUSH, OP_POP,
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS,
@@ -30,7 +36,9 @@ enum insn_form {
 	FORM_LOAD,   /* register, memory */
 	FORM_STORE,  /* memory, register */
 	FORM_IMM,    /* memory, immediate */
-	FORM_UNARY,  /* memory */
+	FORM_LOAD_IMM,  /* register, memory, immediate */
+	FORM_STORE_IMM, /* memory, register, immediate */
+	FORM_UNARY,  /* memory; a shift's count is CL */
 	FORM_STRING, /* what rSI and rDI point at */
 };
 
@@ -46,10 +54,10 @@ struct insn {
 	uint8_t op;        /* enum insn_op */
 	uint8_t form;      /* enum insn_form */
 	uint8_t length;    /* bytes */
-	uint8_t size;      /* operand size: 1, 2, 4 or 8 */
-	uint8_t mem_size;  /* the memory operand's, which MOVZX and MOVSX have smaller */
+	uint8_t size;      /* operand size: 1, 2, 4 or 8; of XMM moves 4, 8 or 16 */
+	uint8_t mem_size;  /* the memory operand's: smaller for MOVZX and MOVSX, twice for CMPXCHG2 */
 	uint8_t addr_size; /* 2, 4 or 8 */
-	uint8_t reg;       /* the register operand, 0..15 in encoding order */
+	uint8_t reg;       /* the general or XMM register operand, 0..15 in encoding order */
 	uint8_t reg_shift; /* 8 for AH, CH, DH and BH, which have reg 0..3; else 0 */
 	uint8_t base;      /* 0..15, INSN_REG_RIP or INSN_REG_NONE */
 	uint8_t index;     /* 0..15 or INSN_REG_NONE */

@@ -57,35 +57,6 @@ static enum emu_result fetch_and_decode(struct emu_cpu *cpu, const struct insn *
 	return LIKELY(err == 0) ? EMU_DONE : refuse(cpu, err);
 }
 
-static inline enum emu_result place(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
-				    struct emu_addr *at)
-{
-	return emu_place(cpu, in, in->segment, emu_effective_offset(cpu, in), in->mem_size, access, at);
-}
-
-/* Finds the memory operand and reads it. access is ACCESS_WRITE if it is written afterwards. */
-static enum emu_result load(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
-			    struct emu_addr *at, uint64_t *value)
-{
-	enum emu_result result = place(cpu, in, access, at);
-
-	return LIKELY(result == EMU_DONE) ? cpu->ops->read(cpu, *at, in->mem_size, value) : result;
-}
-
-/* The second half of a read-modify-write. XCHG locks without being told. */
-static enum emu_result store_modified(struct emu_cpu *cpu, const struct insn *in, struct emu_addr at,
-				      uint64_t old, uint64_t value)
-{
-	if (in->lock || in->op == OP_XCHG)
-		return cpu->ops->compare_exchange(cpu, at, in->size, old, value);
-	return cpu->ops->write(cpu, at, in->size, value);
-}
-
-static uint64_t source(const struct emu_cpu *cpu, const struct insn *in)
-{
-	return in->form == FORM_IMM ? truncate_to(in->imm, in->size) : emu_reg_read(cpu, in);
-}
-
 static enum emu_result emulate_mov(struct emu_cpu *cpu, const struct insn *in)
 {
 	enum emu_access access = in->form == FORM_LOAD ? ACCESS_READ : ACCESS_WRITE;
@@ -93,11 +64,11 @@ static enum emu_result emulate_mov(struct emu_cpu *cpu, const struct insn *in)
 	struct emu_addr at;
 	uint64_t value;
 
-	result = place(cpu, in, access, &at);
+	result = emu_place_operand(cpu, in, access, &at);
 	if (UNLIKELY(result != EMU_DONE))
 		return result;
 	if (access == ACCESS_WRITE) {
-		result = cpu->ops->write(cpu, at, in->size, source(cpu, in));
+		result = cpu->ops->write(cpu, at, in->size, emu_source(cpu, in));
 	} else {
 		result = cpu->ops->read(cpu, at, in->size, &value);
 		if (LIKELY(result == EMU_DONE))
@@ -111,7 +82,7 @@ static enum emu_result emulate_extend(struct emu_cpu *cpu, const struct insn *in
 {
 	struct emu_addr at;
 	uint64_t value;
-	enum emu_result result = load(cpu, in, ACCESS_READ, &at, &value);
+	enum emu_result result = emu_load(cpu, in, ACCESS_READ, &at, &value);
 
 	if (result != EMU_DONE)
 		return result;
@@ -126,7 +97,7 @@ static enum emu_result emulate_extend(struct emu_cpu *cpu, const struct insn *in
 static enum emu_result emulate_setcc(struct emu_cpu *cpu, const struct insn *in)
 {
 	struct emu_addr at;
-	enum emu_result result = place(cpu, in, ACCESS_WRITE, &at);
+	enum emu_result result = emu_place_operand(cpu, in, ACCESS_WRITE, &at);
 
 	if (result == EMU_DONE)
 		result = cpu->ops->write(cpu, at, 1, condition_holds(in->cond, cpu->rflags));
@@ -138,7 +109,7 @@ static enum emu_result alu_to_register(struct emu_cpu *cpu, const struct insn *i
 {
 	struct emu_addr at;
 	uint64_t value;
-	enum emu_result result = load(cpu, in, ACCESS_READ, &at, &value);
+	enum emu_result result = emu_load(cpu, in, ACCESS_READ, &at, &value);
 
 	if (result != EMU_DONE)
 		return result;
@@ -157,53 +128,13 @@ static enum emu_result emulate_alu(struct emu_cpu *cpu, const struct insn *in)
 
 	if (in->form == FORM_LOAD)
 		return alu_to_register(cpu, in);
-	result = load(cpu, in, writes ? ACCESS_WRITE : ACCESS_READ, &at, &old);
+	result = emu_load(cpu, in, writes ? ACCESS_WRITE : ACCESS_READ, &at, &old);
 	if (result != EMU_DONE)
 		return result;
-	value = alu_compute(in->op, in->size, old, source(cpu, in), &rflags);
+	value = alu_compute(in->op, in->size, old, emu_source(cpu, in), &rflags);
 	if (writes)
-		result = store_modified(cpu, in, at, old, value);
-	if (result != EMU_DONE)
-		return result;
+		return emu_store_and_retire(cpu, in, at, old, value, rflags);
 	cpu->rflags = rflags;
-	return emu_retire(cpu, in);
-}
-
-/* XCHG and XADD: memory gets a new value, the register memory's old one. */
-static enum emu_result emulate_exchange(struct emu_cpu *cpu, const struct insn *in)
-{
-	uint64_t rflags = cpu->rflags, old, value = emu_reg_read(cpu, in);
-	struct emu_addr at;
-	enum emu_result result = load(cpu, in, ACCESS_WRITE, &at, &old);
-
-	if (result != EMU_DONE)
-		return result;
-	if (in->op == OP_XADD)
-		value = alu_compute(OP_ADD, in->size, old, value, &rflags);
-	result = store_modified(cpu, in, at, old, value);
-	if (result != EMU_DONE)
-		return result;
-	cpu->rflags = rflags;
-	emu_reg_write(cpu, in, old);
-	return emu_retire(cpu, in);
-}
-
-/* Memory is written whatever the comparison says: with its old value when it failed. */
-static enum emu_result emulate_cmpxchg(struct emu_cpu *cpu, const struct insn *in)
-{
-	uint64_t rflags = cpu->rflags, old, rax = truncate_to(cpu->gpr[0], in->size);
-	struct emu_addr at;
-	enum emu_result result = load(cpu, in, ACCESS_WRITE, &at, &old);
-
-	if (result != EMU_DONE)
-		return result;
-	alu_compute(OP_CMP, in->size, rax, old, &rflags);
-	result = store_modified(cpu, in, at, old, old == rax ? emu_reg_read(cpu, in) : old);
-	if (result != EMU_DONE)
-		return result;
-	cpu->rflags = rflags;
-	if (old != rax)
-		emu_gpr_set(&cpu->gpr[0], in->size, old);
 	return emu_retire(cpu, in);
 }
 
@@ -236,9 +167,7 @@ static enum emu_result emulate_bit(struct emu_cpu *cpu, const struct insn *in)
 		return result;
 	value = bit_compute(in->op, old, (unsigned)bit, &rflags);
 	if (access == ACCESS_WRITE)
-		result = store_modified(cpu, in, at, old, value);
-	if (result != EMU_DONE)
-		return result;
+		return emu_store_and_retire(cpu, in, at, old, value, rflags);
 	cpu->rflags = rflags;
 	return emu_retire(cpu, in);
 }
@@ -251,7 +180,7 @@ static enum emu_result emulate_push(struct emu_cpu *cpu, const struct insn *in)
 	enum emu_result result = emu_place(cpu, in, SEG_SS, top, in->size, ACCESS_WRITE, &stack);
 
 	if (result == EMU_DONE)
-		result = load(cpu, in, ACCESS_READ, &at, &value);
+		result = emu_load(cpu, in, ACCESS_READ, &at, &value);
 	if (result == EMU_DONE)
 		result = cpu->ops->write(cpu, stack, in->size, value);
 	if (result != EMU_DONE)
@@ -272,7 +201,7 @@ static enum emu_result emulate_pop(struct emu_cpu *cpu, const struct insn *in)
 	if (result != EMU_DONE)
 		return result;
 	emu_gpr_set(&cpu->gpr[4], width, before + in->size);
-	result = place(cpu, in, ACCESS_WRITE, &at);
+	result = emu_place_operand(cpu, in, ACCESS_WRITE, &at);
 	if (result == EMU_DONE)
 		result = cpu->ops->read(cpu, stack, in->size, &value);
 	if (result == EMU_DONE)
@@ -290,9 +219,16 @@ static const emulate_fn emulators[OP_COUNT] = {
 	[OP_AND] = emulate_alu, [OP_SUB] = emulate_alu, [OP_XOR] = emulate_alu, [OP_CMP] = emulate_alu,
 	[OP_TEST] = emulate_alu, [OP_INC] = emulate_alu, [OP_DEC] = emulate_alu, [OP_NOT] = emulate_alu,
 	[OP_NEG] = emulate_alu,
+	[OP_ROL] = emu_shift, [OP_ROR] = emu_shift, [OP_RCL] = emu_shift, [OP_RCR] = emu_shift,
+	[OP_SHL] = emu_shift, [OP_SHR] = emu_shift, [OP_SAR] = emu_shift,
+	[OP_SHLD] = emu_shift, [OP_SHRD] = emu_shift,
+	[OP_MUL] = emu_multiply, [OP_IMUL] = emu_multiply, [OP_DIV] = emu_divide, [OP_IDIV] = emu_divide,
 	[OP_MOV] = emulate_mov, [OP_MOVZX] = emulate_extend, [OP_MOVSX] = emulate_extend,
-	[OP_CMOV] = emulate_extend, [OP_SETCC] = emulate_setcc,
-	[OP_XCHG] = emulate_exchange, [OP_XADD] = emulate_exchange, [OP_CMPXCHG] = emulate_cmpxchg,
+	[OP_MOVBE] = emu_movbe, [OP_CMOV] = emulate_extend, [OP_SETCC] = emulate_setcc,
+	[OP_XMOV] = emu_xmm_move, [OP_XMOVA] = emu_xmm_move, [OP_XMOVL] = emu_xmm_move,
+	[OP_XMOVH] = emu_xmm_move,
+	[OP_XCHG] = emu_exchange, [OP_XADD] = emu_exchange, [OP_CMPXCHG] = emu_cmpxchg,
+	[OP_CMPXCHG2] = emu_cmpxchg2,
 	[OP_BT] = emulate_bit, [OP_BTS] = emulate_bit, [OP_BTR] = emulate_bit, [OP_BTC] = emulate_bit,
 	[OP_PUSH] = emulate_push, [OP_POP] = emulate_pop,
 	[OP_MOVS] = emu_string, [OP_CMPS] = emu_string, [OP_STOS] = emu_string, [OP_LODS] = emu_string,

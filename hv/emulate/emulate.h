@@ -44,8 +44,8 @@ struct emu_cpu;
 
 /*
  * The caller's side. Each returns EMU_DONE, or another result to end the instruction with: EMU_FAULT
- * with cpu->fault set, EMU_UNSUPPORTED with cpu->reason set. size is 1, 2, 4 or 8; values are
- * zero-extended. Addresses are canonical, and below 4 GiB outside 64-bit mode.
+ * with cpu->fault set, EMU_UNSUPPORTED with cpu->reason set. size is 1, 2, 4 or 8, of a probe 16 too;
+ * values are zero-extended. Addresses are canonical, and below 4 GiB outside 64-bit mode.
  */
 struct emu_ops {
 	/* Whether a write at la is known to reach exit_gpa's page without a fault, without a walk. */
@@ -57,9 +57,14 @@ struct emu_ops {
 	/* Whether write would fault, with nothing changed. Only for addresses with gpa unknown; may
 	 * fill it in when the access lies within one page. */
 	enum emu_result (*probe_write)(struct emu_cpu *cpu, struct emu_addr *at, unsigned size);
-	/* Atomic on RAM: writes new if memory still has old, else EMU_RETRY. On a device: a write. */
+	/* Atomic on RAM: writes new_value if memory still has old, else EMU_RETRY. On a device: a write.
+	 * size may be 16 too, aligned: then old and new_value have two elements. */
 	enum emu_result (*compare_exchange)(struct emu_cpu *cpu, struct emu_addr at, unsigned size,
-					    uint64_t old, uint64_t new_value);
+					    const uint64_t *old, const uint64_t *new_value);
+	/* The vCPU's XMM register reg, 0..15. Reading it also says whether the guest may use it: EMU_FAULT
+	 * with #UD or #NM as its CR0 and CR4 demand. Written only after it was read. */
+	enum emu_result (*xmm_read)(struct emu_cpu *cpu, unsigned reg, uint64_t value[2]);
+	void (*xmm_write)(struct emu_cpu *cpu, unsigned reg, const uint64_t value[2]);
 	/* Not called in 64-bit mode but for the bases of FS and GS. */
 	void (*segment)(struct emu_cpu *cpu, enum insn_segment segment, struct emu_segment *out);
 };

@@ -4,11 +4,6 @@
  */
 #include "hv/emulate/operand.h"
 
-#define RAX 0
-#define RCX 1
-#define RSI 6
-#define RDI 7
-
 static enum emu_result place_source(struct emu_cpu *cpu, const struct insn *in, struct emu_addr *at)
 {
 	return emu_place(cpu, in, in->segment, truncate_to(cpu->gpr[RSI], in->addr_size), in->size,

@@ -7,8 +7,7 @@
 
 static inline uint64_t sign_bit(unsigned size) { return BIT(8 * size - 1); }
 
-/* ZF, SF and PF, which look at the result alone; PF at its low byte. */
-static uint64_t result_flags(uint64_t result, unsigned size)
+uint64_t flags_of_result(uint64_t result, unsigned size)
 {
 	uint64_t flags = 0;
 
@@ -25,14 +24,14 @@ static void set_status(uint64_t *rflags, uint64_t status) { *rflags = (*rflags &
 
 static uint64_t logic(unsigned size, uint64_t result, uint64_t *rflags)
 {
-	set_status(rflags, result_flags(result, size));
+	set_status(rflags, flags_of_result(result, size));
 	return result;
 }
 
 /* carries has a one in each bit that carried (or borrowed) out. */
 static uint64_t arithmetic_flags(unsigned size, uint64_t result, uint64_t carries, uint64_t overflow)
 {
-	uint64_t flags = result_flags(result, size);
+	uint64_t flags = flags_of_result(result, size);
 
 	if (carries & sign_bit(size))
 		flags |= RFLAGS_CF;

@@ -19,6 +19,9 @@ static inline uint64_t sign_extend(uint64_t value, unsigned size)
 	return (uint64_t)((int64_t)(value << (64 - 8 * size)) >> (64 - 8 * size));
 }
 
+/* ZF, SF and PF, which look at the result alone; PF at its low byte. */
+uint64_t flags_of_result(uint64_t result, unsigned size);
+
 /*
  * dst op src for OP_ADD to OP_NEG, truncated to size bytes; *rflags gets the status flags, with AF
  * clear where it is undefined. CMP and TEST return dst, INC, DEC, NOT and NEG have no src.

@@ -118,6 +118,19 @@ enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, en
 	return EMU_DONE;
 }
 
+enum emu_result emu_place_aligned(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
+				  struct emu_addr *at)
+{
+	enum emu_result result =
+		emu_linear(cpu, in->segment, emu_effective_offset(cpu, in), in->mem_size, access, &at->la);
+
+	if (result != EMU_DONE)
+		return result;
+	if (!is_aligned(at->la, in->mem_size))
+		return emu_raise_error0(cpu, VEC_GP);
+	return emu_place_operand(cpu, in, access, at);
+}
+
 unsigned emu_stack_bytes(struct emu_cpu *cpu)
 {
 	struct emu_segment s;

@@ -12,6 +12,14 @@
 
 enum emu_access { ACCESS_READ, ACCESS_WRITE };
 
+#define RAX 0
+#define RCX 1
+#define RDX 2
+#define RBX 3
+#define RSP 4
+#define RSI 6
+#define RDI 7
+
 /* One vector without error code, or #GP(0) and #SS(0) with it. All return EMU_FAULT. */
 enum emu_result emu_raise(struct emu_cpu *cpu, unsigned vector);
 enum emu_result emu_raise_error0(struct emu_cpu *cpu, unsigned vector);
@@ -76,6 +84,31 @@ static inline uint64_t emu_effective_offset(const struct emu_cpu *cpu, const str
 	return LIKELY(in->addr_size == 8) ? offset : truncate_to(offset, in->addr_size);
 }
 
+/* The memory operand's place, and what it is read as. access is ACCESS_WRITE if it is written afterwards. */
+static inline enum emu_result emu_place_operand(struct emu_cpu *cpu, const struct insn *in,
+						enum emu_access access, struct emu_addr *at)
+{
+	return emu_place(cpu, in, in->segment, emu_effective_offset(cpu, in), in->mem_size, access, at);
+}
+
+static inline enum emu_result emu_load(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
+				       struct emu_addr *at, uint64_t *value)
+{
+	enum emu_result result = emu_place_operand(cpu, in, access, at);
+
+	return LIKELY(result == EMU_DONE) ? cpu->ops->read(cpu, *at, in->mem_size, value) : result;
+}
+
+/* The same for an operand that must lie at a multiple of its size: #GP(0) otherwise. */
+enum emu_result emu_place_aligned(struct emu_cpu *cpu, const struct insn *in, enum emu_access access,
+				  struct emu_addr *at);
+
+/* The upper half of an operand of 16 bytes, which memory takes as two of 8. */
+static inline struct emu_addr emu_upper_half(struct emu_addr at)
+{
+	return (struct emu_addr){ at.la + 8, at.gpa == GPA_UNKNOWN ? GPA_UNKNOWN : at.gpa + 8 };
+}
+
 /* Bits of the stack pointer in use: 2, 4 or 8 bytes. */
 unsigned emu_stack_bytes(struct emu_cpu *cpu);
 
@@ -103,6 +136,11 @@ static inline void emu_reg_write(struct emu_cpu *cpu, const struct insn *in, uin
 		emu_gpr_set(gpr, in->size, value);
 }
 
+static inline uint64_t emu_source(const struct emu_cpu *cpu, const struct insn *in)
+{
+	return in->form == FORM_IMM ? truncate_to(in->imm, in->size) : emu_reg_read(cpu, in);
+}
+
 /* The instruction is over: rip moves on, and RF, which only ever covers one instruction, goes. */
 static inline enum emu_result emu_retire_length(struct emu_cpu *cpu, unsigned length)
 {
@@ -118,7 +156,38 @@ static inline enum emu_result emu_retire(struct emu_cpu *cpu, const struct insn 
 	return emu_retire_length(cpu, in->length);
 }
 
+/* The second half of a read-modify-write. XCHG locks without being told. */
+static inline enum emu_result emu_store_modified(struct emu_cpu *cpu, const struct insn *in, struct emu_addr at,
+						 uint64_t old, uint64_t value)
+{
+	if (in->lock || in->op == OP_XCHG)
+		return cpu->ops->compare_exchange(cpu, at, in->size, &old, &value);
+	return cpu->ops->write(cpu, at, in->size, value);
+}
+
+static inline enum emu_result emu_store_and_retire(struct emu_cpu *cpu, const struct insn *in, struct emu_addr at,
+						   uint64_t old, uint64_t value, uint64_t rflags)
+{
+	enum emu_result result = emu_store_modified(cpu, in, at, old, value);
+
+	if (result != EMU_DONE)
+		return result;
+	cpu->rflags = rflags;
+	return emu_retire(cpu, in);
+}
+
 /* emulate_string.c: MOVS, CMPS, STOS, LODS, SCAS. */
 enum emu_result emu_string(struct emu_cpu *cpu, const struct insn *in);
+/* emulate_arith.c */
+enum emu_result emu_shift(struct emu_cpu *cpu, const struct insn *in);
+enum emu_result emu_multiply(struct emu_cpu *cpu, const struct insn *in);
+enum emu_result emu_divide(struct emu_cpu *cpu, const struct insn *in);
+/* emulate_exchange.c */
+enum emu_result emu_exchange(struct emu_cpu *cpu, const struct insn *in);
+enum emu_result emu_cmpxchg(struct emu_cpu *cpu, const struct insn *in);
+enum emu_result emu_cmpxchg2(struct emu_cpu *cpu, const struct insn *in);
+/* emulate_move.c */
+enum emu_result emu_movbe(struct emu_cpu *cpu, const struct insn *in);
+enum emu_result emu_xmm_move(struct emu_cpu *cpu, const struct insn *in);
 
 #endif

@@ -3,10 +3,6 @@
 
 #include "hv/emulate/operand.h"
 
-#define RCX 1
-#define RSI 6
-#define RDI 7
-
 static enum emu_result place(struct emu_cpu *cpu, const struct string_io *io, struct emu_addr *at)
 {
 	enum insn_segment segment = io->in ? SEG_ES : (enum insn_segment)io->segment;

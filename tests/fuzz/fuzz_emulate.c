@@ -1,4 +1,4 @@
-/* sources: hv/emulate/decode.c hv/emulate/opcodes.c hv/emulate/emulate.c hv/emulate/emulate_string.c hv/emulate/operand.c hv/emulate/flags.c hv/emulate/string_io.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/emulate/ hv/base/failure.c hv/base/format.c */
 /*
  * Any bytes as code, registers, segments and memory's answers: the emulator ends in bounded time with
  * a result it may give, changes no register when it refuses, and never moves rip but when done.
@@ -28,6 +28,7 @@ struct input {
 
 static struct input input;
 static unsigned calls;
+static bool xmm_may_change;
 
 /* Every callback may be the one that ends the instruction. */
 static enum emu_result answer(struct emu_cpu *cpu)
@@ -41,9 +42,9 @@ static enum emu_result answer(struct emu_cpu *cpu)
 
 static void check_place(const struct emu_cpu *cpu, struct emu_addr at, unsigned size)
 {
-	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+	assert_true(size == 1 || size == 2 || size == 4 || size == 8 || size == 16);
 	assert_true(cpu->mode == CPU_MODE_64 || at.la >> 32 == 0);
-	assert_true(at.gpa == GPA_UNKNOWN || at.gpa == input.exit_gpa);
+	assert_true(at.gpa == GPA_UNKNOWN || at.gpa == input.exit_gpa || at.gpa == input.exit_gpa + 8);
 	assert_true(at.gpa == GPA_UNKNOWN || (at.gpa & PAGE_MASK) + size <= PAGE_SIZE);
 }
 
@@ -61,6 +62,7 @@ static enum emu_result on_fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, u
 static enum emu_result on_read(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value)
 {
 	check_place(cpu, at, size);
+	assert_true(size <= 8);
 	*value = size == 8 ? input.memory : input.memory & (BIT(8 * size) - 1);
 	return answer(cpu);
 }
@@ -69,6 +71,7 @@ static enum emu_result on_write(struct emu_cpu *cpu, struct emu_addr at, unsigne
 {
 	check_place(cpu, at, size);
 	assert_true(at.gpa == GPA_UNKNOWN || cpu->exit_write);
+	assert_true(size <= 8);
 	assert_true(size == 8 || value >> (8 * size) == 0);
 	return answer(cpu);
 }
@@ -79,11 +82,32 @@ static enum emu_result on_probe(struct emu_cpu *cpu, struct emu_addr *at, unsign
 	return answer(cpu);
 }
 
-static enum emu_result on_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
-				   uint64_t value)
+static enum emu_result on_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, const uint64_t *old,
+				   const uint64_t *value)
 {
 	(void)old;
-	return on_write(cpu, at, size, value);
+	if (size < 16)
+		return on_write(cpu, at, size, *value);
+	check_place(cpu, at, size);
+	assert_true(at.la % 16 == 0);
+	return answer(cpu);
+}
+
+static enum emu_result on_xmm_read(struct emu_cpu *cpu, unsigned xmm, uint64_t value[2])
+{
+	assert_true(xmm < 16);
+	value[0] = input.memory;
+	value[1] = ~input.memory;
+	xmm_may_change = answer(cpu) == EMU_DONE;
+	return xmm_may_change ? EMU_DONE : EMU_FAULT;
+}
+
+static void on_xmm_write(struct emu_cpu *cpu, unsigned xmm, const uint64_t value[2])
+{
+	(void)cpu;
+	(void)value;
+	assert_true(xmm < 16 && xmm_may_change);
+	xmm_may_change = false;
 }
 
 static void on_segment(struct emu_cpu *cpu, enum insn_segment segment, struct emu_segment *out)
@@ -114,7 +138,7 @@ static bool recalls_nothing(struct emu_cpu *cpu, gva_t la)
 }
 
 static const struct emu_ops ops = { recalls_nothing, on_fetch, on_read, on_write,
-				    on_probe, on_exchange, on_segment };
+				    on_probe, on_exchange, on_xmm_read, on_xmm_write, on_segment };
 
 static struct emu_cpu make_cpu(struct decode_cache *cache, uint64_t *gpr)
 {
@@ -211,6 +235,10 @@ static void test_emulate(void **state)
 		{ 0xf2, 0xae }, { 0xf3, 0xa6 }, { 0xf0, 0x0f, 0xb1, 0x0b }, { 0x0f, 0xab, 0x03 }, { 0xff, 0x33 },
 		{ 0x67, 0x8f, 0x43, 0x10 }, { 0xc7, 0x84, 0x87, 0, 3, 0, 0, 1, 2, 3, 4 }, { 0x66, 0x0f, 0xb6, 0x03 },
 		{ 0x87, 0x43, 0x10 }, { 0xa1, 0x10, 0x30 }, { 0x0f, 0x44, 0x43, 0x10 }, { 0x0f, 0xc1, 0x03 },
+		{ 0xd3, 0x63, 0x10 }, { 0x48, 0x0f, 0xa4, 0x43, 0x10, 5 }, { 0x48, 0xf7, 0x73, 0x10 },
+		{ 0xf6, 0x7b, 0x10 }, { 0x6b, 0x43, 0x10, 5 }, { 0x0f, 0xc7, 0x4b, 0x10 },
+		{ 0xf0, 0x48, 0x0f, 0xc7, 0x4b, 0x10 }, { 0x0f, 0x28, 0x43, 0x10 }, { 0xf3, 0x0f, 0x7f, 0x43, 0x10 },
+		{ 0x66, 0x0f, 0x38, 0x2a, 0x43, 0x10 }, { 0x0f, 0x38, 0xf1, 0x43, 0x10 }, { 0x0f, 0x16, 0x43, 0x10 },
 	};
 
 	(void)state;

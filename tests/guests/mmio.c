@@ -45,6 +45,15 @@ static volatile uint32_t *const ioapic_window = (volatile uint32_t *)(GUEST_IOAP
 		report_equal(name, result, want);                                                   \
 	} while (0)
 
+/* One instruction that reads the register into the accumulator, which holds SOURCE, or into RDX:RAX. */
+#define ACCUMULATE(name, instruction, want)                                                         \
+	do {                                                                                        \
+		uint64_t rax = SOURCE, rdx = 0;                                                     \
+		*count = START;                                                                     \
+		__asm__ volatile(instruction : "+a"(rax), "+d"(rdx) : "m"(*count) : "cc", "memory"); \
+		report_equal(name, rdx << 32 | (uint32_t)rax, want);                                \
+	} while (0)
+
 /* The flags after the instruction: OF SF ZF AF PF CF. */
 #define FLAGS(name, instruction, want)                                                              \
 	do {                                                                                        \
@@ -82,6 +91,30 @@ static void test_stores(void)
 	MODIFY("cmpxchg-differs", "movl $1, %%eax\n\tlock cmpxchgl %1, %0", START);
 	MODIFY("xchg", "xchgl %1, %0", SOURCE);
 	MODIFY("xadd", "lock xaddl %1, %0", START + SOURCE);
+	MODIFY("shl-1", "shll %0", START << 1);
+	MODIFY("shr-immediate", "shrl $9, %0", START >> 9);
+	MODIFY("sar-immediate", "sarl $4, %0", START >> 4);
+	MODIFY("rcr", "stc\n\trcrl %0", START >> 1 | BIT(31));
+	MODIFY("shld", "shldl $8, %1, %0", START << 8 | SOURCE >> 24);
+	MODIFY("shrd", "shrdl $8, %1, %0", START >> 8 | SOURCE << 24);
+	*count = START;
+	__asm__ volatile("roll %%cl, %0" : "+m"(*count) : "c"(8) : "cc");
+	report_equal("rol-cl", *count, START << 8 | START >> 24);
+}
+
+static void test_arithmetic(void)
+{
+	const uint64_t product = (uint64_t)START * SOURCE;
+
+	ACCUMULATE("mul", "mull %2", product);
+	ACCUMULATE("imul", "imull %2", product);
+	ACCUMULATE("imul-register", "imull %2, %k0", (uint32_t)product);
+	ACCUMULATE("imul-immediate", "imull $3, %2, %k0", START * 3);
+	ACCUMULATE("div", "movl $1, %k1\n\tdivl %2",
+		   (BIT(32) | SOURCE) % START << 32 | (BIT(32) | SOURCE) / START);
+	ACCUMULATE("idiv", "idivl %2", (uint64_t)SOURCE << 32);
+	*count = 0;
+	report_vector("divide-by-zero", TRY("divl %0", : : "m"(*count), "a"(1), "d"(0) : "cc"), VEC_DE);
 }
 
 static void test_loads(void)
@@ -117,7 +150,8 @@ static void test_byte_register(void)
 	report_equal("byte-load-keeps-upper", result, 0x1122334455667701);
 	{
 		uint64_t rax = 0x1122334455667788;
-		__asm__ volatile("movb %1, %%ah" : "+a"(rax) : "m"(*ioapic_index));
+		/* AH goes with no REX prefix, so the address must be in an old register. */
+		__asm__ volatile("movb (%1), %%ah" : "+a"(rax) : "b"(ioapic_index) : "memory");
 		report_equal("byte-load-ah", rax, 0x1122334455660188);
 	}
 	__asm__ volatile("stc\n\tsetc %0" : "=m"(*ioapic_index));
@@ -146,6 +180,38 @@ static void test_hole(void)
 	__asm__ volatile("pushq $5\n\tpopq %0" : "=m"(*(volatile uint64_t *)HOLE));
 	*(volatile uint64_t *)(HOLE + 16) = 0;
 	report_equal("hole-ignores-writes", *(volatile uint64_t *)(HOLE + 16), ~0ul);
+}
+
+/* XMM registers; 16 bytes go to the hole, which the register of the local APIC is too small for. */
+static void test_wide(void)
+{
+	volatile uint64_t *hole = (volatile uint64_t *)HOLE;
+	uint64_t got[2], pattern[2] = { 0x1111222233334444, 0x5555666677778888 };
+	uint64_t rax = ~0ul, rdx = 0;
+	bool equal;
+
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	__asm__ volatile("movups %0, %%xmm9\n\tmovd %%xmm9, %1" : : "m"(pattern), "m"(*count) : "memory");
+	report_equal("movd-store", *count, 0x33334444);
+	__asm__ volatile("movd %1, %%xmm9\n\tmovups %%xmm9, %0" : "=m"(got) : "m"(*count));
+	report_equal("movd-load", got[0], 0x33334444);
+	report_equal("movd-load-clears", got[1], 0);
+	__asm__ volatile("movups %1, %%xmm2\n\tmovhps %2, %%xmm2\n\tmovups %%xmm2, %0"
+			 : "=m"(got) : "m"(pattern), "m"(*hole));
+	report_equal("movhps-keeps-low", got[0], pattern[0]);
+	report_equal("movhps-load", got[1], ~0ul);
+	__asm__ volatile("movdqa %1, %%xmm15\n\tmovups %%xmm15, %0" : "=m"(got) : "m"(*hole));
+	CHECK("movdqa-load", got[0] == ~0ul && got[1] == ~0ul);
+	__asm__ volatile("movups %1, %%xmm0\n\tmovntdq %%xmm0, %0" : "=m"(*hole) : "m"(pattern) : "memory");
+	report_equal("movntdq-to-hole", *hole, ~0ul);
+	report_vector("movaps-misaligned", TRY("movaps %%xmm0, 8(%0)", : : "r"(hole) : "memory"), VEC_GP);
+	__asm__ volatile("lock cmpxchg8b %1" : "=@ccz"(equal), "+m"(*hole), "+a"(rax), "+d"(rdx)
+			 : "b"(0), "c"(0) : "memory");
+	CHECK("cmpxchg8b-differs", !equal && (uint32_t)rax == UINT32_MAX && (uint32_t)rdx == UINT32_MAX);
+	rax = rdx = ~0ul;
+	__asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(equal), "+m"(*hole), "+a"(rax), "+d"(rdx)
+			 : "b"(0), "c"(0) : "memory");
+	CHECK("cmpxchg16b-equal", equal && rax == ~0ul);
 }
 
 static void test_addressing(void)
@@ -228,6 +294,8 @@ void guest_main(void)
 	apic_write(VLAPIC_LVT_TIMER, APIC_LVT_MASKED);
 	test_stores();
 	test_loads();
+	test_arithmetic();
+	test_wide();
 	test_byte_register();
 	test_hole();
 	test_addressing();

@@ -84,12 +84,35 @@ static enum emu_result guest_probe(struct emu_cpu *cpu, struct emu_addr *at, uns
 	return reach(cpu, *at, size, true);
 }
 
-static enum emu_result guest_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t old,
-				      uint64_t value)
+static enum emu_result guest_exchange(struct emu_cpu *cpu, struct emu_addr at, unsigned size, const uint64_t *old,
+				      const uint64_t *value)
 {
 	(void)old;
 	g.exchanges++;
-	return g.exchange_fails ? EMU_RETRY : guest_write(cpu, at, size, value);
+	if (g.exchange_fails)
+		return EMU_RETRY;
+	if (size < 16)
+		return guest_write(cpu, at, size, value[0]);
+	guest_write(cpu, at, 8, value[0]);
+	at.la += 8;
+	at.gpa += at.gpa == GPA_UNKNOWN ? 0 : 8;
+	return guest_write(cpu, at, 8, value[1]);
+}
+
+static enum emu_result guest_xmm_read(struct emu_cpu *cpu, unsigned xmm, uint64_t value[2])
+{
+	if (g.xmm_forbidden) {
+		cpu->fault = (struct emu_fault){ .vector = VEC_NM };
+		return EMU_FAULT;
+	}
+	memcpy(value, g.xmm[xmm], sizeof(g.xmm[xmm]));
+	return EMU_DONE;
+}
+
+static void guest_xmm_write(struct emu_cpu *cpu, unsigned xmm, const uint64_t value[2])
+{
+	(void)cpu;
+	memcpy(g.xmm[xmm], value, sizeof(g.xmm[xmm]));
 }
 
 static void guest_segment(struct emu_cpu *cpu, enum insn_segment segment, struct emu_segment *out)
@@ -107,7 +130,7 @@ static bool recalls_nothing(struct emu_cpu *cpu, gva_t la)
 }
 
 static const struct emu_ops ops = { recalls_nothing, guest_fetch, guest_read, guest_write, guest_probe,
-				    guest_exchange, guest_segment };
+				    guest_exchange, guest_xmm_read, guest_xmm_write, guest_segment };
 
 int guest_setup(void **state)
 {

@@ -7,13 +7,7 @@
 
 #include "hv/base/types.h"
 #include "hv/emulate/emulate.h"
-
-#define RAX 0
-#define RCX 1
-#define RBX 3
-#define RSP 4
-#define RSI 6
-#define RDI 7
+#include "hv/emulate/operand.h" /* the registers' numbers */
 
 #define MEMORY KIB(64)
 #define CODE 0x1000
@@ -23,12 +17,12 @@ struct guest {
 	uint8_t memory[MEMORY];
 	bool absent[16], read_only[16];
 	struct emu_segment segments[6];
-	uint64_t gpr[16], before[16];
+	uint64_t gpr[16], before[16], xmm[16][2];
 	struct decode_cache cache;
 	struct emu_cpu cpu;
 	unsigned fetches, walks, reads, writes, exchanges, device_reads, segment_calls;
 	uint64_t device_value, device_written;
-	bool exchange_fails;
+	bool exchange_fails, xmm_forbidden;
 };
 
 extern struct guest g;

@@ -55,10 +55,12 @@ static void make_bytes(uint8_t bytes[16], enum cpu_mode mode)
 		bytes[n++] = 0x40 | below(16);
 	if (below(20) == 0)
 		return; /* any opcode */
-	bool two = below(3) == 0;
+	bool three = below(16) == 0, two = three || below(2);
 	if (two && n < 14)
 		bytes[n++] = 0x0f;
-	const struct opcode *table = two ? opcode_two_byte : opcode_one_byte;
+	if (three && n < 14)
+		bytes[n++] = 0x38;
+	const struct opcode *table = three ? opcode_0f38 : two ? opcode_two_byte : opcode_one_byte;
 	uint8_t code;
 	do
 		code = (uint8_t)(next() >> 40);
@@ -94,8 +96,34 @@ static const ZydisMnemonic mnemonics[OP_COUNT] = {
 	[OP_MOVSX] = ZYDIS_MNEMONIC_MOVSX, [OP_XCHG] = ZYDIS_MNEMONIC_XCHG, [OP_XADD] = ZYDIS_MNEMONIC_XADD,
 	[OP_CMPXCHG] = ZYDIS_MNEMONIC_CMPXCHG, [OP_BT] = ZYDIS_MNEMONIC_BT, [OP_BTS] = ZYDIS_MNEMONIC_BTS,
 	[OP_BTR] = ZYDIS_MNEMONIC_BTR, [OP_BTC] = ZYDIS_MNEMONIC_BTC, [OP_PUSH] = ZYDIS_MNEMONIC_PUSH,
-	[OP_POP] = ZYDIS_MNEMONIC_POP,
+	[OP_POP] = ZYDIS_MNEMONIC_POP, [OP_ROL] = ZYDIS_MNEMONIC_ROL, [OP_ROR] = ZYDIS_MNEMONIC_ROR,
+	[OP_RCL] = ZYDIS_MNEMONIC_RCL, [OP_RCR] = ZYDIS_MNEMONIC_RCR, [OP_SHL] = ZYDIS_MNEMONIC_SHL,
+	[OP_SHR] = ZYDIS_MNEMONIC_SHR, [OP_SAR] = ZYDIS_MNEMONIC_SAR, [OP_SHLD] = ZYDIS_MNEMONIC_SHLD,
+	[OP_SHRD] = ZYDIS_MNEMONIC_SHRD, [OP_MUL] = ZYDIS_MNEMONIC_MUL, [OP_IMUL] = ZYDIS_MNEMONIC_IMUL,
+	[OP_DIV] = ZYDIS_MNEMONIC_DIV, [OP_IDIV] = ZYDIS_MNEMONIC_IDIV, [OP_MOVBE] = ZYDIS_MNEMONIC_MOVBE,
 };
+
+/* Several instructions that move the same. */
+static const struct {
+	enum insn_op op;
+	uint8_t size; /* 0: any */
+	ZydisMnemonic mnemonic;
+} aliases[] = {
+	{ OP_MOV, 0, ZYDIS_MNEMONIC_MOVNTI }, { OP_MOVSX, 0, ZYDIS_MNEMONIC_MOVSXD },
+	{ OP_XMOV, 16, ZYDIS_MNEMONIC_MOVUPS }, { OP_XMOV, 16, ZYDIS_MNEMONIC_MOVUPD },
+	{ OP_XMOV, 16, ZYDIS_MNEMONIC_MOVDQU }, { OP_XMOV, 16, ZYDIS_MNEMONIC_LDDQU },
+	{ OP_XMOV, 4, ZYDIS_MNEMONIC_MOVSS }, { OP_XMOV, 8, ZYDIS_MNEMONIC_MOVSD },
+	{ OP_XMOV, 4, ZYDIS_MNEMONIC_MOVD }, { OP_XMOV, 8, ZYDIS_MNEMONIC_MOVQ },
+	{ OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVAPS }, { OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVAPD },
+	{ OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVDQA }, { OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVNTPS },
+	{ OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVNTPD }, { OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVNTDQ },
+	{ OP_XMOVA, 16, ZYDIS_MNEMONIC_MOVNTDQA }, { OP_XMOVL, 8, ZYDIS_MNEMONIC_MOVLPS },
+	{ OP_XMOVL, 8, ZYDIS_MNEMONIC_MOVLPD }, { OP_XMOVH, 8, ZYDIS_MNEMONIC_MOVHPS },
+	{ OP_XMOVH, 8, ZYDIS_MNEMONIC_MOVHPD }, { OP_CMPXCHG2, 4, ZYDIS_MNEMONIC_CMPXCHG8B },
+	{ OP_CMPXCHG2, 8, ZYDIS_MNEMONIC_CMPXCHG16B },
+};
+
+static bool is_xmm_move(const struct insn *in) { return in->op >= OP_XMOV && in->op <= OP_XMOVH; }
 
 static const ZydisMnemonic cmov[16] = {
 	ZYDIS_MNEMONIC_CMOVO, ZYDIS_MNEMONIC_CMOVNO, ZYDIS_MNEMONIC_CMOVB, ZYDIS_MNEMONIC_CMOVNB,
@@ -128,8 +156,10 @@ static bool same_mnemonic(const struct insn *in, ZydisMnemonic m)
 		return m == setcc[in->cond];
 	if (in->op >= OP_MOVS)
 		return m == strings[in->op - OP_MOVS][__builtin_ctz(in->size)];
-	return m == mnemonics[in->op] || (in->op == OP_MOV && m == ZYDIS_MNEMONIC_MOVNTI) ||
-	       (in->op == OP_MOVSX && m == ZYDIS_MNEMONIC_MOVSXD);
+	for (unsigned i = 0; i < ARRAY_LEN(aliases); i++)
+		if (aliases[i].op == in->op && aliases[i].mnemonic == m)
+			return aliases[i].size == 0 || aliases[i].size == in->size;
+	return m == mnemonics[in->op];
 }
 
 static ZydisRegister as_register(unsigned reg, unsigned shift, unsigned size)
@@ -208,16 +238,20 @@ static bool same_string(const struct insn *in, const struct reference *r, enum c
 
 static bool same_register(const struct insn *in, const struct reference *r)
 {
-	const ZydisDecodedOperand *o = &r->operands[in->form == FORM_LOAD ? 0 : 1];
+	bool loads = in->form == FORM_LOAD || in->form == FORM_LOAD_IMM;
+	const ZydisDecodedOperand *o = &r->operands[loads ? 0 : 1];
 
+	if (is_xmm_move(in))
+		return o->reg.value == ZydisRegisterEncode(ZYDIS_REGCLASS_XMM, in->reg);
 	return o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
 	       o->reg.value == as_register(in->reg, in->reg_shift, in->size);
 }
 
 static bool same_immediate(const struct insn *in, const struct reference *r)
 {
-	const ZydisDecodedOperand *o = &r->operands[1];
-	unsigned bits = in->op >= OP_BT && in->op <= OP_BTC ? 8 : 8u * in->size;
+	const ZydisDecodedOperand *o = &r->operands[in->form == FORM_IMM ? 1 : 2];
+	bool byte = (in->op >= OP_BT && in->op <= OP_BTC) || (in->op >= OP_ROL && in->op <= OP_SHRD);
+	unsigned bits = byte ? 8 : 8u * in->size;
 
 	return o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (o->imm.value.u ^ in->imm) << (64 - bits) == 0;
 }
@@ -232,9 +266,14 @@ static bool same(const struct insn *in, const struct reference *r, enum cpu_mode
 		return same_string(in, r, mode);
 	if (!same_memory(in, find_memory(r), mode))
 		return false;
-	if (in->form == FORM_LOAD || in->form == FORM_STORE)
-		return same_register(in, r);
-	return in->form != FORM_IMM || same_immediate(in, r);
+	switch (in->form) {
+	case FORM_LOAD:
+	case FORM_STORE: return same_register(in, r);
+	case FORM_LOAD_IMM:
+	case FORM_STORE_IMM: return same_register(in, r) && same_immediate(in, r);
+	case FORM_IMM: return same_immediate(in, r);
+	default: return true;
+	}
 }
 
 static void report(const uint8_t *bytes, enum cpu_mode mode, int err, const struct reference *r)

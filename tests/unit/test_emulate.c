@@ -1,4 +1,4 @@
-/* sources: hv/emulate/decode.c hv/emulate/opcodes.c hv/emulate/emulate.c hv/emulate/emulate_string.c hv/emulate/operand.c hv/emulate/flags.c hv/base/failure.c hv/base/format.c tests/unit/emu_guest.c */
+/* sources: hv/emulate/ hv/base/failure.c hv/base/format.c tests/unit/emu_guest.c */
 /*
  * What running beside the CPU does not show: faults in the middle, the exit's own address, segments,
  * and code that changes or crosses a page.
@@ -195,6 +195,78 @@ static void test_non_canonical(void **state)
 	expect_fault(VEC_PF);
 }
 
+/* ---- wide operands ---- */
+
+/* Compare, and exchange when equal: memory's 16 bytes are one locked access, which may lose a race. */
+static void test_exchange_of_16_bytes(void **state)
+{
+	(void)state;
+	memset(g.memory + 0x2010, 0x11, 16);
+	g.gpr[RDI] = 0x2010;
+	g.gpr[RAX] = g.gpr[RDX] = 0x1111111111111111u;
+	g.gpr[RBX] = 1;
+	g.gpr[RCX] = 2;
+	g.exchange_fails = true;
+	assert_int_equal(RUN(0x48, 0x0f, 0xc7, 0x0f), EMU_RETRY); /* cmpxchg16b [rdi] */
+	expect_nothing_changed(CODE);
+	g.exchange_fails = false;
+	assert_int_equal(emulate_instruction(&g.cpu), EMU_DONE);
+	assert_true(g.cpu.rflags == (2 | RFLAGS_ZF));
+	assert_true(g.memory[0x2010] == 1 && g.memory[0x2018] == 2 && g.memory[0x201f] == 0);
+	g.cpu.rip = CODE;
+	assert_int_equal(emulate_instruction(&g.cpu), EMU_DONE);
+	assert_true(g.cpu.rflags == 2 && g.gpr[RAX] == 1 && g.gpr[RDX] == 2);
+	assert_int_equal(g.exchanges, 3); /* written back also when it differs */
+	g.gpr[RDI] = 0x2018;
+	g.cpu.rip = CODE;
+	assert_int_equal(emulate_instruction(&g.cpu), EMU_FAULT);
+	expect_fault(VEC_GP);
+}
+
+static void test_wide_store_faults_before_writing(void **state)
+{
+	(void)state;
+	g.gpr[RBX] = 0x2ff4;
+	g.absent[3] = true;
+	assert_int_equal(RUN(0x0f, 0x11, 0x03), EMU_FAULT); /* movups [rbx], xmm0: its last 4 bytes */
+	expect_fault(VEC_PF);
+	assert_true(g.cpu.fault.cr2 == 0x3000);
+	expect_nothing_changed(CODE);
+}
+
+/* #NM comes before alignment and page faults, and before a device is touched. */
+static void test_forbidden_xmm(void **state)
+{
+	(void)state;
+	g.gpr[RBX] = 0xf001;
+	g.xmm_forbidden = true;
+	assert_int_equal(RUN(0x0f, 0x28, 0x03), EMU_FAULT); /* movaps xmm0, [rbx] */
+	assert_int_equal(g.cpu.fault.vector, VEC_NM);
+	assert_int_equal(g.device_reads, 0);
+	g.xmm_forbidden = false;
+	assert_int_equal(RUN(0x0f, 0x28, 0x03), EMU_FAULT);
+	expect_fault(VEC_GP);
+	g.gpr[RBX] = 0xf000;
+	set_exit(0xf000, 0xf000, false);
+	assert_int_equal(RUN(0x0f, 0x28, 0x1b), EMU_DONE);
+	assert_int_equal(g.walks, 0); /* both halves lie in the exit's page */
+	assert_true(g.xmm[3][0] == g.device_value && g.xmm[3][1] == g.device_value);
+}
+
+/* Division by zero is found after the operand was read, which a page fault precedes. */
+static void test_divide_error(void **state)
+{
+	(void)state;
+	g.gpr[RBX] = 0x2000;
+	g.absent[2] = true;
+	assert_int_equal(RUN(0xf7, 0x33), EMU_FAULT); /* div dword [rbx] */
+	expect_fault(VEC_PF);
+	g.absent[2] = false;
+	assert_int_equal(RUN(0xf7, 0x33), EMU_FAULT);
+	assert_true(g.cpu.fault.vector == VEC_DE && !g.cpu.fault.has_error_code);
+	expect_nothing_changed(CODE);
+}
+
 /* ---- decoding and fetching ---- */
 
 static void test_refusals(void **state)
@@ -202,9 +274,9 @@ static void test_refusals(void **state)
 	struct failure f;
 
 	(void)state;
-	assert_int_equal(RUN(0x0f, 0x29, 0x03), EMU_UNSUPPORTED); /* movaps [rbx], xmm0 */
+	assert_int_equal(RUN(0x0f, 0xae, 0x03), EMU_UNSUPPORTED); /* fxsave [rbx] */
 	emulate_explain(&g.cpu, &f);
-	assert_non_null(strstr(f.text, "64-bit instruction at rip 1000, bytes 0f 29 03 00"));
+	assert_non_null(strstr(f.text, "64-bit instruction at rip 1000, bytes 0f ae 03 00"));
 	assert_non_null(strstr(f.text, "not one of the instructions"));
 	assert_int_equal(RUN(0x89, 0xc0), EMU_UNSUPPORTED);
 	assert_int_equal(RUN(0xf0, 0x8b, 0x03), EMU_FAULT); /* lock mov */
@@ -378,6 +450,8 @@ int main(void)
 		TEST(test_access_across_pages_is_walked), TEST(test_modify_faults_before_reading),
 		TEST(test_device_is_not_read_for_nothing), TEST(test_pop_restores_the_stack_pointer),
 		TEST(test_lost_race_retries), TEST(test_non_canonical), TEST(test_refusals),
+		TEST(test_exchange_of_16_bytes), TEST(test_wide_store_faults_before_writing),
+		TEST(test_forbidden_xmm), TEST(test_divide_error),
 		TEST(test_code_across_pages), TEST(test_decode_cache),
 		TEST(test_long_instructions_are_cached), TEST(test_retiring), TEST(test_real_mode),
 		TEST(test_segment_limits), TEST(test_push_in_32_bits), TEST(test_fs_base_in_64_bits),

@@ -1,4 +1,4 @@
-/* sources: hv/emulate/decode.c hv/emulate/opcodes.c hv/emulate/emulate.c hv/emulate/emulate_string.c hv/emulate/operand.c hv/emulate/flags.c hv/emulate/string_io.c hv/base/failure.c hv/base/format.c tests/unit/emu_guest.c */
+/* sources: hv/emulate/ hv/base/failure.c hv/base/format.c tests/unit/emu_guest.c */
 /* String instructions and string I/O: bounded repetition, and faults that keep what is finished. */
 #include "hv/emulate/string_io.h"
 

@@ -260,11 +260,81 @@ static void same_tables_at_once(void **state)
 	world_end();
 }
 
+/* ---- exchanges ---- */
+
+#define INCREMENTS 20000
+#define EXCHANGE_COUNTERS 3
+
+/* A quadword across cache lines, 16 bytes, and a byte in the quadword's neighbourhood. */
+static const struct {
+	gpa_t gpa;
+	unsigned size;
+} counters[EXCHANGE_COUNTERS] = { { 0x103d, 8 }, { 0x1050, 16 }, { 0x1045, 1 } };
+
+static void increment(struct guest *g, gpa_t gpa, unsigned size)
+{
+	uint64_t old[2] = { 0 }, next[2] = { 0 };
+
+	do {
+		assert_int_equal(gpa_read(&g->vcpu, gpa, old, size), 0);
+		next[0] = old[0] + 1;
+		next[1] = size == 16 ? old[1] - 1 : 0;
+	} while (gpa_exchange(&g->vcpu, gpa, old, next, size) == -EAGAIN);
+}
+
+static void *increment_main(void *arg)
+{
+	for (unsigned i = 0; i < INCREMENTS; i++)
+		increment(arg, counters[i % EXCHANGE_COUNTERS].gpa, counters[i % EXCHANGE_COUNTERS].size);
+	return NULL;
+}
+
+static uint64_t counter(gpa_t gpa, unsigned size)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(gpa_read(&guests[0].vcpu, gpa, &value, size), 0);
+	return value;
+}
+
+/* Read, change, exchange, by several vCPUs at once: no increment is lost. */
+static void no_exchange_is_lost(void **state)
+{
+	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 40, .gpa_bits = 40, .max_level = LEVEL_4K,
+				     .flush = flush_all };
+	uint64_t each = THREADS * (INCREMENTS / EXCHANGE_COUNTERS);
+	struct failure why;
+	hpa_t memory;
+
+	(void)state;
+	world_start();
+	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
+	memory = frame_alloc_run(2, 1, OWNER_VM(WORLD_VM));
+	memset(page(memory), 0, 2 * PAGE_SIZE);
+	assert_int_equal(mmu_slot_add(&mmu, 0, 2, memory, 0, &why), 0);
+	for (int i = 0; i < THREADS; i++) {
+		mmu_vcpu_init(&guests[i].vcpu, &mmu);
+		assert_int_equal(pthread_create(&guests[i].thread, NULL, increment_main, &guests[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(guests[i].thread, NULL);
+	assert_in_range(counter(0x103d, 8), each, each + THREADS);
+	assert_in_range(counter(0x1050, 8), each, each + THREADS);
+	assert_true(counter(0x1050, 8) + counter(0x1058, 8) == 0);
+	assert_int_equal(counter(0x1045, 1), each % 256);
+	for (int i = 0; i < THREADS; i++)
+		mmu_vcpu_destroy(&guests[i].vcpu);
+	mmu_destroy(&mmu);
+	frame_free_run(memory, 2, OWNER_VM(WORLD_VM));
+	world_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vcpus_against_changes),
 		cmocka_unit_test(same_tables_at_once),
+		cmocka_unit_test(no_exchange_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
