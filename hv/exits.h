@@ -34,6 +34,10 @@ enum exit_result exit_string_io(struct vcpu *v, const struct string_exit *io);
  * instruction at RIP. gva is the linear address when the CPU gave it, valid says so. Sets RIP. */
 enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write);
 
+/* An access to RAM that the guest must not make itself, as a write to a read-only slot: the same, but
+ * every address is looked up, and memory is read and written by the rules of mmu/gpa.h. Sets RIP. */
+enum exit_result exit_memory(struct vcpu *v);
+
 /* Advances; the run loop then finds state != VCPU_RUNNING unless something is pending. */
 enum exit_result exit_hlt(struct vcpu *v);
 /* ECX, EDX:EAX. Injects #GP(0) itself for what XCR0 cannot be. */

@@ -413,6 +413,14 @@ enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid,
 	return finish(&a, emulate_instruction(&a.cpu));
 }
 
+enum exit_result exit_memory(struct vcpu *v)
+{
+	struct access a;
+
+	begin(&a, v);
+	return finish(&a, emulate_instruction(&a.cpu));
+}
+
 static uint32_t string_port_read(struct emu_cpu *cpu, uint16_t port, unsigned size)
 {
 	struct vcpu *v = CONTAINER_OF(cpu, struct access, cpu)->v;

@@ -17,18 +17,24 @@ static enum exit_result stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
 	return EXIT_RESUME;
 }
 
+/* An interrupt whose delivery needs such an access cannot be carried out. */
+static bool delivers_event(struct vcpu *v, gpa_t gpa)
+{
+	if (LIKELY(!to_vmx(v)->event.info))
+		return false;
+	vm_stop(v->vm, "vCPU %u delivers an event through guest-physical address %lx, which is no memory "
+		"it can write: its IDT, GDT or stack lies there", v->index, gpa);
+	return true;
+}
+
 /* The linear address belongs to gpa only if the access itself failed, not the walk to it. */
 static enum exit_result device(struct vcpu *v, gpa_t gpa, uint64_t q)
 {
 	const uint64_t known = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_FINAL;
 	bool valid = (q & known) == known;
 
-	/* An interrupt whose delivery needs a device's page as memory cannot be carried out. */
-	if (UNLIKELY(to_vmx(v)->event.info)) {
-		vm_stop(v->vm, "vCPU %u delivers an event through guest-physical address %lx, which is no "
-			"memory: its IDT, GDT or stack lies there", v->index, gpa);
+	if (delivers_event(v, gpa))
 		return EXIT_RESUME;
-	}
 	return exit_mmio(v, gpa, valid ? vmread(VMCS_GUEST_LINEAR) : 0, valid, q & MMU_WRITE);
 }
 
@@ -49,8 +55,9 @@ enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 	case FAULT_RETRY:
 		return EXIT_RESUME;
 	case FAULT_MMIO:
-	case FAULT_READONLY_WRITE:
 		return device(v, gpa, q);
+	case FAULT_READONLY_WRITE:
+		return delivers_event(v, gpa) ? EXIT_RESUME : exit_memory(v);
 	default:
 		return stop(v, gpa, r);
 	}
