@@ -3,13 +3,17 @@
  */
 #include "hv/vcpu.h"
 
+#include "hv/base/clock.h"
 #include "hv/base/x86.h"
 #include "hv/exits.h"
 #include "hv/fpu.h"
 #include "hv/guest/msr.h"
+#include "hv/guest/wakeup.h"
 #include "hv/pc.h"
 #include "hv/vm_life.h"
 #include "mmu/mmu.h"
+
+#define MAILBOX_LOOK_MS 1
 
 /* Requests the back end acts on by itself. */
 #define BACKEND_REQUESTS (REQUEST_APIC | REQUEST_EXTINT | REQUEST_FLUSH | REQUEST_EVENT)
@@ -108,7 +112,9 @@ const struct vlapic_host vcpu_lapic_host = {
 static void power_on(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
-	const struct guest_entry *entry = v->index == 0 ? vm->entry : NULL;
+	bool waits_in_loop = v->index != 0 && vm_config_mailbox(vm->config);
+	struct guest_entry loop = wakeup_entry(v->index);
+	const struct guest_entry *entry = v->index == 0 ? vm->entry : waits_in_loop ? &loop : NULL;
 
 	fpu_reset(v);
 	fpu_switch_to(v);
@@ -117,7 +123,7 @@ static void power_on(struct vcpu *v)
 	if (v->index == 0)
 		vlapic_virtual_wire(&v->lapic);
 	vm->backend->vcpu_reset(v, entry);
-	v->state = VCPU_WAIT_SIPI;
+	v->state = waits_in_loop ? VCPU_RUNNING : VCPU_WAIT_SIPI;
 	__atomic_add_fetch(&vm->powered, 1, __ATOMIC_ACQ_REL);
 	if (v->index != 0)
 		return;
@@ -139,6 +145,20 @@ static void take_init(struct vcpu *v)
 	v->state = VCPU_WAIT_SIPI;
 }
 
+/* SDM vol. 3A, "MP Initialization Protocol": only a CPU that waits for it takes a SIPI. */
+static void take_sipi(struct vcpu *v)
+{
+	if (v->state != VCPU_WAIT_SIPI)
+		return;
+	if (v->vm->config->mmu == MMU_SHADOW) {
+		vm_stop(v->vm, "vCPU %u received a start-up IPI, which begins in real mode; with mmu = shadow a "
+			"kernel starts it through the ACPI wakeup mailbox (Linux 5.17 or later does)", v->index);
+		return;
+	}
+	v->vm->backend->vcpu_sipi(v, v->lapic.sipi_vector);
+	v->state = VCPU_RUNNING;
+}
+
 static void take_events(struct vcpu *v)
 {
 	uint32_t events = __atomic_load_n(&v->lapic.events, __ATOMIC_ACQUIRE);
@@ -151,11 +171,7 @@ static void take_events(struct vcpu *v)
 	}
 	if (events & VLAPIC_PENDING_SIPI) {
 		__atomic_and_fetch(&v->lapic.events, ~(uint32_t)VLAPIC_PENDING_SIPI, __ATOMIC_ACQ_REL);
-		/* SDM vol. 3A, "MP Initialization Protocol": only a CPU that waits for it takes a SIPI. */
-		if (v->state == VCPU_WAIT_SIPI) {
-			v->vm->backend->vcpu_sipi(v, v->lapic.sipi_vector);
-			v->state = VCPU_RUNNING;
-		}
+		take_sipi(v);
 	}
 }
 
@@ -213,6 +229,17 @@ static uint64_t lapic_deadline(const struct vcpu *v)
 	return guest == NEVER ? NEVER : guest - v->tsc_offset;
 }
 
+/*
+ * The wait loop of hv/guest/wakeup.h looks at the mailbox and halts, with interrupts off, and looks
+ * again when this wakes it. So a vCPU whose kernel does not want it (yet) costs its host CPU a thousand
+ * exits a second, not all its time.
+ */
+static void rest_in_loop(struct vcpu *v, uint64_t deadline)
+{
+	sched_block(min_u64(deadline, rdtsc() + tsc_khz * MAILBOX_LOOK_MS));
+	v->state = VCPU_RUNNING;
+}
+
 static void halted(struct vcpu *v)
 {
 	uint64_t deadline = lapic_deadline(v);
@@ -224,6 +251,11 @@ static void halted(struct vcpu *v)
 		return;
 	}
 	mmu_vcpu_topup(v->mmu); /* so that the next faults need not */
+	if (v->index != 0 && vm_config_mailbox(v->vm->config) &&
+	    wakeup_in_loop(v->vm->backend->get_reg(v, REG_RIP))) {
+		rest_in_loop(v, deadline);
+		return;
+	}
 	sched_block(deadline);
 }
 

@@ -12,6 +12,7 @@
 #include "hv/base/x86.h"
 #include "hv/guest/acpi.h"
 #include "hv/guest/loader.h"
+#include "hv/guest/wakeup.h"
 #include "hv/console.h"
 #include "hv/monitor/monitor.h"
 #include "hv/pc.h"
@@ -97,13 +98,15 @@ static void *ram_at(void *ctx, gpa_t gpa, uint64_t len) { return vm_ram_at(ctx, 
 static int load_kernel(struct vm *vm, struct failure *f)
 {
 	struct guest_mem mem = { .ram_size = vm->config->memory, .at = ram_at, .ctx = vm };
-	struct guest_image image = { .cmdline = vm->config->cmdline };
+	struct guest_image image = { .cmdline = vm->config->cmdline, .wakeup = vm_config_mailbox(vm->config) };
 	int err = want_file(vm, "kernel", vm->config->kernel, &image.kernel, f);
 
 	if (!err && vm->config->initrd[0])
 		err = want_file(vm, "initrd", vm->config->initrd, &image.initrd, f);
 	if (!err)
-		err = acpi_build(&mem, vm->vcpu_count, &image.rsdp, f);
+		err = acpi_build(&mem, vm->vcpu_count, image.wakeup, &image.rsdp, f);
+	if (!err && image.wakeup)
+		err = wakeup_build(&mem, f);
 	if (!err)
 		err = guest_load(&mem, &image, vm->entry, f);
 	return err;

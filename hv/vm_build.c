@@ -215,6 +215,10 @@ static int build_vcpus(struct vm *vm, struct failure *f)
 		return fail(f, -EINVAL, "gnomon.conf:%u: guest %s asks for %u vCPUs, but this host has %u CPU%s: "
 			    "lower `vcpus` to %u or less", vm->config->line, vm->config->name, wanted,
 			    cpu_count, cpu_count == 1 ? "" : "s", cpu_count);
+	if (wanted > 1 && vm->config->mmu == MMU_SHADOW && !vm_config_mailbox(vm->config))
+		return fail(f, -EINVAL, "gnomon.conf:%u: guest %s: wakeup = sipi starts vCPUs in real mode, which "
+			    "mmu = shadow does not have: leave it out, or write wakeup = mailbox",
+			    vm->config->line, vm->config->name);
 	for (uint32_t i = 0; i < wanted && !err; i++)
 		err = build_vcpu(vm, i, f);
 	return err ? err : build_contexts(vm, f);

@@ -31,8 +31,13 @@ $(HOST_BUILD)/%.o: %.c $(AML_H) Makefile tests/host.mk | $(BUILD)/packages/build
 	@echo "  HOSTCC $<"
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
+$(HOST_BUILD)/%.o: %.S tests/host.mk | $(BUILD)/packages/build
+	@mkdir -p $(@D)
+	@echo "  HOSTAS $<"
+	@$(CC) -I. -MMD -MP -c $< -o $@
+
 define host_test_rule
-$(HOST_BUILD)/$(1:.c=): $(HOST_BUILD)/$(1:.c=.o) $(patsubst %.c,$(HOST_BUILD)/%.o,$(call test_sources,$(1))) $(SUPPORT_A)
+$(HOST_BUILD)/$(1:.c=): $(addprefix $(HOST_BUILD)/,$(1:.c=.o) $(addsuffix .o,$(basename $(call test_sources,$(1))))) $(SUPPORT_A)
 	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1)))
 endef
 $(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
@@ -62,4 +67,4 @@ check-clang: $(NEWLIB)/libc.a $(AML_H) | $(BUILD)/packages/clang ## the sources 
 .PHONY: test-unit check check-clang
 
 -include $(HOST_TESTS:=.d) $(SUPPORT_C:%.c=$(HOST_BUILD)/%.d)
--include $(patsubst %.c,$(HOST_BUILD)/%.d,$(sort $(foreach c,$(UNIT_C) $(FUZZ_C),$(call test_sources,$(c)))))
+-include $(addprefix $(HOST_BUILD)/,$(addsuffix .d,$(sort $(basename $(foreach c,$(UNIT_C) $(FUZZ_C),$(call test_sources,$(c)))))))

@@ -18,6 +18,7 @@
 
 enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
 enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
+enum vm_wakeup { WAKEUP_BY_MMU, WAKEUP_SIPI, WAKEUP_MAILBOX };
 
 struct vm_config {
 	char name[CONFIG_NAME_MAX];
@@ -29,6 +30,7 @@ struct vm_config {
 	uint32_t first_cpu; /* vCPU i runs on host CPU (first_cpu + i) % count; key `cpu`, default 0 */
 	enum mmu_kind mmu; /* default by host */
 	enum vm_type type;
+	enum vm_wakeup wakeup; /* how secondary vCPUs start; default: vm_config_mailbox() */
 	bool autostart; /* default yes */
 	bool strict;    /* unknown MSR: #GP (yes, default) or ignored (no) */
 	bool premap;    /* map all RAM before the first entry; default no */
@@ -46,6 +48,15 @@ struct config {
 };
 
 void config_defaults(struct config *c);
+
+/* Whether secondary vCPUs wait for the ACPI wakeup mailbox and not for INIT and SIPI: unless said
+ * otherwise, where real mode, in which a SIPI starts, cannot be had. */
+static inline bool vm_config_mailbox(const struct vm_config *vm)
+{
+	if (vm->vcpus == 1 || vm->wakeup == WAKEUP_SIPI)
+		return false;
+	return vm->wakeup == WAKEUP_MAILBOX || vm->mmu == MMU_SHADOW;
+}
 
 /*
  * Parses the file's text (len bytes, need not end in newline or NUL; any bytes are safe).

@@ -273,6 +273,9 @@ static const struct choice loglevel_choices[] = {
 static const struct choice mmu_choices[] = {
 	{ "ept", MMU_EPT, false }, { "shadow", MMU_SHADOW, false }, { NULL, 0, false },
 };
+static const struct choice wakeup_choices[] = {
+	{ "sipi", WAKEUP_SIPI, false }, { "mailbox", WAKEUP_MAILBOX, false }, { NULL, 0, false },
+};
 static const struct choice type_choices[] = {
 	{ "vm", VM_TYPE_VM, false }, { "td", VM_TYPE_TD, true }, { NULL, 0, false },
 };
@@ -296,6 +299,7 @@ static const struct config_key vm_keys[] = {
 	{ "vcpus", read_count, VM(vcpus), 1, MAX_CPUS, NULL },
 	{ "cpu", read_count, VM(first_cpu), 0, MAX_CPUS - 1, NULL },
 	{ "mmu", read_choice, VM(mmu), 0, 0, mmu_choices },
+	{ "wakeup", read_choice, VM(wakeup), 0, 0, wakeup_choices },
 	{ "type", read_choice, VM(type), 0, 0, type_choices },
 	{ "autostart", read_yes_no, VM(autostart), 0, 0, NULL },
 	{ "strict", read_yes_no, VM(strict), 0, 0, NULL },
@@ -307,7 +311,7 @@ const struct config_keys config_global_keys = {
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),
-	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, type, autostart, strict, premap",
+	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap",
 };
 
 int config_key_find(const struct config_keys *table, struct slice name)

@@ -1,6 +1,7 @@
 /*
  * Building the guest's ACPI tables. Layouts from the ACPI Specification 6.5, sections "Root System
- * Description Pointer", "Fixed ACPI Description Table" and "Multiple APIC Description Table".
+ * Description Pointer", "Fixed ACPI Description Table" and "Multiple APIC Description Table"
+ * with, from 6.6, its "Multiprocessor Wakeup Structure".
  */
 #include "hv/guest/acpi.h"
 
@@ -8,6 +9,7 @@
 
 #include "dsdt_aml.h"
 #include "hv/guest/guest.h"
+#include "hv/guest/wakeup.h"
 
 #define FADT_NO_LEVEL2_LATENCY 101  /* over 100 us: no C2 */
 #define FADT_NO_LEVEL3_LATENCY 1001 /* over 1000 us: no C3 */
@@ -31,6 +33,7 @@
 #define MADT_IOAPIC 1
 #define MADT_OVERRIDE 2
 #define MADT_LAPIC_NMI 4
+#define MADT_WAKEUP 16
 #define MADT_ENABLED BIT(0)
 #define MADT_BUS_DEFAULT 0
 #define MADT_HIGH_EDGE 0x5
@@ -123,6 +126,14 @@ struct madt_lapic_nmi {
 	uint8_t lint;
 } __attribute__((packed));
 
+/* Version 1 has the reset vector: where a kernel sends a CPU that it takes offline. */
+struct madt_wakeup {
+	uint8_t type, length;
+	uint16_t version;
+	uint32_t reserved;
+	uint64_t mailbox, reset_vector;
+} __attribute__((packed));
+
 /* APIC ids are below GUEST_MAX_VCPUS, so no CPU needs an x2APIC entry: those are for ids from 255. */
 struct madt {
 	struct header h;
@@ -131,6 +142,7 @@ struct madt {
 	struct madt_override overrides[2];
 	struct madt_lapic_nmi nmi;
 	struct madt_lapic lapics[GUEST_MAX_VCPUS];
+	struct madt_wakeup room; /* for one behind the last vCPU's entry */
 } __attribute__((packed));
 
 /* Where the tables lie in the guest. The DSDT is last: its length is only known to iasl. */
@@ -246,8 +258,11 @@ static struct madt_override irq_override(uint8_t irq, uint32_t gsi, uint16_t fla
 	};
 }
 
-static bool put_madt(const struct guest_mem *m, unsigned vcpus)
+static bool put_madt(const struct guest_mem *m, unsigned vcpus, bool wakeup)
 {
+	const struct madt_wakeup mailbox = {
+		MADT_WAKEUP, sizeof(mailbox), .version = 1, .mailbox = WAKEUP_MAILBOX, .reset_vector = WAKEUP_CODE,
+	};
 	struct madt t = {
 		.h = make_header("APIC", 5),
 		.lapic_base = GUEST_LAPIC_BASE,
@@ -259,13 +274,19 @@ static bool put_madt(const struct guest_mem *m, unsigned vcpus)
 		},
 		.nmi = { MADT_LAPIC_NMI, sizeof(t.nmi), MADT_ALL_CPUS, MADT_HIGH_EDGE, 1 },
 	};
+	uint32_t len;
 
 	for (unsigned i = 0; i < vcpus; i++)
 		t.lapics[i] = (struct madt_lapic){ MADT_LAPIC, sizeof(t.lapics[i]), i, i, MADT_ENABLED };
-	return put_table(m, AT(madt), &t, offsetof(struct madt, lapics) + vcpus * sizeof(t.lapics[0]));
+	len = (uint32_t)(offsetof(struct madt, lapics) + vcpus * sizeof(t.lapics[0]));
+	if (wakeup) {
+		memcpy((uint8_t *)&t + len, &mailbox, sizeof(mailbox));
+		len += sizeof(mailbox);
+	}
+	return put_table(m, AT(madt), &t, len);
 }
 
-int acpi_build(const struct guest_mem *m, unsigned vcpus, gpa_t *rsdp, struct failure *f)
+int acpi_build(const struct guest_mem *m, unsigned vcpus, bool wakeup, gpa_t *rsdp, struct failure *f)
 {
 	if (vcpus == 0 || vcpus > GUEST_MAX_VCPUS)
 		return fail(f, -EINVAL, "ACPI tables for %u vCPUs: vcpus = 1 to %u is possible", vcpus,
@@ -273,7 +294,7 @@ int acpi_build(const struct guest_mem *m, unsigned vcpus, gpa_t *rsdp, struct fa
 	if (sizeof(struct acpi_area) + sizeof(dsdt_aml) > GUEST_ACPI_SIZE)
 		return fail(f, -ENOSPC, "ACPI tables of %lu bytes do not fit the %lu set aside for them",
 			    sizeof(struct acpi_area) + sizeof(dsdt_aml), GUEST_ACPI_SIZE);
-	if (!put_rsdp(m) || !put_xsdt(m) || !put_facs(m) || !put_fadt(m) || !put_madt(m, vcpus) ||
+	if (!put_rsdp(m) || !put_xsdt(m) || !put_facs(m) || !put_fadt(m) || !put_madt(m, vcpus, wakeup) ||
 	    !guest_mem_write(m, AT(dsdt), dsdt_aml, sizeof(dsdt_aml)))
 		return fail(f, -ENOMEM, "guest memory at %lxh cannot be written: set memory = 2M or more",
 			    GUEST_ACPI_BASE);

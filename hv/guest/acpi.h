@@ -9,7 +9,8 @@
 #include "hv/guest/guest_mem.h"
 
 /* Writes the tables for vcpus CPUs (1..GUEST_MAX_VCPUS; APIC id = index) at GUEST_ACPI_BASE and stores
- * the RSDP's address. -ENOSPC when they do not fit there, -ENOMEM when that is not RAM. */
-MUST_CHECK int acpi_build(const struct guest_mem *m, unsigned vcpus, gpa_t *rsdp, struct failure *f);
+ * the RSDP's address. wakeup: the MADT names the mailbox of hv/guest/wakeup.h.
+ * -ENOSPC when they do not fit there, -ENOMEM when that is not RAM. */
+MUST_CHECK int acpi_build(const struct guest_mem *m, unsigned vcpus, bool wakeup, gpa_t *rsdp, struct failure *f);
 
 #endif

@@ -141,7 +141,7 @@ static int write_boot_params(const struct guest_mem *m, const struct guest_image
 {
 	uint8_t bp[PAGE_SIZE] = { 0 };
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned entries = e820_build(m->ram_size, map);
+	unsigned entries = e820_build(m->ram_size, img->wakeup, map);
 	uint32_t code32 = kernel, cmdline = BOOT_CMDLINE;
 	uint32_t ramdisk = initrd, ramdisk_size = img->initrd.size;
 	uint64_t header_end = min_u64(HDR_MAGIC + b->file[HDR_JUMP_OFFSET], HDR_MAX_END);

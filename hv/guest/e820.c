@@ -5,6 +5,7 @@
 
 #include "hv/guest/guest.h"
 #include "hv/guest/guest_mem.h"
+#include "hv/guest/wakeup.h"
 
 static unsigned add(struct e820_entry *map, unsigned n, gpa_t base, gpa_t end, uint32_t type)
 {
@@ -14,12 +15,14 @@ static unsigned add(struct e820_entry *map, unsigned n, gpa_t base, gpa_t end, u
 	return n + 1;
 }
 
-unsigned e820_build(uint64_t ram_size, struct e820_entry map[E820_MAX_ENTRIES])
+unsigned e820_build(uint64_t ram_size, bool wakeup, struct e820_entry map[E820_MAX_ENTRIES])
 {
 	unsigned n = 0;
 
 	n = add(map, n, 0, GUEST_EBDA, E820_RAM);
 	n = add(map, n, GUEST_EBDA, KIB(640), E820_RESERVED);
+	if (wakeup)
+		n = add(map, n, WAKEUP_BASE, WAKEUP_END, E820_ACPI_NVS);
 	n = add(map, n, GUEST_ACPI_BASE, GUEST_ACPI_BASE + GUEST_ACPI_SIZE, E820_RESERVED);
 	n = add(map, n, MIB(1), guest_low_ram_end(ram_size), E820_RAM);
 	n = add(map, n, GUEST_IOAPIC_BASE, GUEST_IOAPIC_BASE + PAGE_SIZE, E820_RESERVED);

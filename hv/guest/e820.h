@@ -9,6 +9,7 @@
 
 #define E820_RAM 1
 #define E820_RESERVED 2
+#define E820_ACPI_NVS 4
 
 #define E820_MAX_ENTRIES 8
 
@@ -19,8 +20,8 @@ struct e820_entry {
 	uint32_t type;
 } __attribute__((packed));
 
-/* Fills map, sorted and without overlap, for a guest of ram_size bytes (at least 1 MiB); returns
- * the number of entries. */
-unsigned e820_build(uint64_t ram_size, struct e820_entry map[E820_MAX_ENTRIES]);
+/* Fills map, sorted and without overlap, for a guest of ram_size bytes (at least 1 MiB), with the area of
+ * hv/guest/wakeup.h when its vCPUs wait there; returns the number of entries. */
+unsigned e820_build(uint64_t ram_size, bool wakeup, struct e820_entry map[E820_MAX_ENTRIES]);
 
 #endif

@@ -11,6 +11,7 @@
 #define GUEST_LOW_RAM_END 0xc0000000ul  /* RAM above goes to 4 GiB and up */
 #define GUEST_HIGH_RAM_BASE 0x100000000ul
 #define GUEST_EBDA 0x9fc00ul            /* reserved up to 640 KiB */
+/* d0000h..d8fffh: ACPI NVS where secondary vCPUs wait for the wakeup mailbox; hv/guest/wakeup.h. */
 #define GUEST_ACPI_BASE 0xe0000ul       /* RSDP and tables, in e0000h..fffffh, RAM but reserved in e820 */
 #define GUEST_ACPI_SIZE 0x20000ul
 #define GUEST_IOAPIC_BASE 0xfec00000ul

@@ -169,12 +169,12 @@ int boot_clear(const struct guest_mem *m, gpa_t gpa, uint64_t len, struct failur
 }
 
 /* 2 MiB pages, because 1 GiB pages are optional (CPUID.80000001h:EDX[26]). */
-static int write_page_tables(const struct guest_mem *m, struct failure *f)
+int boot_put_identity_map(const struct guest_mem *m, gpa_t at, struct failure *f)
 {
 	const uint64_t link = PTE_PRESENT | PTE_WRITABLE;
-	gpa_t pdpt = BOOT_PAGE_TABLES + PAGE_SIZE, pd = pdpt + PAGE_SIZE;
+	gpa_t pdpt = at + PAGE_SIZE, pd = pdpt + PAGE_SIZE;
 	uint64_t table[512] = { pdpt | link };
-	int err = boot_copy(m, BOOT_PAGE_TABLES, table, sizeof(table), f);
+	int err = boot_copy(m, at, table, sizeof(table), f);
 
 	for (unsigned i = 0; i < 4; i++)
 		table[i] = (pd + i * PAGE_SIZE) | link;
@@ -197,7 +197,7 @@ int boot_prepare(const struct guest_mem *m, enum guest_entry_mode mode, struct g
 	if (!err)
 		err = boot_copy(m, BOOT_GDT, gdt, sizeof(gdt), f);
 	if (!err && mode == ENTRY_LONG)
-		err = write_page_tables(m, f);
+		err = boot_put_identity_map(m, BOOT_PAGE_TABLES, f);
 	*entry = (struct guest_entry){
 		.mode = mode,
 		.rsp = BOOT_STACK_TOP,

@@ -21,6 +21,7 @@ struct guest_image {
 	struct guest_file initrd;
 	const char *cmdline;
 	gpa_t rsdp; /* where acpi_build put it */
+	bool wakeup; /* secondary vCPUs wait for the wakeup mailbox, which is built by then */
 };
 
 enum guest_entry_mode {

@@ -80,6 +80,11 @@ int boot_put_cmdline(const struct guest_mem *m, const struct guest_image *img, u
 int boot_prepare(const struct guest_mem *m, enum guest_entry_mode mode, struct guest_entry *entry,
 		 struct failure *f);
 
+/* Writes BOOT_IDENTITY_PAGES page tables from gpa on (4 KiB aligned): the first 4 GiB one to one, for
+ * 64-bit mode, supervisor, writable. */
+#define BOOT_IDENTITY_PAGES 6
+int boot_put_identity_map(const struct guest_mem *m, gpa_t at, struct failure *f);
+
 /* Copies a file's bytes to a place that was checked. */
 int boot_copy(const struct guest_mem *m, gpa_t gpa, const void *data, uint64_t len, struct failure *f);
 int boot_clear(const struct guest_mem *m, gpa_t gpa, uint64_t len, struct failure *f);

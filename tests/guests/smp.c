@@ -1,6 +1,6 @@
 /*
- * Proves the other CPUs: they start by INIT and start-up IPI, take IPIs of every kind, share memory
- * coherently, stop by INIT and start again. Wants at least two CPUs.
+ * Proves the other CPUs: they start (by INIT and start-up IPI, or through the wakeup mailbox), take IPIs
+ * of every kind, share memory coherently, stop and start again. Wants at least two CPUs.
  */
 #include "tests/guests/lib/smp.h"
 
@@ -148,7 +148,34 @@ static void test_memory(void)
 	CHECK("tsc-in-step", before <= tsc_of_other && tsc_of_other <= after);
 }
 
-/* INIT stops a CPU, also one that works; a start-up IPI to a running one does nothing. */
+/* As a kernel takes a CPU offline: back to the wait loop, which does not return. */
+static void go_to_reset_vector(void *arg)
+{
+	(void)arg;
+	cli();
+	__asm__ volatile("jmp *%0" : : "r"(acpi_wakeup()->reset_vector));
+}
+
+/* True once it is there: only then may it be given other work. */
+static bool send_to_wait_loop(unsigned index)
+{
+	smp_run(index, go_to_reset_vector, NULL);
+	return smp_mailbox_send(index, MAILBOX_TEST);
+}
+
+/* A CPU in the wait loop: an NMI for all does not bring it out, a command for another is not for it, and
+ * it answers whether it is there. */
+static void test_wait_loop(void)
+{
+	CHECK("mailbox-test-answered", send_to_wait_loop(1));
+	apic_send(1, ICR_NMI | ICR_ASSERT);
+	delay_us(3000);
+	CHECK("mailbox-survives-nmi", smp_mailbox_send(1, MAILBOX_TEST));
+	CHECK("mailbox-of-other-id", !smp_mailbox_send(smp_count, MAILBOX_TEST));
+}
+
+/* INIT stops a CPU, also one that works; a start-up IPI to a running one does nothing. Where CPUs start
+ * through the mailbox, they stop by going back to it. */
 static void test_init(void)
 {
 	uint32_t count;
@@ -157,7 +184,10 @@ static void test_init(void)
 	delay_us(1000);
 	smp_run(1, count_up, NULL);
 	CHECK("sipi-to-running-ignored", smp_wait(1, WORK_US));
-	apic_send(1, ICR_INIT | ICR_ASSERT);
+	if (acpi_wakeup())
+		test_wait_loop();
+	else
+		apic_send(1, ICR_INIT | ICR_ASSERT);
 	delay_us(10000);
 	clear_received();
 	apic_send(1, ICR_ASSERT | VECTOR);
@@ -202,7 +232,7 @@ static void test_x2apic(void)
 	apic_send(smp_cpus[1].apic_id, ICR_ASSERT | VECTOR);
 	CHECK("x2apic-ipi", wait_for(&received[1], 1, WORK_US));
 	test_logical();
-	CHECK("x2apic-starts-again", smp_start_one(1));
+	CHECK("x2apic-starts-again", (!acpi_wakeup() || send_to_wait_loop(1)) && smp_start_one(1));
 }
 
 void guest_main(void)

@@ -14,6 +14,7 @@
 #include "hv/devices/vrtc.h"
 #include "hv/guest/acpi.h"
 #include "hv/guest/guest.h"
+#include "hv/guest/wakeup.h"
 #include "tests/unit/support/guest_ram.h"
 
 #include <cmocka.h>
@@ -70,7 +71,7 @@ static gpa_t table(const char *signature)
 	return 0;
 }
 
-static void build(unsigned vcpus) { assert_int_equal(acpi_build(&mem, vcpus, &rsdp, &f), 0); }
+static void build(unsigned vcpus) { assert_int_equal(acpi_build(&mem, vcpus, false, &rsdp, &f), 0); }
 
 static void root_leads_to_all(void **state)
 {
@@ -157,6 +158,29 @@ static void madt_lists_every_cpu(void **state)
 	}
 }
 
+/* It is the last entry, and the others are as without it. */
+static void madt_names_the_mailbox(void **state)
+{
+	(void)state;
+	for (unsigned vcpus = 1; vcpus <= GUEST_MAX_VCPUS; vcpus++) {
+		uint64_t without;
+		gpa_t t, at;
+
+		build(vcpus);
+		without = field(table("APIC") + 4, 4);
+		assert_int_equal(acpi_build(&mem, vcpus, true, &rsdp, &f), 0);
+		t = table("APIC");
+		assert_int_equal(field(t + 4, 4), without + 24);
+		at = t + without;
+		assert_int_equal(field(at, 2), 16 | 24 << 8);
+		assert_int_equal(field(at + 2, 2), 1);
+		assert_int_equal(field(at + 4, 4), 0);
+		assert_int_equal(field(at + 8, 8), WAKEUP_MAILBOX);
+		assert_int_equal(field(at + 16, 8), WAKEUP_CODE);
+		assert_int_equal(field(at - 8, 4), 0 | 8 << 8 | (vcpus - 1) << 16 | (vcpus - 1) << 24);
+	}
+}
+
 static void madt_overrides(void **state)
 {
 	gpa_t t, at;
@@ -179,9 +203,9 @@ static void refusals(void **state)
 	struct guest_mem small = test_guest_ram(KIB(512), false);
 
 	(void)state;
-	assert_int_equal(acpi_build(&mem, 0, &rsdp, &f), -EINVAL);
-	assert_int_equal(acpi_build(&mem, GUEST_MAX_VCPUS + 1, &rsdp, &f), -EINVAL);
-	assert_int_equal(acpi_build(&small, 1, &rsdp, &f), -ENOMEM);
+	assert_int_equal(acpi_build(&mem, 0, false, &rsdp, &f), -EINVAL);
+	assert_int_equal(acpi_build(&mem, GUEST_MAX_VCPUS + 1, false, &rsdp, &f), -EINVAL);
+	assert_int_equal(acpi_build(&small, 1, false, &rsdp, &f), -ENOMEM);
 	test_guest_ram_free(&small);
 }
 
@@ -229,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(root_leads_to_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(fadt_tells_the_hardware, setup, teardown),
 		cmocka_unit_test_setup_teardown(madt_lists_every_cpu, setup, teardown),
+		cmocka_unit_test_setup_teardown(madt_names_the_mailbox, setup, teardown),
 		cmocka_unit_test_setup_teardown(madt_overrides, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(iasl_takes_them_apart, setup, teardown),

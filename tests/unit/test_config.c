@@ -61,7 +61,8 @@ static void test_every_key(void **state)
 	                       "disable = vid, vpid ept-1g\r\n"
 	                       "[ vm one ]\r\n\tkernel = /guests/linux\r\n\tinitrd = /guests/initrd\r\n"
 	                       "cmdline = console=ttyS0  a#b # tail\r\nmemory = 2G\r\nvcpus = 4\r\ncpu = 2\r\n"
-	                       "mmu = ept\r\ntype = vm\r\nautostart = no\r\nstrict = no\r\npremap = yes\r\n"
+	                       "mmu = ept\r\nwakeup = mailbox\r\ntype = vm\r\n"
+	                       "autostart = no\r\nstrict = no\r\npremap = yes\r\n"
 	                       "[vm two]\nkernel = b"), 0);
 	assert_int_equal(config.when_done, WHEN_DONE_REBOOT);
 	assert_int_equal(config.loglevel, LOG_DEBUG);
@@ -102,7 +103,7 @@ static void test_grammar_errors(void **state)
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
 	        " switch_key, disable");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
-	        " memory, vcpus, cpu, mmu, type, autostart, strict, premap");
+	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap");
 }
 
 static void test_value_errors(void **state)
@@ -189,6 +190,27 @@ static void test_options(void **state)
 	refused_option("\033[A=", "option: a control character (1bh); gnomon.conf is plain text");
 }
 
+/* Secondary vCPUs start as `wakeup` says, else as the MMU's kind lets them; a single vCPU has none. */
+static void test_wakeup(void **state)
+{
+	static const struct {
+		const char *text;
+		bool mailbox;
+	} cases[] = {
+		{ "vcpus=2", false }, { "vcpus=2\nwakeup=mailbox", true }, { "vcpus=2\nmmu=shadow", true },
+		{ "vcpus=2\nmmu=shadow\nwakeup=sipi", false }, { "mmu=shadow", false }, { "wakeup=mailbox", false },
+	};
+	char text[100];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text), "[vm a]\nkernel=k\n%s\n", cases[i].text);
+		assert_int_equal(parse(text), 0);
+		assert_int_equal(vm_config_mailbox(&config.vms[0]), cases[i].mailbox);
+	}
+	refused("[vm a]\nwakeup=init\n", "gnomon.conf:2: wakeup = init is not known; write sipi or mailbox");
+}
+
 static void test_check(void **state)
 {
 	(void)state;
@@ -216,7 +238,7 @@ int main(void)
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_check),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_check),
 		cmocka_unit_test(test_feature_names),
 	};
 

@@ -5,12 +5,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <string.h>
 
 #include "hv/guest/e820.h"
 #include "hv/guest/guest.h"
+#include "hv/guest/wakeup.h"
 #include "tests/unit/support/guest_ram.h"
+
+#include <cmocka.h>
 
 static uint64_t ram_in(const struct e820_entry *map, unsigned n)
 {
@@ -22,10 +24,10 @@ static uint64_t ram_in(const struct e820_entry *map, unsigned n)
 	return sum;
 }
 
-static void check_map(uint64_t ram_size)
+static void check_map(uint64_t ram_size, bool wakeup)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(ram_size, map);
+	unsigned n = e820_build(ram_size, wakeup, map);
 
 	assert_in_range(n, 1, E820_MAX_ENTRIES);
 	for (unsigned i = 0; i < n; i++) {
@@ -40,17 +42,37 @@ static void check_map(uint64_t ram_size)
 static void every_size_adds_up(void **state)
 {
 	(void)state;
-	for (uint64_t mib = 2; mib <= 16384; mib += mib < 64 ? 1 : 61)
-		check_map(MIB(mib));
-	check_map(GUEST_LOW_RAM_END);
-	check_map(GUEST_LOW_RAM_END + PAGE_SIZE);
-	check_map(GUEST_LOW_RAM_END - PAGE_SIZE);
+	for (unsigned wakeup = 0; wakeup < 2; wakeup++) {
+		for (uint64_t mib = 2; mib <= 16384; mib += mib < 64 ? 1 : 61)
+			check_map(MIB(mib), wakeup);
+		check_map(GUEST_LOW_RAM_END, wakeup);
+		check_map(GUEST_LOW_RAM_END + PAGE_SIZE, wakeup);
+		check_map(GUEST_LOW_RAM_END - PAGE_SIZE, wakeup);
+	}
+}
+
+static void wakeup_area_is_nvs(void **state)
+{
+	struct e820_entry map[E820_MAX_ENTRIES];
+
+	(void)state;
+	for (unsigned wakeup = 0; wakeup < 2; wakeup++) {
+		unsigned n = e820_build(MIB(64), wakeup, map), found = 0;
+
+		for (unsigned i = 0; i < n; i++)
+			if (map[i].type == E820_ACPI_NVS) {
+				assert_int_equal(map[i].base, WAKEUP_BASE);
+				assert_int_equal(map[i].size, WAKEUP_END - WAKEUP_BASE);
+				found++;
+			}
+		assert_int_equal(found, wakeup);
+	}
 }
 
 static void ram_is_split_around_the_gap(void **state)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(GIB(5), map);
+	unsigned n = e820_build(GIB(5), false, map);
 
 	(void)state;
 	assert_int_equal(sizeof(map[0]), 20);
@@ -65,7 +87,7 @@ static void ram_is_split_around_the_gap(void **state)
 static void acpi_and_apics_are_reserved(void **state)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(MIB(512), map), found = 0;
+	unsigned n = e820_build(MIB(512), false, map), found = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < n; i++)
@@ -102,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_adds_up),
+		cmocka_unit_test(wakeup_area_is_nvs),
 		cmocka_unit_test(ram_is_split_around_the_gap),
 		cmocka_unit_test(acpi_and_apics_are_reserved),
 		cmocka_unit_test(writes_cross_seams_and_stop_at_the_end),

@@ -9,6 +9,7 @@ ONE_CPU = [
 # Bochs leaves the IDT-vectoring field stale when delivering a virtual interrupt takes an EPT violation.
 EVENTS = [("inject", "")]
 TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n"), ("cost", "vcpus = 2\n")]
+MAILBOX = [("smp", "vcpus = 2\nwakeup = mailbox\n")]
 
 
 def vm(name, kernel, more):
@@ -85,6 +86,8 @@ CASES = [
     Case("guests-events", conf=conf(EVENTS, "disable = vid\n"), files=files(EVENTS), steps=each_in_turn(EVENTS),
          never=[r"FAIL \w"]),
     Case("guests-2cpu", conf=conf(TWO_CPUS), files=files(TWO_CPUS), steps=each_in_turn(TWO_CPUS),
+         host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
+    Case("guests-mailbox", conf=conf(MAILBOX), files=files(MAILBOX), steps=each_in_turn(MAILBOX),
          host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
     Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"], steps=[
         Expect(r"guest busy starts"), Expect(r"guest (one|two) has stopped: debug exit with value 0 "),

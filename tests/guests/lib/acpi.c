@@ -10,6 +10,7 @@
 #define MADT_ENTRIES 44
 #define MADT_LAPIC 0
 #define MADT_X2APIC 9
+#define MADT_WAKEUP 16
 #define AML_PACKAGE 0x12
 #define AML_BYTE_PREFIX 0x0a
 #define AML_ONE 0x01
@@ -67,19 +68,38 @@ const struct acpi_header *acpi_find(const char *signature)
 	return find_in((const struct acpi_header *)get(rsdp + 16, 4), 4, signature);
 }
 
+/* The MADT's entry behind `at` (NULL: the first), or NULL. */
+static const uint8_t *madt_next(const struct acpi_header *madt, const uint8_t *at)
+{
+	const uint8_t *end = (const uint8_t *)madt + madt->length;
+
+	at = at ? at + at[1] : (const uint8_t *)madt + MADT_ENTRIES;
+	return at + 2 <= end && at[1] >= 2 ? at : NULL;
+}
+
 unsigned acpi_cpu_count(void)
 {
 	const struct acpi_header *madt = acpi_find("APIC");
-	const uint8_t *at, *end;
+	const uint8_t *at = NULL;
 	unsigned count = 0;
 
 	if (!madt)
 		return 1;
-	end = (const uint8_t *)madt + madt->length;
-	for (at = (const uint8_t *)madt + MADT_ENTRIES; at + 2 <= end && at[1] >= 2; at += at[1])
+	while ((at = madt_next(madt, at)))
 		if ((at[0] == MADT_LAPIC && at[4] & 1) || (at[0] == MADT_X2APIC && at[8] & 1))
 			count++;
 	return count;
+}
+
+const struct acpi_wakeup *acpi_wakeup(void)
+{
+	const struct acpi_header *madt = acpi_find("APIC");
+	const uint8_t *at = NULL;
+
+	while (madt && (at = madt_next(madt, at)))
+		if (at[0] == MADT_WAKEUP)
+			return (const struct acpi_wakeup *)at;
+	return NULL;
 }
 
 /* \_S5_ is Name(_S5_, Package { SLP_TYPa, ... }) in AML. */

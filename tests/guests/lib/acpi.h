@@ -28,6 +28,14 @@ struct acpi_fadt { /* the fields wanted here, at their places */
 const struct acpi_header *acpi_find(const char *signature);
 /* Enabled local APIC entries (also x2APIC) of the MADT; 1 without a MADT. */
 unsigned acpi_cpu_count(void);
+/* The multiprocessor wakeup structure of the MADT, or NULL. */
+struct acpi_wakeup {
+	uint8_t type, length;
+	uint16_t version;
+	uint32_t reserved;
+	uint64_t mailbox, reset_vector;
+} __attribute__((packed));
+const struct acpi_wakeup *acpi_wakeup(void);
 /* SLP_TYP of \_S5, or -1. */
 int acpi_s5_type(void);
 

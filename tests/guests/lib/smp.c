@@ -1,10 +1,11 @@
 /*
- * Starting and feeding the other CPUs of a tiny guest. SDM volume 3A, "MP Initialization Protocol
- * Algorithm for MP Systems", for the INIT and start-up sequence.
+ * Starting and feeding the other CPUs of a tiny guest: through the wakeup mailbox when the MADT has one,
+ * else by SDM volume 3A, "MP Initialization Protocol Algorithm for MP Systems".
  */
 #include "tests/guests/lib/smp.h"
 
 #include "hv/base/x86.h"
+#include "tests/guests/lib/acpi.h"
 #include "tests/guests/lib/apic.h"
 #include "tests/guests/lib/memory.h"
 #include "tests/guests/lib/regs.h"
@@ -14,7 +15,15 @@
 #define STACK_SIZE 8192
 #define START_TIMEOUT_US 200000
 
-extern const uint8_t ap_trampoline[], ap_trampoline_end[];
+#define MAILBOX_TAKEN_US 1000000
+
+struct mailbox { /* ACPI Specification, "Multiprocessor Wakeup Mailbox Structure" */
+	volatile uint16_t command, reserved;
+	volatile uint32_t apic_id;
+	volatile uint64_t vector;
+};
+
+extern const uint8_t ap_trampoline[], ap_trampoline_end[], ap_wakeup[];
 extern uint32_t ap_stack;
 void ap_main(void);
 
@@ -49,6 +58,32 @@ void ap_main(void)
 	}
 }
 
+bool smp_mailbox_send(unsigned index, uint16_t command)
+{
+	struct mailbox *m = (struct mailbox *)acpi_wakeup()->mailbox;
+	uint64_t end = rdtsc() + tsc_khz() / 1000 * MAILBOX_TAKEN_US;
+
+	m->apic_id = index;
+	m->vector = (uint64_t)ap_wakeup;
+	__atomic_store_n(&m->command, command, __ATOMIC_RELEASE);
+	while (m->command && rdtsc() < end)
+		__builtin_ia32_pause();
+	return !m->command;
+}
+
+static bool start_by_sipi(struct smp_cpu *c, unsigned index)
+{
+	memcpy((void *)TRAMPOLINE, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+	apic_send(index, ICR_INIT | ICR_ASSERT);
+	delay_us(10000);
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
+		apic_send(index, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
+		if (wait_for(&c->online, 1, attempt ? START_TIMEOUT_US : 1000))
+			return true;
+	}
+	return false;
+}
+
 bool smp_start_one(unsigned index)
 {
 	struct smp_cpu *c = &smp_cpus[index];
@@ -59,15 +94,9 @@ bool smp_start_one(unsigned index)
 	starting = index;
 	ap_stack = (uint32_t)(uint64_t)c->stack;
 	first_is_x2apic = apic_is_x2apic();
-	memcpy((void *)TRAMPOLINE, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
-	apic_send(index, ICR_INIT | ICR_ASSERT);
-	delay_us(10000);
-	for (unsigned attempt = 0; attempt < 2; attempt++) {
-		apic_send(index, ICR_STARTUP | ICR_ASSERT | TRAMPOLINE >> 12);
-		if (wait_for(&c->online, 1, attempt ? START_TIMEOUT_US : 1000))
-			return true;
-	}
-	return false;
+	if (acpi_wakeup())
+		return smp_mailbox_send(index, MAILBOX_WAKEUP) && wait_for(&c->online, 1, START_TIMEOUT_US);
+	return start_by_sipi(c, index);
 }
 
 void smp_start(unsigned total)

@@ -1,6 +1,7 @@
 /*
  * From the Multiboot entry (32-bit, paging off) to 64-bit C with the first 4 GiB mapped one to one,
- * and from a start-up IPI (real mode) to the same on every other CPU.
+ * and from a start-up IPI (real mode) or the ACPI wakeup mailbox (64-bit mode) to the same on every
+ * other CPU.
  */
 #include "tests/guests/lib/regs.h"
 
@@ -76,6 +77,32 @@ start64:
 	call	guest_start
 1:	hlt
 	jmp	1b
+
+/* Where the wakeup mailbox sends a CPU: on tables and segments of the firmware. */
+	.globl ap_wakeup
+ap_wakeup:
+	lgdt	boot_gdtr
+	movl	$CR4_ON, %eax
+	movq	%rax, %cr4
+	movl	$boot_pml4, %eax
+	movq	%rax, %cr3
+	movl	$0xc0000080, %ecx
+	movl	$EFER_ON, %eax
+	xorl	%edx, %edx
+	wrmsr
+	movl	$CR0_ON, %eax
+	movq	%rax, %cr0
+	movl	$SEL_DATA, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	xorl	%eax, %eax
+	movl	%eax, %fs
+	movl	%eax, %gs
+	movl	ap_stack, %esp
+	pushq	$SEL_CODE64
+	pushq	$ap_start64
+	lretq
 
 ap_start64:
 	movl	ap_stack, %esp
