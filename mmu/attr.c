@@ -1,9 +1,9 @@
 /*
  * The private/shared attribute: storage, the mixed flag, and changing it.
  *
- * A change works through its range by pieces of at most 1 GiB, one hold of the lock each. A piece is
- * split off from the large pages that reach beyond it, exactly the pages that change kind are zapped,
- * then come attributes and flags. What can fail has been done before.
+ * A change works through its range by pieces of at most 1 GiB, one hold of the lock each: exactly the
+ * pages that change kind are zapped, split off from large pages that reach beyond, then come attributes
+ * and flags. What can fail has been done before.
  */
 #include "mmu/attr.h"
 
@@ -15,6 +15,7 @@
 #include "mmu/hugepage.h"
 #include "mmu/sp.h"
 #include "mmu/tdp.h"
+#include "mmu/tdp_work.h"
 
 /* ---- storage ---- */
 
@@ -251,29 +252,18 @@ struct change {
 	struct sp_reserve tables;
 };
 
-/* No large page reaches over the line before gfn any more. Twice per change, if the lines of gigabytes,
- * where none does anyway, are left out: the tables last. */
-static void cut(struct change *c, gfn_t gfn, struct flush_token *token)
-{
-	bool enough = tdp_split_at(c->mmu, gfn, &c->tables, token);
-
-	INVARIANT(enough);
-}
-
-/* Zaps what [first, end) has of the other kind, and nothing else. A large page is of one kind: where the
- * page at the edge stays as it is, the large one does. */
+/*
+ * Zaps what [first, end) has of the other kind, and nothing else. Where a run of it ends in the middle of
+ * a large page, that is an end of the whole range, as a large page is of one kind: so the tables last.
+ */
 static struct flush_token zap_others(struct change *c, gfn_t first, gfn_t end)
 {
 	struct flush_token token = flush_token_new(c->mmu);
 
-	if (attr_is_private(c->slot, first) != c->private)
-		cut(c, first, &token);
-	if (attr_is_private(c->slot, end - 1) != c->private)
-		cut(c, end, &token);
 	while ((first = attr_find(c->slot, first, end, !c->private)) < end) {
 		gfn_t upto = attr_find(c->slot, first, end, c->private);
 
-		token = flush_merge(c->mmu, token, tdp_zap(c->mmu, first, upto - first));
+		token = flush_merge(c->mmu, token, tdp_zap(c->mmu, first, upto - first, &c->tables));
 		first = upto;
 	}
 	return token;
@@ -292,6 +282,15 @@ static void change_piece(struct change *c, gfn_t first, gfn_t end)
 	mmu_exclusive_end(c->mmu);
 }
 
+/* Large pages come back where all of their frame is of one kind again. */
+static void collapse_frames(struct mmu *mmu, const struct slot *s, gfn_t first, gfn_t end)
+{
+	gfn_t from = align_down(first, level_pages(hugepage_max_level(s, first)));
+	gfn_t to = align_up(end, level_pages(hugepage_max_level(s, end - 1)));
+
+	tdp_work_run(mmu, tdp_work_of(from, to - from, NULL), tdp_collapse_some);
+}
+
 /* [first, end) is within the slot. -ENOMEM: nothing was changed. */
 static int change_slot(struct mmu *mmu, struct slot *s, gfn_t first, gfn_t end, bool private)
 {
@@ -306,13 +305,14 @@ static int change_slot(struct mmu *mmu, struct slot *s, gfn_t first, gfn_t end, 
 		spare_free(mmu, &c.bits);
 		return -ENOMEM;
 	}
-	for (; first < end; first = upto) {
-		upto = min_u64(end, align_down(first, level_pages(LEVEL_1G)) + level_pages(LEVEL_1G));
-		change_piece(&c, first, upto);
+	for (gfn_t gfn = first; gfn < end; gfn = upto) {
+		upto = min_u64(end, align_down(gfn, level_pages(LEVEL_1G)) + level_pages(LEVEL_1G));
+		change_piece(&c, gfn, upto);
 		mmu_let_in();
 	}
 	spare_free(mmu, &c.bits);
 	sp_reserve_return(mmu, &c.tables);
+	collapse_frames(mmu, s, first, end);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "mmu/sp.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
+#include "mmu/tdp_work.h"
 
 const char *const fault_result_names[FAULT_RESULTS] = {
 	[FAULT_MAPPED] = "mapped",
@@ -148,21 +149,13 @@ void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages)
 {
 	gfn_t limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
 	struct sp_reserve tables;
-	struct flush_token token;
+	bool enough;
 
 	if (first >= limit || npages == 0)
 		return;
-	npages = min_u64(npages, limit - first);
 	spin_lock(&mmu->changes);
-	sp_reserve_fill(mmu, &tables);
-	mmu_exclusive_begin(mmu);
-	token = flush_token_new(mmu);
-	/* Without tables to split it, a large page goes whole. */
-	if (tdp_split_at(mmu, first, &tables, &token))
-		tdp_split_at(mmu, first + npages, &tables, &token);
-	token = flush_merge(mmu, token, tdp_zap(mmu, first, npages));
-	flush_spend(mmu, token);
-	mmu_exclusive_end(mmu);
+	enough = sp_reserve_fill(mmu, &tables);
+	tdp_work_run(mmu, tdp_work_of(first, min_u64(npages, limit - first), enough ? &tables : NULL), tdp_zap_some);
 	sp_reserve_return(mmu, &tables);
 	spin_unlock(&mmu->changes);
 }

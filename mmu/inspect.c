@@ -78,6 +78,7 @@ void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from)
 	to->spurious += from->spurious;
 	to->tables += from->tables;
 	to->splits += from->splits;
+	to->collapses += from->collapses;
 }
 
 void mmu_stats_sum(struct mmu *mmu, struct mmu_stats *sum)

@@ -63,7 +63,7 @@ void mmu_destroy(struct mmu *mmu)
 {
 	INVARIANT(mmu->root->root_count == 1);
 	mmu_exclusive_begin(mmu);
-	flush_spend(mmu, tdp_zap(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT)));
+	flush_spend(mmu, tdp_zap(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT), NULL));
 	mmu_exclusive_end(mmu);
 	INVARIANT(mmu->host.stats.tables == 0);
 	mmu->root = NULL;

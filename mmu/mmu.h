@@ -73,7 +73,7 @@ struct mmu_stats {
 	uint64_t installed[ROOT_LEVEL]; /* leafs installed, by level; [0] counts MMIO entries */
 	int64_t mapped[ROOT_LEVEL];     /* present leafs by level, [0] unused: meaningful only as a sum */
 	int64_t tables;                 /* linked tables, likewise; the root is not counted */
-	uint64_t splits;                /* large leafs replaced by tables */
+	uint64_t splits, collapses;     /* large leafs replaced by tables, and the other way round */
 };
 
 #define MMU_SPARES 8     /* prepared tables a vCPU may keep */

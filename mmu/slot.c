@@ -13,6 +13,7 @@
 #include "mmu/hugepage.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
+#include "mmu/tdp_work.h"
 
 static frame_owner_t meta_owner(const struct mmu *mmu) { return OWNER_VM_META(mmu->config.vm_id); }
 
@@ -152,21 +153,18 @@ static void set_remove(struct slot_set *set, uint32_t at)
 }
 
 /*
- * Publishes the set and zaps the range it changed: leafs of a deleted slot, or the MMIO entries and
- * their tables that stood where a new one is (they would keep it from large pages).
- * The lock is held exclusively, so nobody reads the old set any more.
+ * Publishes the set. The lock is held exclusively, so nobody reads the old one any more. Entries that the
+ * change made wrong are still there and go next, hold by hold: a vCPU that meets one of them meanwhile is
+ * sent back to try again (tdp_map_mmio), and the memory of a deleted slot is its owner's only after that.
  */
-static void set_publish(struct mmu *mmu, struct slot_set *set, gfn_t first, uint64_t npages)
+static void set_publish(struct mmu *mmu, struct slot_set *set)
 {
 	struct slot_set *old = mmu->slots;
-	struct flush_token token;
 
 	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
 	__atomic_store_n(&mmu->generation, set->generation, __ATOMIC_RELEASE);
-	token = tdp_zap(mmu, first, npages);
 	if ((set->generation & SPTE_MMIO_GENERATION_MASK) == 0)
 		tdp_zap_mmio(mmu);
-	flush_spend(mmu, token);
 	set_free(mmu, old);
 }
 
@@ -189,9 +187,11 @@ int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_
 			   npages, gfn);
 	if (!err) {
 		set_insert(set, slot);
-		set_publish(mmu, set, gfn, npages);
+		set_publish(mmu, set);
 	}
 	mmu_exclusive_end(mmu);
+	if (!err) /* MMIO entries, whose tables would keep it from large pages */
+		tdp_work_run(mmu, tdp_work_of(gfn, npages, NULL), tdp_zap_some);
 	spin_unlock(&mmu->changes);
 	if (err && slot)
 		slot_free(mmu, slot);
@@ -213,9 +213,11 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		err = fail(f, -ENOMEM, "no memory is left to delete the slot at gfn %lx", gfn);
 	else {
 		set_remove(set, set_upper_bound(set, gfn) - 1);
-		set_publish(mmu, set, gfn, slot->npages);
+		set_publish(mmu, set);
 	}
 	mmu_exclusive_end(mmu);
+	if (!err)
+		tdp_work_run(mmu, tdp_work_of(gfn, slot->npages, NULL), tdp_zap_some);
 	spin_unlock(&mmu->changes);
 	if (!err)
 		slot_free(mmu, slot);

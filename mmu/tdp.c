@@ -129,8 +129,8 @@ enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f)
 	int level;
 
 	spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
-	INVARIANT(!spte_is_present(spte)); /* deleting a slot has left no leaf */
-	if (spte == SPTE_FROZEN)
+	/* A leaf of a slot that is just being deleted will be gone in a moment. */
+	if (spte == SPTE_FROZEN || spte_is_present(spte))
 		return FAULT_RETRY;
 	for (; level > LEVEL_4K; spte = SPTE_EMPTY) {
 		sptep = install_mmio_table(mv, sptep, f->gfn, --level);

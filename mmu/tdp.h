@@ -9,7 +9,9 @@
 #include "mmu/flush.h"
 #include "mmu/mmu.h"
 
+struct sp;
 struct sp_reserve;
+struct tdp_work;
 
 /* One fault on its way. */
 struct fault {
@@ -34,22 +36,31 @@ uint64_t tdp_lookup(const struct mmu *mmu, gfn_t gfn, int *level);
 
 /*
  * Empties every entry that maps a gfn of the range, MMIO included, and unlinks the tables that hold
- * nothing else. A leaf that reaches beyond the range goes whole: tdp_split_at() has been there before.
- * The lock is held exclusively.
+ * nothing else. A large leaf that reaches beyond the range is split, with tables (full when it starts);
+ * NULL: it goes whole. The lock is held exclusively.
  */
-struct flush_token tdp_zap(struct mmu *mmu, gfn_t first, uint64_t npages) MUST_CHECK;
+struct flush_token tdp_zap(struct mmu *mmu, gfn_t first, uint64_t npages, struct sp_reserve *tables) MUST_CHECK;
+/* The same for a part of the range, from where the work stands, as much as one hold may do: mmu/tdp_work.h. */
+struct flush_token tdp_zap_some(struct mmu *mmu, struct tdp_work *work) MUST_CHECK;
+
+/*
+ * An unlinked table: its entries are frozen, so that whoever should still come by backs off, its
+ * children go the same way, and it waits on the doomed list for the flush. The lock is held exclusively.
+ */
+void tdp_doom(struct mmu *mmu, struct sp *sp);
+
+/*
+ * Replaces tables that map something by large leafs, wherever their frames touch the range and
+ * hugepage_max_level() says so. Hold by hold as tdp_zap_some().
+ */
+struct flush_token tdp_collapse_some(struct mmu *mmu, struct tdp_work *work) MUST_CHECK;
+
 /*
  * Replaces a large leaf by the table sp, which holds its parts; sp is one level below and not linked. False
  * when the entry is no longer leaf: sp is to be tried again or cleared. Inside the lock, shared or exclusive;
  * stats are the caller's to change.
  */
 bool tdp_split(struct mmu_stats *stats, uint64_t *sptep, uint64_t leaf, struct sp *sp);
-/*
- * Splits until no leaf reaches over the line before gfn, so that a zap up to there or from there on is
- * precise. False: the tables were used up. Two are enough. The lock is held exclusively.
- */
-bool tdp_split_at(struct mmu *mmu, gfn_t gfn, struct sp_reserve *tables, struct flush_token *token);
-
 /* Empties every MMIO entry; the CPU caches none of them. The lock is held exclusively. */
 void tdp_zap_mmio(struct mmu *mmu);
 

@@ -6,8 +6,8 @@
  * bit 7 of an entry that maps a page, or its address, has changed: until then a CPU may go on using the
  * large translation. That does no harm as such, for every part maps the same frames with the same
  * rights, memory type and, copied, accessed and dirty flags, and the leaf was in no paging-structure
- * cache. But whoever narrows a part later must flush the whole large page: hence the exclusive split
- * makes the token owe it at once.
+ * cache. But whoever narrows or removes a part must flush the whole large page: hence a zap that splits
+ * makes its token owe that.
  */
 #include "hv/base/phys.h"
 #include "mmu/hugepage.h"
@@ -32,41 +32,5 @@ bool tdp_split(struct mmu_stats *stats, uint64_t *sptep, uint64_t leaf, struct s
 	stats->mapped[sp->level] += SPTES_PER_TABLE;
 	stats->tables++;
 	stats->splits++;
-	return true;
-}
-
-static uint64_t *locate(const struct mmu *mmu, gfn_t gfn, int *level)
-{
-	const struct sp *sp = mmu->root;
-	uint64_t *sptep = &sp->table[spte_index(gfn, sp->level)], spte;
-
-	while (spte_is_table(spte = spte_read(sptep), sp->level)) {
-		sp = sp_of(spte_hpa(spte));
-		sptep = &sp->table[spte_index(gfn, sp->level)];
-	}
-	*level = sp->level;
-	return sptep;
-}
-
-static bool is_cut(uint64_t spte, int level, gfn_t gfn)
-{
-	return spte_is_present(spte) && level > LEVEL_4K && (gfn & (level_pages(level) - 1)) != 0;
-}
-
-bool tdp_split_at(struct mmu *mmu, gfn_t gfn, struct sp_reserve *tables, struct flush_token *token)
-{
-	int level;
-	uint64_t *sptep = locate(mmu, gfn, &level), spte;
-
-	while (is_cut(spte = spte_read(sptep), level, gfn)) {
-		struct sp *sp = sp_reserve_take(tables, gfn, level - 1);
-
-		if (!sp)
-			return false;
-		while (!tdp_split(&mmu->host.stats, sptep, spte, sp))
-			spte = spte_read(sptep); /* a CPU has set a flag in it */
-		flush_owe(token, align_down(gfn, level_pages(level)), level_pages(level));
-		sptep = &sp->table[spte_index(gfn, --level)];
-	}
 	return true;
 }

@@ -219,6 +219,53 @@ static void split_at_ends(void **state)
 	assert_int_equal(level_at(4ul * PAGES_1G + PAGES_2M), LEVEL_2M);
 }
 
+/* What was split for a page of the other kind is one page again when that has changed back. */
+static void grow_back(void **state)
+{
+	gfn_t hole = 2ul * PAGES_1G + 5 * PAGES_2M + 77;
+	struct mmu_counts counts;
+
+	(void)state;
+	add(0);
+	assert_int_equal(mmu_premap_slot(&mmu, PAGES_1G, &why), 0);
+	set(hole, 1, true);
+	set(hole + PAGES_2M, 1, true);
+	assert_int_equal(mmu.host.stats.splits, 3);
+	set(hole, 1, false);
+	assert_int_equal(level_at(hole), LEVEL_2M);
+	assert_int_equal(level_at(hole + PAGES_2M - 1), LEVEL_4K);
+	assert_int_equal(mmu.host.stats.collapses, 1);
+	set(hole + PAGES_2M, 1, false);
+	assert_int_equal(level_at(hole), LEVEL_1G);
+	assert_int_equal(mmu.host.stats.collapses, 3);
+	mmu_count(&mmu, &counts);
+	assert_true(counts.mapped[LEVEL_1G] == 4 && counts.mapped[LEVEL_2M] == 0 && counts.mapped[LEVEL_4K] == 0);
+	assert_int_equal(counts.tables, 2);
+	/* Where nothing is mapped any more there is nothing to grow. */
+	set(hole, 1, true);
+	mmu_zap_range(&mmu, 2ul * PAGES_1G, PAGES_1G);
+	set(hole, 1, false);
+	assert_int_equal(level_at(hole), 0);
+}
+
+/* A range is worked through in many holds of the lock, each with a flush of its own. */
+static void hold_by_hold(void **state)
+{
+	struct mmu_counts counts;
+
+	(void)state;
+	assert_int_equal(mmu_slot_add(&mmu, PAGES_1G, 64 * PAGES_2M, GIB(64) + PAGE_SIZE, 0, &why), 0);
+	assert_int_equal(mmu_premap_slot(&mmu, PAGES_1G, &why), 0);
+	assert_int_equal(mmu_slot_add(&mmu, 5ul * PAGES_1G, 5, GIB(96), 0, &why), 0);
+	assert_int_equal(mmu_fault(&vcpu, GIB(5), MMU_READ), FAULT_MAPPED);
+	flushes = 0;
+	assert_int_equal(mmu_slot_delete(&mmu, PAGES_1G, &why), 0);
+	assert_in_range(flushes, 8, 10);
+	mmu_count(&mmu, &counts);
+	assert_true(counts.mapped[LEVEL_4K] == 1 && counts.tables == 4);
+	assert_int_equal(mmu_check(&mmu, &why), 0);
+}
+
 /* The parts keep what the CPU has noted in the large leaf. */
 static void parts_keep_flags(void **state)
 {
@@ -363,7 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(memory_of_attributes), TEST(finding), TEST(mixed_flag), TEST(partial_frames), TEST(precise),
 		TEST(split_at_ends), TEST(parts_keep_flags), TEST(refusals), TEST(out_of_memory), TEST(two_slots),
-		TEST(broken_attributes),
+		TEST(broken_attributes), TEST(grow_back), TEST(hold_by_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

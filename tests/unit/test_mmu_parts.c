@@ -442,9 +442,9 @@ static void token_rules(void **state)
 	add(0, 0x1000, MIB(512));
 	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), 0);
 	mmu_exclusive_begin(&mmu);
-	a = tdp_zap(&mmu, 0, 512);
+	a = tdp_zap(&mmu, 0, 512, NULL);
 	assert_true(EXPECT_PANIC(mmu_exclusive_end(&mmu)));
-	b = tdp_zap(&mmu, 1024, 512);
+	b = tdp_zap(&mmu, 1024, 512, NULL);
 	assert_int_equal(flushes, 0);
 	a = flush_merge(&mmu, a, b);
 	assert_true(EXPECT_PANIC(mmu_exclusive_end(&mmu)));
@@ -452,7 +452,7 @@ static void token_rules(void **state)
 	assert_int_equal(flushes, 1);
 	assert_true(flushed.first == 0 && flushed.npages == 1536);
 	assert_true(EXPECT_PANIC(flush_spend(&mmu, a)));
-	b = tdp_zap(&mmu, 0, 512); /* nothing left: nothing owed */
+	b = tdp_zap(&mmu, 0, 512, NULL); /* nothing left: nothing owed */
 	flush_spend(&mmu, b);
 	assert_int_equal(flushes, 1);
 	mmu_exclusive_end(&mmu);
@@ -471,7 +471,7 @@ static void doomed_tables(void **state)
 	assert_int_equal(mmu_fault(&vcpu, 0x3000, MMU_READ), FAULT_MAPPED);
 	mmu_exclusive_begin(&mmu);
 	table = phys_to_virt(spte_hpa(*(uint64_t *)phys_to_virt(sp_hpa(mmu.root))));
-	token = tdp_zap(&mmu, 0, 512);
+	token = tdp_zap(&mmu, 0, 512, NULL);
 	other = flush_token_new(&mmu);
 	for (int i = 0; i < SPTES_PER_TABLE; i++)
 		assert_true(table[i] == SPTE_FROZEN);

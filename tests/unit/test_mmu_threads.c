@@ -144,6 +144,16 @@ static void slot_out(int i)
 		*(volatile uint64_t *)page(ram[i] + n * PAGE_SIZE) = GONE;
 }
 
+/* Splits large pages, and now and then lets them grow back. */
+static void change_kind(gfn_t slot)
+{
+	gfn_t first = rnd(4) ? rnd(SLOT_PAGES) : 0;
+	uint64_t npages = first ? 1 + rnd(SLOT_PAGES - first) : SLOT_PAGES;
+	struct failure why;
+
+	assert_int_equal(mmu_set_attributes(&mmu, slot + first, npages, rnd(2), &why), 0);
+}
+
 static void change_slots(uint32_t rounds)
 {
 	bool in[SLOTS] = { false };
@@ -154,6 +164,8 @@ static void change_slots(uint32_t rounds)
 
 		if (rnd(4) == 0) {
 			mmu_zap_range(&mmu, rnd(SLOTS * SLOT_STRIDE), rnd(2000));
+		} else if (in[i] && rnd(2)) {
+			change_kind((gfn_t)i * SLOT_STRIDE);
 		} else if (in[i]) {
 			slot_out(i);
 			in[i] = false;
