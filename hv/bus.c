@@ -74,16 +74,6 @@ int bus_add_mmio(struct bus *b, gpa_t base, uint64_t len, const struct mmio_ops 
 	return 0;
 }
 
-/* The range that takes the whole access, or NULL. */
-static inline const struct pio_range *pio_find(const struct bus *b, uint16_t port, unsigned size)
-{
-	unsigned slot = b->pio_index[port];
-	const struct pio_range *r = &b->pio[slot];
-	if (UNLIKELY(slot == 0 || size > r->width || port + size - 1 > r->last))
-		return NULL;
-	return r;
-}
-
 /* Ports past ffffh do not exist: nobody answers there. */
 NOINLINE static bool pio_read_bytes(struct bus *b, uint16_t port, unsigned size, uint32_t *value)
 {
@@ -92,10 +82,11 @@ NOINLINE static bool pio_read_bytes(struct bus *b, uint16_t port, unsigned size,
 	if (size == 1)
 		return false;
 	for (unsigned i = 0; i < size; i++) {
-		const struct pio_range *r = port + i < PORTS ? pio_find(b, (uint16_t)(port + i), 1) : NULL;
-		uint32_t byte = r ? r->ops->read(r->dev, (uint16_t)(port + i), 1) & 0xff : 0xff;
+		const struct pio_range *r = bus_pio_at(b, (uint16_t)(port + i));
+		bool there = port + i < PORTS && pio_range_takes(r, (uint16_t)(port + i), 1);
+		uint32_t byte = there ? r->ops->read(r->dev, (uint16_t)(port + i), 1) & 0xff : 0xff;
 		v |= byte << 8 * i;
-		answered |= r != NULL;
+		answered |= there;
 	}
 	if (answered)
 		*value = v;
@@ -108,8 +99,9 @@ NOINLINE static bool pio_write_bytes(struct bus *b, uint16_t port, unsigned size
 	if (size == 1)
 		return false;
 	for (unsigned i = 0; i < size; i++) {
-		const struct pio_range *r = port + i < PORTS ? pio_find(b, (uint16_t)(port + i), 1) : NULL;
-		if (!r)
+		const struct pio_range *r = bus_pio_at(b, (uint16_t)(port + i));
+		bool there = port + i < PORTS && pio_range_takes(r, (uint16_t)(port + i), 1);
+		if (!there)
 			continue;
 		r->ops->write(r->dev, (uint16_t)(port + i), 1, value >> 8 * i & 0xff);
 		answered = true;
@@ -119,8 +111,8 @@ NOINLINE static bool pio_write_bytes(struct bus *b, uint16_t port, unsigned size
 
 bool bus_pio_read(struct bus *b, uint16_t port, unsigned size, uint32_t *value)
 {
-	const struct pio_range *r = pio_find(b, port, size);
-	if (UNLIKELY(!r))
+	const struct pio_range *r = bus_pio_at(b, port);
+	if (UNLIKELY(!pio_range_takes(r, port, size)))
 		return pio_read_bytes(b, port, size, value);
 	*value = r->ops->read(r->dev, port, size);
 	return true;
@@ -128,8 +120,8 @@ bool bus_pio_read(struct bus *b, uint16_t port, unsigned size, uint32_t *value)
 
 bool bus_pio_write(struct bus *b, uint16_t port, unsigned size, uint32_t value)
 {
-	const struct pio_range *r = pio_find(b, port, size);
-	if (UNLIKELY(!r))
+	const struct pio_range *r = bus_pio_at(b, port);
+	if (UNLIKELY(!pio_range_takes(r, port, size)))
 		return pio_write_bytes(b, port, size, value);
 	r->ops->write(r->dev, port, size, value);
 	return true;

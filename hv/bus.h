@@ -43,7 +43,7 @@ struct mmio_range {
 #define BUS_MAX_MMIO 16
 
 struct bus {
-	struct pio_range pio[BUS_MAX_PIO]; /* slot 0 is never used */
+	struct pio_range pio[BUS_MAX_PIO]; /* slot 0 is nobody's: its width, 0, takes no access */
 	unsigned pio_count;
 	struct mmio_range mmio[BUS_MAX_MMIO];
 	unsigned mmio_count;
@@ -57,6 +57,18 @@ int bus_add_pio(struct bus *b, uint16_t first, unsigned count, const struct pio_
 		const char *name, struct failure *f);
 int bus_add_mmio(struct bus *b, gpa_t base, uint64_t len, const struct mmio_ops *ops, void *dev,
 		 const char *name, struct failure *f);
+
+/* The range that holds the port, or slot 0; and whether it takes the whole access: if it does not,
+ * bus_pio_read() and bus_pio_write() split it. */
+static inline const struct pio_range *bus_pio_at(const struct bus *b, uint16_t port)
+{
+	return &b->pio[b->pio_index[port]];
+}
+
+static inline bool pio_range_takes(const struct pio_range *r, uint16_t port, unsigned size)
+{
+	return size <= r->width && port + size - 1 <= r->last;
+}
 
 /* False when nobody answers: the caller applies the VM's policy (reads give all ones). An access
  * that crosses from one device into another is split into bytes, of which unclaimed ones read ffh. */

@@ -42,47 +42,85 @@ static inline enum exit_result answer_cpuid(struct vcpu *v, const struct cpuid_r
 	return EXIT_ADVANCE;
 }
 
-/* Leaves beyond the basic ones, and answers that cannot be kept ready. Apart, so that the common
- * answers need no stack frame. */
-static __attribute__((noinline)) enum exit_result answer_rare(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+/* Answers that cannot be kept ready. */
+static NOINLINE enum exit_result answer_rare(struct vcpu *v, const struct cpuid_entry *e)
 {
-	const struct cpuid_entry *e = cpuid_lookup(v->cpuid, leaf, subleaf);
 	struct cpuid_state state = cpuid_state(v);
-	struct cpuid_regs r = cpuid_adjust(v->cpuid, e, subleaf, &state);
+	struct cpuid_regs r = cpuid_adjust(v->cpuid, e, (uint32_t)v->gpr[GPR_RCX], &state);
 
 	return answer_cpuid(v, &r);
 }
 
+static inline enum exit_result answer_entry(struct vcpu *v, const struct cpuid_entry *e)
+{
+	return LIKELY(!(e->dynamic & CPUID_DYN_RARE)) ? answer_cpuid(v, &e->now) : answer_rare(v, e);
+}
+
+/* Leaves beyond the basic ones. Apart, so that the basic ones need no stack frame. */
+static NOINLINE enum exit_result answer_high(struct vcpu *v, uint32_t leaf)
+{
+	const struct cpuid_slot *slot = cpuid_high_slot(v->cpuid, leaf);
+
+	return answer_entry(v, cpuid_entry_of(v->cpuid, slot, (uint32_t)v->gpr[GPR_RCX]));
+}
+
 enum exit_result exit_cpuid(struct vcpu *v)
 {
-	uint32_t leaf = (uint32_t)v->gpr[GPR_RAX], subleaf = (uint32_t)v->gpr[GPR_RCX];
-	const struct cpuid_entry *e;
+	const struct cpuid_policy *p = v->cpuid;
+	uint32_t leaf;
 
+	__builtin_memcpy(&leaf, &v->gpr[GPR_RAX], sizeof leaf); /* EAX by one load */
 	if (UNLIKELY(leaf >= CPUID_BASIC_LEAVES))
-		return answer_rare(v, leaf, subleaf);
-	e = cpuid_lookup(v->cpuid, leaf, subleaf);
-	return LIKELY(!(e->dynamic & CPUID_DYN_RARE)) ? answer_cpuid(v, &e->now) : answer_rare(v, leaf, subleaf);
+		return answer_high(v, leaf);
+	return answer_entry(v, cpuid_entry_of(p, &p->basic[leaf], (uint32_t)v->gpr[GPR_RCX]));
 }
 
 /* ---- ports ---- */
 
 /* IN AL and IN AX leave the rest of RAX, IN EAX clears the upper half. */
-enum exit_result exit_in(struct vcpu *v, uint16_t port, unsigned size)
+static inline enum exit_result finish_in(struct vcpu *v, unsigned size, uint32_t value)
+{
+	uint64_t *rax = &v->gpr[GPR_RAX];
+
+	if (LIKELY(size == 1))
+		*rax = (*rax & ~0xfful) | (uint8_t)value;
+	else if (size == 2)
+		*rax = (*rax & ~0xfffful) | (uint16_t)value;
+	else
+		*rax = value;
+	return EXIT_ADVANCE;
+}
+
+/* Nobody takes all of it, which is more than a byte. Apart, as below, so that the rest needs few registers. */
+static NOINLINE enum exit_result in_parts(struct vcpu *v, uint16_t port, unsigned size)
 {
 	uint32_t value;
 
-	if (UNLIKELY(!bus_pio_read(v->vm->bus, port, size, &value)))
-		value = UINT32_MAX;
-	if (size == 4)
-		v->gpr[GPR_RAX] = value;
-	else
-		v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~(BIT(8 * size) - 1)) | (value & (BIT(8 * size) - 1));
+	return finish_in(v, size, bus_pio_read(v->vm->bus, port, size, &value) ? value : UINT32_MAX);
+}
+
+static NOINLINE enum exit_result out_parts(struct vcpu *v, uint16_t port, unsigned size)
+{
+	bus_pio_write(v->vm->bus, port, size, (uint32_t)v->gpr[GPR_RAX]);
 	return EXIT_ADVANCE;
+}
+
+enum exit_result exit_in(struct vcpu *v, uint16_t port, unsigned size)
+{
+	const struct pio_range *r = bus_pio_at(v->vm->bus, port);
+
+	if (LIKELY(pio_range_takes(r, port, size)))
+		return finish_in(v, size, r->ops->read(r->dev, port, size));
+	return size == 1 ? finish_in(v, 1, UINT32_MAX) : in_parts(v, port, size);
 }
 
 enum exit_result exit_out(struct vcpu *v, uint16_t port, unsigned size)
 {
-	bus_pio_write(v->vm->bus, port, size, (uint32_t)v->gpr[GPR_RAX]);
+	const struct pio_range *r = bus_pio_at(v->vm->bus, port);
+
+	if (UNLIKELY(!pio_range_takes(r, port, size)))
+		return out_parts(v, port, size);
+	r->ops->write(r->dev, port, size, (uint32_t)v->gpr[GPR_RAX]);
 	return EXIT_ADVANCE;
 }
 

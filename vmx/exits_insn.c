@@ -6,7 +6,7 @@
 #include "vmx/core/vmcs.h"
 #include "vmx/vmx.h"
 
-static enum exit_result string_io(struct vcpu *v, uint64_t qualification)
+static NOINLINE enum exit_result string_io(struct vcpu *v, uint64_t qualification)
 {
 	struct io_access a = io_access_decode(qualification);
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INSN_INFO);
@@ -23,10 +23,11 @@ static enum exit_result string_io(struct vcpu *v, uint64_t qualification)
 enum exit_result vmx_exit_io(struct vcpu *v)
 {
 	uint64_t q = vmread_always(VMCS_EXIT_QUALIFICATION);
-	struct io_access a = io_access_decode(q);
+	struct io_access a;
 
-	if (UNLIKELY(a.string))
+	if (UNLIKELY(q & IO_ACCESS_STRING))
 		return string_io(v, q);
+	a = io_access_decode(q);
 	return a.in ? exit_in(v, a.port, a.size) : exit_out(v, a.port, a.size);
 }
 

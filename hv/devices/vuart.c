@@ -97,10 +97,14 @@ static uint8_t interrupt_id(const struct vuart *u)
 }
 
 /* OUT2 is held inactive in loopback. */
+static inline bool irq_level(const struct vuart *u)
+{
+	return (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && interrupt_id(u) != IIR_NONE;
+}
+
 static void update_irq(struct vuart *u)
 {
-	bool gate = (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
-	bool high = gate && interrupt_id(u) != IIR_NONE;
+	bool high = irq_level(u);
 	if (high == u->irq_high)
 		return;
 	u->irq_high = high;
@@ -270,25 +274,47 @@ static uint8_t read_reg(struct vuart *u, unsigned reg)
 }
 
 /* Ends an access: the line follows, and whoever has input in hand hears that there is room. */
-static void finish_access(struct vuart *u)
+static NOINLINE void finish_changed(struct vuart *u)
 {
 	bool want = u->input_waits && !u->rx.count && !(u->mcr & MCR_LOOP);
 	if (want)
 		u->input_waits = false;
 	update_irq(u);
 	spin_unlock(&u->lock);
-	if (UNLIKELY(want))
+	if (want)
 		u->host.want_input(u->host.ctx);
+}
+
+/* Most accesses end with nothing to tell anybody. */
+static inline void finish_access(struct vuart *u)
+{
+	if (LIKELY(!u->input_waits && irq_level(u) == u->irq_high))
+		spin_unlock(&u->lock);
+	else
+		finish_changed(u);
+}
+
+/* Registers that read as they were written, with no effect: where they are. A byte needs no lock. */
+static const uint8_t plain_registers[8] = {
+	[REG_LCR] = offsetof(struct vuart, lcr),
+	[REG_MCR] = offsetof(struct vuart, mcr),
+	[REG_SCRATCH] = offsetof(struct vuart, scratch),
+};
+
+static NOINLINE uint32_t read_locked(struct vuart *u, unsigned reg)
+{
+	spin_lock(&u->lock);
+	uint8_t v = read_reg(u, reg);
+	finish_access(u);
+	return v;
 }
 
 static uint32_t vuart_read(void *dev, uint16_t port, unsigned size)
 {
 	struct vuart *u = dev;
+	unsigned reg = (port - u->base) & 7, plain = plain_registers[reg];
 	(void)size;
-	spin_lock(&u->lock);
-	uint8_t v = read_reg(u, (unsigned)(port - u->base));
-	finish_access(u);
-	return v;
+	return plain ? __atomic_load_n((uint8_t *)u + plain, __ATOMIC_RELAXED) : read_locked(u, reg);
 }
 
 static void vuart_write(void *dev, uint16_t port, unsigned size, uint32_t value)

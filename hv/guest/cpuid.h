@@ -61,12 +61,12 @@ struct cpuid_entry {
 	struct cpuid_regs regs;
 	struct cpuid_regs now; /* the answer since the last cpuid_refresh, but for CPUID_DYN_RARE */
 	uint32_t dynamic; /* CPUID_DYN_*; 0: complete */
-};
+} __attribute__((aligned(64))); /* a power of two: finding one is a shift */
 
 /* Subleaves below count are entries first.., all others are entry beyond. */
 struct cpuid_slot {
 	uint8_t first, count, beyond;
-};
+} __attribute__((aligned(4))); /* likewise */
 
 #define CPUID_BASIC_LEAVES 0x20
 #define CPUID_EXTENDED_BASE 0x80000000u
@@ -75,12 +75,12 @@ struct cpuid_slot {
 #define CPUID_MAX_ENTRIES 96
 
 struct cpuid_policy {
+	struct cpuid_entry entries[CPUID_MAX_ENTRIES]; /* entry 0 is all zeros */
 	struct cpuid_slot basic[CPUID_BASIC_LEAVES]; /* those above the highest leaf repeat it */
 	struct cpuid_slot extended[CPUID_EXTENDED_LEAVES];
 	struct cpuid_slot hypervisor;
 	uint8_t entry_count;
 	uint64_t xcr0, xss; /* permitted bits */
-	struct cpuid_entry entries[CPUID_MAX_ENTRIES]; /* entry 0 is all zeros */
 };
 
 /* What dynamic answers depend on. */
@@ -95,18 +95,18 @@ MUST_CHECK int cpuid_policy_build(struct cpuid_policy *p, const struct cpuid_inp
 /* Slot of a leaf outside the basic range. */
 const struct cpuid_slot *cpuid_high_slot(const struct cpuid_policy *p, uint32_t leaf);
 
+static inline const struct cpuid_entry *cpuid_entry_of(const struct cpuid_policy *p, const struct cpuid_slot *s,
+						       uint32_t subleaf)
+{
+	return &p->entries[subleaf < s->count ? s->first + subleaf : s->beyond];
+}
+
 /* Leaf and subleaf are any EAX and ECX; a leaf out of range answers as the highest basic leaf, as Intel
  * CPUs do. `now` is the answer unless dynamic has a bit of CPUID_DYN_RARE. */
 static inline const struct cpuid_entry *cpuid_lookup(const struct cpuid_policy *p, uint32_t leaf,
 						     uint32_t subleaf)
 {
-	const struct cpuid_slot *s;
-
-	if (LIKELY(leaf < CPUID_BASIC_LEAVES))
-		s = &p->basic[leaf];
-	else
-		s = cpuid_high_slot(p, leaf);
-	return &p->entries[subleaf < s->count ? s->first + subleaf : s->beyond];
+	return cpuid_entry_of(p, leaf < CPUID_BASIC_LEAVES ? &p->basic[leaf] : cpuid_high_slot(p, leaf), subleaf);
 }
 
 /* The entry's answer at this moment. */

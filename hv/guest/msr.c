@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "hv/base/panic.h"
 #include "hv/base/x86.h"
 #include "hv/guest/guest.h"
 
@@ -60,6 +61,18 @@ const struct msr_entry *msr_find(uint32_t msr)
 	return low < msr_table_count && msr >= msr_table[low].first ? &msr_table[low] : NULL;
 }
 
+/* The entry of an MSR that the guest has, else NULL. */
+static inline const struct msr_entry *entry_of(const struct msr_cpu *c, uint32_t msr)
+{
+	unsigned number = 0;
+
+	if (LIKELY(msr < MSR_LOW_COUNT))
+		number = c->low[msr];
+	else if (LIKELY(msr - MSR_HIGH_FIRST < MSR_HIGH_COUNT))
+		number = c->high[msr - MSR_HIGH_FIRST];
+	return LIKELY(number) ? &msr_table[number - 1] : NULL;
+}
+
 bool msr_present(const struct msr_cpu *c, const struct msr_entry *e) { return c->present[e - msr_table]; }
 
 uint8_t msr_pass(const struct msr_cpu *c, const struct msr_entry *e)
@@ -67,9 +80,11 @@ uint8_t msr_pass(const struct msr_cpu *c, const struct msr_entry *e)
 	return msr_present(c, e) ? e->pass : 0;
 }
 
-/* What is not in the table: strict VMs get #GP. */
-static bool unknown(struct msr_cpu *c, uint32_t msr)
+/* What the guest has not: #GP where CPUID hides it and, in strict VMs, where the table has no such MSR. */
+static NOINLINE bool unknown(struct msr_cpu *c, uint32_t msr)
 {
+	if (msr_find(msr))
+		return false;
 	c->unknown_count++;
 	c->unknown_last = msr;
 	return !c->in.strict;
@@ -80,21 +95,10 @@ static uint64_t *value_of(struct msr_cpu *c, const struct msr_entry *e, uint32_t
 	return &c->values[e->slot + (msr - e->first)];
 }
 
-bool msr_read(struct msr_cpu *c, uint32_t msr, uint64_t *value)
+/* What is not kept in values. */
+static NOINLINE bool read_elsewhere(struct msr_cpu *c, const struct msr_entry *e, uint32_t msr, uint64_t *value)
 {
-	const struct msr_entry *e = msr_find(msr);
-
-	*value = 0;
-	if (!e)
-		return unknown(c, msr);
-	if (!msr_present(c, e))
-		return false;
 	switch (e->kind) {
-	case MSR_KIND_CONST:
-	case MSR_KIND_STORE:
-	case MSR_KIND_TSC_ADJUST:
-		*value = *value_of(c, e, msr);
-		return true;
 	case MSR_KIND_SWITCHED:
 	case MSR_KIND_BACKEND:
 	case MSR_KIND_APIC:
@@ -102,11 +106,22 @@ bool msr_read(struct msr_cpu *c, uint32_t msr, uint64_t *value)
 	case MSR_KIND_TSC:
 		*value = c->in.host->tsc(c->in.ctx);
 		return true;
-	case MSR_KIND_COMMAND:
-	case MSR_KIND_NO_EFFECT:
-		break;
+	default: /* write-only */
+		return false;
 	}
-	return false;
+}
+
+bool msr_read(struct msr_cpu *c, uint32_t msr, uint64_t *value)
+{
+	const struct msr_entry *e = entry_of(c, msr);
+
+	*value = 0;
+	if (UNLIKELY(!e))
+		return unknown(c, msr);
+	if (UNLIKELY(e->kind > MSR_KIND_TSC_ADJUST))
+		return read_elsewhere(c, e, msr, value);
+	*value = *value_of(c, e, msr);
+	return true;
 }
 
 /* Writing the TSC moves IA32_TSC_ADJUST by as much, and the other way round: SDM volume 3B
@@ -117,7 +132,7 @@ static void move_tsc(struct msr_cpu *c, uint64_t delta)
 	c->in.host->tsc_shift(c->in.ctx, delta);
 }
 
-static bool write_checked(struct msr_cpu *c, const struct msr_entry *e, uint32_t msr, uint64_t value)
+static NOINLINE bool write_checked(struct msr_cpu *c, const struct msr_entry *e, uint32_t msr, uint64_t value)
 {
 	uint64_t *kept;
 
@@ -144,19 +159,20 @@ static bool write_checked(struct msr_cpu *c, const struct msr_entry *e, uint32_t
 	return true;
 }
 
+static NOINLINE bool write_valid(struct msr_cpu *c, const struct msr_entry *e, uint32_t msr, uint64_t value)
+{
+	return e->valid(c, msr, value) && write_checked(c, e, msr, value);
+}
+
 bool msr_write(struct msr_cpu *c, uint32_t msr, uint64_t value)
 {
-	const struct msr_entry *e = msr_find(msr);
+	const struct msr_entry *e = entry_of(c, msr);
 
-	if (!e)
+	if (UNLIKELY(!e))
 		return unknown(c, msr);
-	if (!msr_present(c, e) || (e->kind == MSR_KIND_CONST && !e->ignored))
+	if (UNLIKELY((value & ~(e->writable | e->ignored)) || !(e->writable | e->ignored)))
 		return false;
-	if (value & ~(e->writable | e->ignored))
-		return false;
-	if (e->valid && !e->valid(c, msr, value))
-		return false;
-	return write_checked(c, e, msr, value);
+	return e->valid ? write_valid(c, e, msr, value) : write_checked(c, e, msr, value);
 }
 
 static void init_constants(struct msr_cpu *c)
@@ -171,12 +187,23 @@ static void init_constants(struct msr_cpu *c)
 	c->values[MSR_SLOT_ARCH_CAPABILITIES] = c->in.arch_capabilities & ARCH_CAPABILITIES_SHOWN;
 }
 
+static void index_entry(struct msr_cpu *c, unsigned i)
+{
+	for (uint32_t msr = msr_table[i].first; msr <= msr_table[i].last; msr++) {
+		INVARIANT(msr < MSR_LOW_COUNT || msr - MSR_HIGH_FIRST < MSR_HIGH_COUNT);
+		*(msr < MSR_LOW_COUNT ? &c->low[msr] : &c->high[msr - MSR_HIGH_FIRST]) = (uint8_t)(i + 1);
+	}
+}
+
 void msr_init(struct msr_cpu *c, const struct msr_inputs *in)
 {
 	memset(c, 0, sizeof(*c));
 	c->in = *in;
-	for (unsigned i = 0; i < msr_table_count; i++)
+	for (unsigned i = 0; i < msr_table_count; i++) {
 		c->present[i] = !msr_table[i].needs.leaf || cpuid_has(in->cpuid, msr_table[i].needs);
+		if (c->present[i])
+			index_entry(c, i);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(control_bits); i++) {
 		if (!cpuid_has(in->cpuid, control_bits[i].needs))
 			continue;

@@ -58,11 +58,11 @@
 enum msr_kind {
 	MSR_KIND_CONST,    /* in values, fixed at msr_init */
 	MSR_KIND_STORE,    /* in values, the guest's to write */
+	MSR_KIND_TSC_ADJUST, /* in values; the last of those */
 	MSR_KIND_SWITCHED, /* in the CPU while the vCPU is loaded, in values else; by host->read, write */
 	MSR_KIND_BACKEND,  /* a field of the back end's (VMCS), by host->read and write */
 	MSR_KIND_APIC,     /* the local APIC's, by host->read and write */
 	MSR_KIND_TSC,
-	MSR_KIND_TSC_ADJUST,
 	MSR_KIND_COMMAND,  /* write-only, carried out by host->write */
 	MSR_KIND_NO_EFFECT, /* write-only, does nothing */
 };
@@ -86,7 +86,7 @@ struct msr_entry {
 	uint64_t ignored;       /* bits a write may hold, to no effect; any other: #GP */
 	bool (*valid)(const struct msr_cpu *c, uint32_t msr, uint64_t value); /* or NULL */
 	struct cpuid_bit needs; /* it exists when CPUID shows this; leaf 0: always */
-};
+} __attribute__((aligned(64))); /* a power of two: finding one is a shift */
 
 /* Sorted by number, ranges do not overlap. */
 #define MSR_TABLE_MAX 64
@@ -142,6 +142,11 @@ struct msr_inputs {
 	uint64_t arch_capabilities; /* the host's, 0 without that MSR */
 };
 
+/* Where all MSRs of the table lie: an access finds its entry by one look. */
+#define MSR_LOW_COUNT 0xe00u
+#define MSR_HIGH_FIRST 0xc0000000u
+#define MSR_HIGH_COUNT 0x200u
+
 struct msr_cpu {
 	struct msr_inputs in;
 	uint64_t efer_mask, spec_ctrl_mask; /* bits a guest may set, by its CPUID */
@@ -149,6 +154,7 @@ struct msr_cpu {
 	bool present[MSR_TABLE_MAX];        /* by table index: CPUID shows it */
 	uint64_t unknown_count;             /* accesses to what is not in the table */
 	uint32_t unknown_last;              /* the last such MSR */
+	uint8_t low[MSR_LOW_COUNT], high[MSR_HIGH_COUNT]; /* 1 + table index; 0: the guest has it not */
 };
 
 void msr_init(struct msr_cpu *c, const struct msr_inputs *in);

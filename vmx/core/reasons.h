@@ -151,13 +151,15 @@ struct io_access {
 	bool in, string, rep;
 };
 
+#define IO_ACCESS_STRING BIT(4)
+
 static inline struct io_access io_access_decode(uint64_t qualification)
 {
 	return (struct io_access){
 		.port = (uint16_t)(qualification >> 16),
 		.size = (uint8_t)((qualification & 7) + 1),
 		.in = qualification & BIT(3),
-		.string = qualification & BIT(4),
+		.string = qualification & IO_ACCESS_STRING,
 		.rep = qualification & BIT(5),
 	};
 }
