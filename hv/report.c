@@ -125,11 +125,13 @@ void report_stopped_vcpu(struct vcpu *v)
 
 static void last_exits_of(const struct vcpu *v)
 {
-	for (uint32_t i = 0; i < EXITS_SHOWN && i < v->ring_next; i++) {
-		const struct exit_record *r = &v->ring[(v->ring_next - 1 - i) % EXIT_RING];
-		const char *name = v->vm->backend->reason_name(r->reason);
+	const struct exit_ring *r = &v->ring;
 
-		panic_line("    exit at TSC %lx: %s", r->tsc, name ? name : "unknown");
+	for (uint32_t i = 0; i < EXITS_SHOWN && i < r->next; i++) {
+		uint32_t at = (r->next - 1 - i) % EXIT_RING;
+		const char *name = v->vm->backend->reason_name(r->reason[at]);
+
+		panic_line("    exit at TSC %lx: %s", r->tsc[at], name ? name : "unknown");
 	}
 }
 

@@ -43,6 +43,7 @@ void sched_init_cpu(struct cpu *c)
 	s->current = &s->idle;
 	s->slice_end = NEVER;
 	s->next_event = NEVER;
+	s->tick_from = NEVER;
 	c->sched = s;
 }
 
@@ -161,12 +162,17 @@ static bool priority_woken(const struct sched *s, uint64_t now)
 static void take_interrupts(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
 
 /* Host interrupts go to the boot CPU: there a guest is brought out at least once a slice, so that
- * input reaches the monitor even where a guest that keeps interrupts off holds them up. */
-static uint64_t look_again(const struct sched *s, uint64_t now)
+ * input reaches the monitor even where a guest that keeps interrupts off holds them up. A guest whose
+ * own timer brings it out in the second half of the slice is not brought out again for that. */
+static void plan_look(struct sched *s, uint64_t now)
 {
-	bool guest = s->current->vcpu != NULL;
+	uint64_t slice = tsc_khz * SCHED_SLICE_MS;
 
-	return guest && this_cpu()->index == 0 ? now + tsc_khz * SCHED_SLICE_MS : NEVER;
+	s->tick_from = s->next_event;
+	if (!s->current->vcpu || this_cpu()->index != 0)
+		return;
+	s->tick_from = min_u64(s->next_event, now + slice / 2);
+	s->next_event = min_u64(s->next_event, now + slice);
 }
 
 bool sched_tick(uint64_t now)
@@ -183,7 +189,8 @@ bool sched_tick(uint64_t now)
 		s->slice_end = now;
 	else
 		s->slice_end = s->current->run_since + tsc_khz * SCHED_SLICE_MS;
-	s->next_event = min_u64(min_u64(next, wake_at), min_u64(s->slice_end, look_again(s, now)));
+	s->next_event = min_u64(min_u64(next, wake_at), s->slice_end);
+	plan_look(s, now);
 	return s->slice_end <= now;
 }
 

@@ -36,6 +36,7 @@ struct sched {
 	/* Host TSC at which this CPU must be back in root mode whatever the guest does: the least of
 	 * slice end, due timers and deadlines of blocked contexts. Guests' own APIC timers apart. */
 	uint64_t next_event;
+	uint64_t tick_from;     /* host TSC; from here on a sched_tick is welcome where there is an exit anyway */
 	uint32_t resched;       /* atomic: somebody was woken or a timer was set: look again */
 };
 
@@ -54,8 +55,8 @@ void sched_yield(void);
  * since the last return makes it return at once: no wake-up is lost. */
 void sched_block(uint64_t deadline);
 /* Runs what is due (timers, blocked contexts whose deadline passed), refreshes next_event.
- * True when the current context should yield now. To be called when now >= next_event and when
- * resched is set, as after an interrupt. */
+ * True when the current context should yield now. To be called when now >= next_event, better from
+ * tick_from on, and when resched is set, as after an interrupt. */
 bool sched_tick(uint64_t now);
 /* This CPU's life after start-up: runs contexts, idles when there is none. */
 NORETURN void sched_run(void);

@@ -218,6 +218,7 @@ bool vcpu_has_wake_event(struct vcpu *v)
 	if (!(v->vm->backend->get_reg(v, REG_RFLAGS) & RFLAGS_IF))
 		return false;
 	vlapic_sync_posted(&v->lapic);
+	v->lapic.irr_pending = true; /* the CPU may have been told of interrupts and not delivered them */
 	return vlapic_pending_vector(&v->lapic) >= 0 || exit_extint_pending(v);
 }
 

@@ -78,16 +78,17 @@ enum exit_result {
 };
 
 #define EXIT_REASONS 80
-struct exit_stat {
-	uint64_t count;
-	uint64_t cycles; /* host TSC ticks in root mode, from exit stub to entry stub */
+struct exit_stats { /* by exit reason */
+	uint64_t count[EXIT_REASONS];
+	uint64_t cycles[EXIT_REASONS]; /* host TSC ticks in root mode, from exit stub to entry stub */
 };
 
+/* The last exits, oldest overwritten first: for a panic. */
 #define EXIT_RING 32
-struct exit_record {
-	uint64_t tsc;
-	uint32_t reason;
-	uint32_t vcpu;
+struct exit_ring {
+	uint32_t next; /* counts all; modulo EXIT_RING it is the place of the next one */
+	uint32_t reason[EXIT_RING];
+	uint64_t tsc[EXIT_RING]; /* the host's */
 };
 
 struct vcpu {
@@ -116,9 +117,8 @@ struct vcpu {
 	uint64_t dr[4], dr6;        /* while not in the registers */
 
 	uint32_t last_reason;
-	uint32_t ring_next;
-	struct exit_stat stats[EXIT_REASONS];
-	struct exit_record ring[EXIT_RING];
+	struct exit_stats stats;
+	struct exit_ring ring;
 	struct vlapic lapic;
 };
 

@@ -83,21 +83,21 @@ void vmx_apic_changed(struct vcpu *v)
 						not_below_0(vlapic_highest_irr(a)));
 		write_eoi_exits(a);
 	}
+	a->irr_pending = true; /* whoever delivers now has not looked at IRR yet */
 	/* Translations of the APIC page hold whether it is virtualised: SDM "Treatment of APIC-Access". */
 	vmx_flush_tlb(x);
 	exits_cpuid_changed(v);
 }
 
-/* The CPU clears IRR bits as it delivers, so only the highest one has to be told. */
+/* The CPU clears IRR bits as it delivers, so only the highest one has to be told, and only once. */
 static void update_rvi(struct vlapic *a)
 {
 	int irr = vlapic_highest_irr(a);
 	uint64_t status;
 
-	if (irr < 0) {
-		a->irr_pending = false;
+	a->irr_pending = false;
+	if (irr < 0)
 		return;
-	}
 	status = vmread(VMCS_GUEST_INTR_STATUS);
 	if ((status & 0xff) != (unsigned)irr)
 		vmwrite(VMCS_GUEST_INTR_STATUS, (status & 0xff00) | (unsigned)irr);
@@ -123,7 +123,8 @@ void vmx_apic_update(struct vmx_vcpu *x)
 	if (x->vid) {
 		if (UNLIKELY(x->v.lapic.eoi_exit_dirty))
 			write_eoi_exits(&x->v.lapic);
-		update_rvi(&x->v.lapic);
+		if (x->v.lapic.irr_pending)
+			update_rvi(&x->v.lapic);
 	} else if (vmx_uses(FEATURE_TPR_SHADOW)) {
 		update_threshold(x);
 	}

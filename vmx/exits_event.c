@@ -84,10 +84,16 @@ enum exit_result vmx_exit_window(struct vcpu *v)
 	return EXIT_RESUME;
 }
 
-/* The timers are looked at before every entry. */
+/* The timers are looked at before every entry; here it is known that one is due, most likely the
+ * guest's own, and the CPU told of its interrupt leaves nothing for the long way back. */
 enum exit_result vmx_exit_preemption(struct vcpu *v)
 {
-	(void)v;
+	struct vmx_vcpu *x = to_vmx(v);
+
+	if (vmx_timers_due(x, rdtsc()))
+		return EXIT_YIELD;
+	if (LIKELY(x->vid))
+		vmx_apic_update(x);
 	return EXIT_RESUME;
 }
 

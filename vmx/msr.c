@@ -162,4 +162,8 @@ bool vmx_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return wrmsr_safe(msr, value) == 0;
 }
 
-void vmx_tsc_changed(struct vcpu *v) { vmwrite(VMCS_TSC_OFFSET, v->tsc_offset); }
+void vmx_tsc_changed(struct vcpu *v)
+{
+	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+	to_vmx(v)->event_due = 0;
+}

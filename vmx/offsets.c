@@ -9,7 +9,6 @@ void vmx_offsets(void);
 void vmx_offsets(void)
 {
 	VALUE(VCPU_GPR, offsetof(struct vcpu, gpr));
-	OFFSET(VCPU_EXIT_TSC, struct vcpu, exit_tsc);
 	VALUE(FIELD_HOST_RSP, VMCS_HOST_RSP);
 	VALUE(NEXT_ENTER, VMX_ENTER);
 }

@@ -38,12 +38,9 @@ void vmx_flush_tlb(struct vmx_vcpu *x)
 
 /* ---- before an entry, the long way ---- */
 
-/* Whether anybody but the timers wants something done before the entry. */
-static inline uint32_t asked(const struct vmx_vcpu *x)
-{
-	return __atomic_load_n(&x->v.requests, __ATOMIC_RELAXED) |
-	       __atomic_load_n(&x->sched->resched, __ATOMIC_RELAXED);
-}
+/* Whether anybody but the timers wants something done before the entry. Both words are other CPUs' to
+ * set; an aligned load is all it takes to see them, and enter_guest_side() keeps it in its place. */
+static inline uint32_t asked(const struct vmx_vcpu *x) { return x->v.requests | x->sched->resched; }
 
 static void take_nmi(struct vmx_vcpu *x)
 {
@@ -70,28 +67,37 @@ static bool take_requests(struct vmx_vcpu *x)
 	return v->state == VCPU_RUNNING && !yield;
 }
 
-/* Everything an entry may need. True: enter now, *now being the host TSC; false: leave the run loop. */
+/* What must be done before the guest may go on, *left being its time until then; false: leave the run
+ * loop. Not on the guest's side. */
+static bool take_all(struct vmx_vcpu *x, uint64_t now, uint64_t left)
+{
+	if (asked(x))
+		return take_requests(x);
+	return left || !vmx_timers_due(x, now);
+}
+
+/*
+ * Everything an entry may need. True: enter now, *now being the host TSC; false: leave the run loop.
+ * Called on the guest's side, which it leaves when it returns false.
+ */
 static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 {
 	uint64_t left;
 
 	for (;;) {
-		enter_guest_side(x);
-		if (!asked(x)) {
-			*now = rdtsc();
-			left = vmx_time_left(x, *now);
-			if (left)
-				break;
-			leave_guest_side(x);
-			if (vmx_timers_due(x, *now))
-				return false;
-			continue;
-		}
+		*now = rdtsc();
+		vmx_time_event(x, *now);
+		left = vmx_time_left(x, *now);
+		if (left && !asked(x))
+			break;
 		leave_guest_side(x);
-		if (!take_requests(x))
+		if (!take_all(x, *now, left))
 			return false;
+		enter_guest_side(x);
 	}
-	if (x->attention | x->v.lapic.irr_pending)
+	if (x->vid && !(x->attention & ~ATTENTION_NO_TIMER))
+		vmx_apic_update(x);
+	else if (x->attention | x->v.lapic.irr_pending)
 		vmx_deliver_events(x);
 	if (x->attention & ATTENTION_NO_TIMER)
 		vmx_timer_lapic(x, *now, left);
@@ -102,19 +108,20 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 
 /* ---- after an exit ---- */
 
-static inline void account(struct vcpu *v, struct exit_stat *s, uint64_t now)
+static inline void account(struct vcpu *v, uint64_t now)
 {
-	s->count++;
-	s->cycles += now - v->exit_tsc;
+	v->stats.count[v->last_reason]++;
+	v->stats.cycles[v->last_reason] += now - v->exit_tsc;
 }
 
-static inline void record(struct vcpu *v, uint32_t reason)
+static inline void record(struct vcpu *v, uint32_t reason, uint64_t tsc)
 {
-	struct exit_record *r = &v->ring[v->ring_next++ % EXIT_RING];
+	uint32_t at = v->ring.next++ % EXIT_RING;
 
+	v->exit_tsc = tsc;
 	v->last_reason = reason;
-	r->tsc = v->exit_tsc;
-	r->reason = reason;
+	v->ring.tsc[at] = tsc;
+	v->ring.reason[at] = reason;
 }
 
 #define SHADOWS (BLOCKING_STI | BLOCKING_MOV_SS)
@@ -164,7 +171,7 @@ void vmx_skip_instruction(void) { skip_instruction(); }
 
 static COLD enum vmx_next leave(struct vcpu *v)
 {
-	account(v, &v->stats[v->last_reason], rdtsc());
+	account(v, rdtsc());
 	return VMX_LEAVE;
 }
 
@@ -172,27 +179,26 @@ static COLD enum vmx_next resume_slowly(struct vmx_vcpu *x)
 {
 	uint64_t now;
 
-	leave_guest_side(x);
 	if (!prepare(x, &now))
 		return leave(&x->v);
-	account(&x->v, &x->v.stats[x->v.last_reason], now);
+	account(&x->v, now);
 	return VMX_ENTER;
 }
 
 /* Back into the guest by `fast`, if nothing but the next exit's time has to be seen to. */
-static inline enum vmx_next resume(struct vmx_vcpu *x, struct exit_stat *s, enum vmx_next fast)
+static inline enum vmx_next resume(struct vmx_vcpu *x, enum vmx_next fast)
 {
 	uint64_t now, left;
 
 	enter_guest_side(x);
-	if (UNLIKELY(asked(x) | x->attention | x->v.lapic.irr_pending))
+	if (UNLIKELY(x->v.lapic.irr_pending | x->attention | asked(x)))
 		return resume_slowly(x);
 	now = rdtsc();
 	left = vmx_time_left(x, now);
 	if (UNLIKELY(!left))
 		return resume_slowly(x);
 	vmx_timer_set(x, left);
-	account(&x->v, s, now);
+	account(&x->v, now);
 	return fast;
 }
 
@@ -204,24 +210,22 @@ static COLD enum vmx_next refused(struct vmx_vcpu *x, uint32_t reason)
 }
 
 /* Handlers that have EXIT_ADVANCE change no general register but RAX, RBX, RCX and RDX. */
-enum vmx_next vmx_exit(struct vcpu *v)
+enum vmx_next vmx_exit(struct vcpu *v, uint64_t tsc)
 {
 	struct vmx_vcpu *x = to_vmx(v);
-	uint32_t reason = (uint32_t)vmread_always(VMCS_EXIT_REASON);
+	uint64_t reason = vmread_always(VMCS_EXIT_REASON);
 	enum exit_result result;
-	struct exit_stat *stat;
 
 	if (UNLIKELY(reason >= REASON_COUNT))
-		return refused(x, reason);
+		return refused(x, (uint32_t)reason);
 	leave_guest_side(x);
-	record(v, reason);
-	stat = &v->stats[reason];
+	record(v, (uint32_t)reason, tsc);
 	result = vmx_exit_rows[reason].handle(v);
 	if (LIKELY(result == EXIT_ADVANCE)) {
 		skip_instruction();
-		return resume(x, stat, VMX_ENTER_KEPT);
+		return resume(x, VMX_ENTER_KEPT);
 	}
-	return result == EXIT_RESUME ? resume(x, stat, VMX_ENTER) : leave(v);
+	return result == EXIT_RESUME ? resume(x, VMX_ENTER) : leave(v);
 }
 
 void vmx_run(struct vcpu *v)
@@ -230,6 +234,7 @@ void vmx_run(struct vcpu *v)
 	uint64_t now;
 
 	v->cpu->vmx->timer_armed = 0; /* whoever ran before may have armed it */
+	enter_guest_side(x);
 	if (!prepare(x, &now))
 		return;
 	if (vmx_enter(v, x->launched))

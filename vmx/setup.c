@@ -131,6 +131,8 @@ void vmx_setup_vmcs(struct vmx_vcpu *x)
 	exit_and_entry(x);
 	vmwrite(VMCS_VMCS_LINK, UINT64_MAX);
 	x->timer_rate = (uint8_t)MISC_TIMER_RATE(vmx_caps()->misc);
+	x->timer_step = BIT(x->timer_rate);
+	x->timer_reach = (UINT32_MAX - 1) * x->timer_step;
 	x->sched = x->v.cpu->sched;
 	x->ready = true;
 }

@@ -14,7 +14,12 @@ bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
 
 	if (v->lapic.timer_deadline <= guest_now)
 		vlapic_timer_expired(&v->lapic, guest_now);
-	return now >= v->cpu->sched->next_event && sched_tick(now);
+	if (now < x->sched->tick_from)
+		return false;
+	if (sched_tick(now))
+		return true;
+	vmx_time_event(x, now);
+	return false;
 }
 
 void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t now, uint64_t left)

@@ -7,16 +7,25 @@
 #include "vmx/core/vmcs.h"
 #include "vmx/vmx.h"
 
-/* TSC ticks until the guest must be left, for the CPU's next event or the guest's APIC timer; 0: now.
- * The timer's deadline is compared in guest time: a guest may ask for any value. NEVER is never due. */
+/*
+ * TSC ticks until the guest must be left, for the CPU's next event or the guest's APIC timer; 0: now, or
+ * event_due must be found anew. All in guest time, since a guest may ask its timer for any value.
+ */
 static inline uint64_t vmx_time_left(const struct vmx_vcpu *x, uint64_t now)
 {
 	uint64_t guest_now = now + x->v.tsc_offset;
-	uint64_t timer = x->v.lapic.timer_deadline, event = x->sched->next_event;
+	uint64_t due = min_u64(x->v.lapic.timer_deadline, x->event_due);
 
-	if (UNLIKELY(timer <= guest_now || event <= now))
-		return 0;
-	return min_u64(timer - guest_now, event - now);
+	return LIKELY(due > guest_now) ? due - guest_now : 0;
+}
+
+/* Finds event_due: after whatever may have changed the CPU's next event or the guest's time. */
+static inline void vmx_time_event(struct vmx_vcpu *x, uint64_t now)
+{
+	uint64_t event = x->sched->next_event, guest_now = now + x->v.tsc_offset;
+	uint64_t left = event > now ? min_u64(event - now, x->timer_reach) : 0;
+
+	x->event_due = left < NEVER - guest_now ? guest_now + left : NEVER; /* it may be about to wrap */
 }
 
 /* Deadline has come: runs what is due. True when the run loop should be left. */
@@ -24,11 +33,11 @@ bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now);
 /* The same as vmx_timer_set by the host's local APIC timer. */
 void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t now, uint64_t left);
 
-/* Makes the guest exit after `left` ticks. The timer is loaded anew by every entry; rounded up, so
- * that the exit never comes before the moment. */
+/* Makes the guest exit after `left` ticks, at most timer_reach. The timer is loaded anew by every entry;
+ * rounded up, so that the exit never comes before the moment. */
 static inline void vmx_timer_set(const struct vmx_vcpu *x, uint64_t left)
 {
-	vmwrite_always(VMCS_PREEMPTION_TIMER, min_u64((left >> x->timer_rate) + 1, UINT32_MAX));
+	vmwrite_always(VMCS_PREEMPTION_TIMER, (left + x->timer_step) >> x->timer_rate);
 }
 
 #endif

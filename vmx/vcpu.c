@@ -30,8 +30,6 @@ struct vcpu *vmx_vcpu_create(struct vm *vm, uint32_t index, struct failure *f)
 	x = phys_to_virt(home);
 	x->v.vm = vm;
 	x->v.index = index;
-	for (unsigned i = 0; i < EXIT_RING; i++)
-		x->v.ring[i].vcpu = index;
 	x->vmcs = vmcs_alloc(vmx_caps(), owner);
 	x->msr_bitmap = frame_alloc(owner);
 	if (x->vmcs != HPA_NONE && x->msr_bitmap != HPA_NONE)

@@ -38,6 +38,9 @@ struct vmx_vcpu {
 	bool nmi_masked;    /* stands for blocking by NMI where the CPU has no virtual NMIs */
 	enum apic_mode apic_mode;
 	uint8_t timer_rate; /* of the preemption timer: it counts TSC >> rate */
+	uint64_t timer_step;  /* 1 << timer_rate: TSC ticks of one count */
+	uint64_t timer_reach; /* TSC ticks: the longest time it counts */
+	uint64_t event_due;   /* guest TSC of the CPU's next event, or timer_reach ahead; 0: to be found */
 	uint32_t attention; /* ATTENTION_*: an entry has more to do than to go on */
 	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
 	struct sched *sched; /* of its CPU */
@@ -115,8 +118,8 @@ enum vmx_next {
 	VMX_ENTER,      /* load all general registers and enter */
 	VMX_ENTER_KEPT, /* the same, but those that C functions preserve, RBX apart, still hold the guest's */
 };
-/* Called by entry.S for every exit. */
-enum vmx_next vmx_exit(struct vcpu *v);
+/* Called by entry.S for every exit; tsc is the host's at its first instructions. */
+enum vmx_next vmx_exit(struct vcpu *v, uint64_t tsc);
 /* RIP over the instruction that caused the exit, and what ends with it. */
 void vmx_skip_instruction(void);
 /* After an instruction carried out by a handler: the next RIP, interrupt shadows, the single-step trap. */

@@ -85,7 +85,8 @@ struct vlapic {
 	bool extint;            /* an ExtINT message of the I/O APIC waits for the PIC's vector */
 	uint64_t eoi_exit[4];   /* vectors whose EOI the I/O APIC must hear of: TMR in 64-bit words */
 	bool eoi_exit_dirty;    /* set when eoi_exit changes, cleared by whoever loads it into a VMCS */
-	bool irr_pending;       /* hint: IRR may be non-empty. Set it when hardware set IRR bits */
+	/* Hint: IRR may hold what its deliverer has not seen. Set it when hardware may have set IRR bits. */
+	uint32_t irr_pending;
 	uint32_t esr_pending;
 	/* What other CPUs post beside the descriptor, all atomic. Level-triggered vectors never go
 	 * through the descriptor: the CPU would merge them without setting TMR, and their EOI be lost. */

@@ -10,14 +10,14 @@ static void show_reason(struct monitor_out *out, const struct vm *vm, uint32_t r
 	const char *name = vm->backend->reason_name(reason);
 
 	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-		count += vm->vcpus[i]->stats[reason].count;
-		cycles += vm->vcpus[i]->stats[reason].cycles;
+		count += vm->vcpus[i]->stats.count[reason];
+		cycles += vm->vcpus[i]->stats.cycles[reason];
 	}
 	if (!count)
 		return;
 	mon_printf(out, "  %-28s %12lu %14lu %8lu", name ? name : "unknown", count, cycles, cycles / count);
 	for (uint32_t i = 0; vm->vcpu_count > 1 && i < vm->vcpu_count; i++)
-		mon_printf(out, " %10lu", vm->vcpus[i]->stats[reason].count);
+		mon_printf(out, " %10lu", vm->vcpus[i]->stats.count[reason]);
 	mon_printf(out, "\n");
 }
 
@@ -35,8 +35,7 @@ static void show_exits(struct monitor_out *out, const struct vm *vm)
 static void clear_exits(struct vm *vm)
 {
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		for (uint32_t reason = 0; reason < EXIT_REASONS; reason++)
-			vm->vcpus[i]->stats[reason] = (struct exit_stat){ 0 };
+		vm->vcpus[i]->stats = (struct exit_stats){ 0 };
 }
 
 static int exits_command(struct monitor_out *out, int argc, char **argv)

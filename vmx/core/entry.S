@@ -3,12 +3,13 @@
  *
  * int vmx_enter(struct vcpu *v, bool launched)
  * While the guest runs, the stack holds, from HOST_RSP up: v, r15, r14, r13, r12, rbx, rbp and the
- * return address; HOST_RSP is 16-byte aligned. The exit stub calls vmx_exit(v) on this stack and
+ * return address; HOST_RSP is 16-byte aligned. The exit stub calls vmx_exit(v, TSC) on this stack and
  * does what it returns (enum vmx_next). The general registers but RSP are in v->gpr by encoding.
  */
 #include "vmx_offsets.h"
 
-#define GPR(n) (VCPU_GPR + 8 * (n))(%rax)
+#define GPR(n) (VCPU_GPR + 8 * (n))(%rax)   /* on the way in */
+#define GUEST(n) (VCPU_GPR + 8 * (n))(%rdi) /* on the way out */
 
 	.macro load_scratch_registers /* those that a C function may change, and RBX */
 	mov GPR(1), %rcx
@@ -61,38 +62,36 @@ vmx_entry_failed:
 	.globl vmx_exit_stub
 	.type vmx_exit_stub, @function
 vmx_exit_stub:
-	push %rax
-	mov 8(%rsp), %rax
-	mov %rcx, GPR(1)
-	mov %rdx, GPR(2)
-	mov %rbx, GPR(3)
-	mov %rbp, GPR(5)
-	mov %rsi, GPR(6)
-	mov %rdi, GPR(7)
-	mov %r8, GPR(8)
-	mov %r9, GPR(9)
-	mov %r10, GPR(10)
-	mov %r11, GPR(11)
-	mov %r12, GPR(12)
-	mov %r13, GPR(13)
-	mov %r14, GPR(14)
-	mov %r15, GPR(15)
-	mov %rax, %rdi
-	pop GPR(0)
+	push %rdi
+	mov 8(%rsp), %rdi
+	mov %rax, GUEST(0)
+	mov %rcx, GUEST(1)
+	mov %rdx, GUEST(2)
+	mov %rbx, GUEST(3)
+	mov %rbp, GUEST(5)
+	mov %rsi, GUEST(6)
+	pop GUEST(7)
+	mov %r8, GUEST(8)
+	mov %r9, GUEST(9)
+	mov %r10, GUEST(10)
+	mov %r11, GUEST(11)
+	mov %r12, GUEST(12)
+	mov %r13, GUEST(13)
+	mov %r14, GUEST(14)
+	mov %r15, GUEST(15)
 	rdtsc
 	shl $32, %rdx
-	or %rdx, %rax
-	mov %rax, VCPU_EXIT_TSC(%rdi)
+	lea (%rax,%rdx), %rsi
 	call vmx_exit
 	cmp $NEXT_ENTER, %eax
 	mov (%rsp), %rax
-	jb 3f
-	ja 2f
+	ja 1f
+	jb 2f
 	load_preserved_registers
-2:	load_scratch_registers
+1:	load_scratch_registers
 	vmresume
 	jmp vmx_entry_failed
-3:	xor %eax, %eax
+2:	xor %eax, %eax
 vmx_leave:
 	pop %rdi
 	pop %r15
