@@ -89,7 +89,8 @@ static void lapic_kick(void *ctx)
 {
 	struct vcpu *v = ctx;
 
-	vcpu_request(v, v->lapic.events ? REQUEST_APIC | REQUEST_EVENT : REQUEST_APIC);
+	if (!v->vm->backend->notify(v))
+		vcpu_request(v, v->lapic.events ? REQUEST_APIC | REQUEST_EVENT : REQUEST_APIC);
 }
 
 static void lapic_mode_changed(void *ctx)
@@ -245,6 +246,9 @@ static void halted(struct vcpu *v)
 {
 	uint64_t deadline = lapic_deadline(v);
 
+	/* Who saw this vCPU in the guest and notified it there has posted before: see that now, the
+	 * notification may have come too late. tests/model/posted.pml. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (deadline <= rdtsc())
 		vlapic_timer_expired(&v->lapic, vcpu_tsc(v));
 	if (vcpu_has_wake_event(v)) {

@@ -200,6 +200,9 @@ struct backend {
 	/* Queues an exception for the next entry; contributory and page faults combine into #DF or a
 	 * shutdown as the SDM's "Double Fault" table says. error < 0: none. */
 	void (*inject)(struct vcpu *v, unsigned vector, int64_t error);
+	/* Something was posted in the local APIC's descriptor: true when the vCPU is in the guest and takes it
+	 * there without an exit; false: vcpu_request is needed. Any CPU, after the posting. */
+	bool (*notify)(struct vcpu *v);
 	/* APIC mode or virtualisation inputs changed (vlapic mode_changed, eoi_exit). */
 	void (*apic_changed)(struct vcpu *v);
 	/* The back end's own control structure in words: VMCS fields by name. */

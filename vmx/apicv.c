@@ -5,6 +5,8 @@
  */
 #include "vmx/vmx.h"
 
+#include "drivers/lapic.h"
+#include "hv/base/vectors.h"
 #include "hv/exits.h"
 #include "hv/guest/guest.h"
 #include "vmx/core/vmcs.h"
@@ -45,12 +47,29 @@ static uint32_t primary_for(uint32_t primary)
 }
 
 /* SDM "Virtual-Interrupt Delivery" and "Posted-Interrupt Processing": the pin control needs VID. */
-static void set_posted(const struct vmx_vcpu *x, bool on)
+static void set_posted(struct vmx_vcpu *x)
 {
 	uint32_t pin = x->words[CONTROL_PIN];
 
-	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
-		vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_POSTED_INTERRUPTS : pin);
+	vmwrite(VMCS_PIN_CONTROLS, x->vid ? pin | PIN_POSTED_INTERRUPTS : pin);
+	__atomic_store_n(&x->posted, x->vid, __ATOMIC_RELAXED);
+	x->v.lapic.irr_pending = true; /* prepare() sees to what was posted in the mode before */
+}
+
+/*
+ * SDM "Posted-Interrupt Processing". A notification that comes while the vCPU is on its way into the
+ * guest stays pending, as interrupts are off, and is taken there. One that comes when it has left may
+ * be lost to another vCPU or to the host: prepare() and a vCPU about to block look for themselves.
+ */
+bool vmx_notify(struct vcpu *v)
+{
+	struct vmx_vcpu *x = to_vmx(v);
+
+	if (!__atomic_load_n(&x->posted, __ATOMIC_RELAXED) || vlapic_needs_exit(&v->lapic) ||
+	    !(__atomic_load_n(&x->run_seq, __ATOMIC_SEQ_CST) & 1))
+		return false;
+	lapic_send_ipi(v->cpu->apic_id, HOST_VECTOR_POSTED);
+	return true;
 }
 
 static void write_eoi_exits(struct vlapic *a)
@@ -72,7 +91,8 @@ void vmx_apic_changed(struct vcpu *v)
 	x->vid = x->secondary & SECONDARY_VID;
 	vmwrite(VMCS_SECONDARY_CONTROLS, x->secondary);
 	vmx_set_primary(x, primary_for(x->primary));
-	set_posted(x, x->vid);
+	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
+		set_posted(x);
 	vmx_msr_bitmap_build(x);
 	if (vmx_uses(FEATURE_TPR_SHADOW)) {
 		x->tpr_threshold = 0;

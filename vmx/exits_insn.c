@@ -34,6 +34,8 @@ enum exit_result vmx_exit_io(struct vcpu *v)
 /* An NMI that waits for the end of an interrupt shadow ends the halt before it begins. */
 enum exit_result vmx_exit_hlt(struct vcpu *v)
 {
+	/* The CPU may have put posted vectors into IRR. */
+	v->lapic.irr_pending |= to_vmx(v)->posted;
 	return UNLIKELY(to_vmx(v)->attention & ATTENTION_NMI) ? EXIT_ADVANCE : exit_hlt(v);
 }
 

@@ -95,6 +95,9 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 			return false;
 		enter_guest_side(x);
 	}
+	/* The notification may have been taken in root mode, or while another vCPU was in the guest. */
+	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
+		vlapic_sync_posted(&x->v.lapic);
 	if (x->vid && !(x->attention & ~ATTENTION_NO_TIMER))
 		vmx_apic_update(x);
 	else if (x->attention | x->v.lapic.irr_pending)

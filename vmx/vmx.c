@@ -129,6 +129,7 @@ const struct backend vmx_backend = {
 	.msr_write = vmx_msr_write,
 	.tsc_changed = vmx_tsc_changed,
 	.inject = vmx_inject,
+	.notify = vmx_notify,
 	.apic_changed = vmx_apic_changed,
 	.dump = vmx_dump,
 	.describe = vmx_describe,

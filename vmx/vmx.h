@@ -35,6 +35,7 @@ struct vmx_vcpu {
 	bool launched;      /* VMRESUME from now on, until VMCLEAR */
 	bool ready;         /* the VMCS has been set up */
 	bool vid;           /* virtual-interrupt delivery is on */
+	bool posted;        /* atomic: in the guest, the CPU takes what is posted by itself */
 	bool nmi_masked;    /* stands for blocking by NMI where the CPU has no virtual NMIs */
 	enum apic_mode apic_mode;
 	uint8_t timer_rate; /* of the preemption timer: it counts TSC >> rate */
@@ -148,6 +149,7 @@ void vmx_deliver_events(struct vmx_vcpu *x);
 void vmx_set_primary(struct vmx_vcpu *x, uint32_t value);
 
 /* ---- apicv.c ---- */
+bool vmx_notify(struct vcpu *v);
 void vmx_apic_changed(struct vcpu *v);
 /* TPR threshold, RVI, EOI-exit bitmap after IRR changed. */
 void vmx_apic_update(struct vmx_vcpu *x);
