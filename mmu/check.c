@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "mmu/check_shadow.h"
 #include "mmu/check_slot.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
@@ -40,6 +41,8 @@ static int check_words(struct check *c, const struct slot *s, int level)
 	for (uint64_t i = 0; i < count; i++, frame += level_pages(level)) {
 		uint32_t word = s->disallow[level - LEVEL_2M][i], want = hugepage_initial(s, i, level);
 
+		if (c->mmu->shadow)
+			want += shadow_reasons(c->mmu, s, i, level);
 		if (check_mixed(s, frame, level))
 			want |= HUGEPAGE_MIXED;
 		if (word != want)
@@ -188,7 +191,7 @@ static int check_pool(struct check *c)
 	int err = 0;
 
 	for (const struct sp *block = pool->blocks; block; block = block->next)
-		for (uint32_t i = 0; i < SP_BLOCK_FRAMES; i++)
+		for (uint32_t i = 0; i <= sp_tables_per_block(c->mmu); i++)
 			states[block[i].state]++;
 	for (const struct sp *sp = pool->free; !err && sp && listed <= states[SP_FREE]; sp = sp->next) {
 		err = check_unused(c, sp, SP_FREE);
@@ -240,6 +243,23 @@ static int check_vcpus(struct check *c)
 	return err ? err : check_counts(c, &sum);
 }
 
+static int check_ept(struct check *c)
+{
+	struct mmu *mmu = c->mmu;
+	int err;
+
+	if (mmu->root->gfn != 0 || mmu->root->level != ROOT_LEVEL || mmu->root->state != SP_LINKED)
+		return BROKEN("the root is a table of gfn %lx, level %d", mmu->root->gfn, mmu->root->level);
+	err = check_table(c, mmu->root);
+	spin_lock(&mmu->pool.lock); /* vCPUs outside the lock may be fetching spares */
+	if (!err)
+		err = check_vcpus(c);
+	if (!err)
+		err = check_pool(c);
+	spin_unlock(&mmu->pool.lock);
+	return err;
+}
+
 int mmu_check(struct mmu *mmu, struct failure *f)
 {
 	struct check c = { .mmu = mmu, .f = f };
@@ -248,17 +268,8 @@ int mmu_check(struct mmu *mmu, struct failure *f)
 	spin_lock(&mmu->changes);
 	mmu_exclusive_begin(mmu);
 	err = check_slots(&c);
-	if (!err && (mmu->root->gfn != 0 || mmu->root->level != ROOT_LEVEL || mmu->root->state != SP_LINKED))
-		err = fail(f, -EFAULT, "the root is a table of gfn %lx, level %d", mmu->root->gfn,
-			   mmu->root->level);
 	if (!err)
-		err = check_table(&c, mmu->root);
-	spin_lock(&mmu->pool.lock); /* vCPUs outside the lock may be fetching spares */
-	if (!err)
-		err = check_vcpus(&c);
-	if (!err)
-		err = check_pool(&c);
-	spin_unlock(&mmu->pool.lock);
+		err = mmu->shadow ? shadow_check(mmu, f) : check_ept(&c);
 	mmu_exclusive_end(mmu);
 	spin_unlock(&mmu->changes);
 	return err;

@@ -4,6 +4,7 @@
  */
 #include "mmu/hugepage.h"
 #include "mmu/mmu.h"
+#include "mmu/shadow_page.h"
 #include "mmu/slot.h"
 #include "mmu/sp.h"
 #include "mmu/spte.h"
@@ -17,6 +18,9 @@ const char *const fault_result_names[FAULT_RESULTS] = {
 	[FAULT_READONLY_WRITE] = "write to read-only memory",
 	[FAULT_OUT_OF_MEMORY] = "out of memory",
 	[FAULT_BAD_ADDRESS] = "address too wide",
+	[FAULT_GUEST] = "the guest's own",
+	[FAULT_WRITE_TRACKED] = "write to a page table",
+	[FAULT_EMULATE_WRITE] = "write with CR0.WP clear",
 };
 
 void mmu_vcpu_topup(struct mmu_vcpu *mv) { sp_topup(mv); }
@@ -132,6 +136,8 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
 	gfn_t next = gfn;
 	enum fault_result result;
 
+	if (mmu->shadow)
+		return fail(f, -ENOTSUP, "premap needs mmu = ept: shadow pages follow the guest's own tables");
 	do {
 		result = premap_step(mmu, gfn, &next);
 	} while (result == FAULT_MAPPED || result == FAULT_RETRY);
@@ -145,17 +151,37 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
 	return 0;
 }
 
+static void zap_range_shadow(struct mmu *mmu, gfn_t first, uint64_t npages)
+{
+	struct flush_token token;
+
+	mmu_exclusive_begin(mmu);
+	token = flush_token_new(mmu);
+	shadow_zap_range(mmu, first, npages, &token);
+	flush_spend(mmu, token);
+	mmu_exclusive_end(mmu);
+}
+
+static void zap_range_ept(struct mmu *mmu, gfn_t first, uint64_t npages)
+{
+	struct sp_reserve tables;
+	bool enough = sp_reserve_fill(mmu, &tables);
+
+	tdp_work_run(mmu, tdp_work_of(first, npages, enough ? &tables : NULL), tdp_zap_some);
+	sp_reserve_return(mmu, &tables);
+}
+
 void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages)
 {
 	gfn_t limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
-	struct sp_reserve tables;
-	bool enough;
 
 	if (first >= limit || npages == 0)
 		return;
+	npages = min_u64(npages, limit - first);
 	spin_lock(&mmu->changes);
-	enough = sp_reserve_fill(mmu, &tables);
-	tdp_work_run(mmu, tdp_work_of(first, min_u64(npages, limit - first), enough ? &tables : NULL), tdp_zap_some);
-	sp_reserve_return(mmu, &tables);
+	if (mmu->shadow)
+		zap_range_shadow(mmu, first, npages);
+	else
+		zap_range_ept(mmu, first, npages);
 	spin_unlock(&mmu->changes);
 }

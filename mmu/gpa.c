@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "mmu/shadow_write.h"
+
 /* A small copy is one move each way, so that the guest never sees half of an aligned value. */
 static void copy(void *to, const void *from, uint64_t len)
 {
@@ -65,6 +67,43 @@ int gpa_read(struct mmu_vcpu *mv, gpa_t gpa, void *buf, uint64_t len)
 	return err;
 }
 
+static int judge(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
+{
+	int err;
+
+	mmu_enter(mv);
+	err = range_judge(mv, gpa, len, true);
+	mmu_leave(mv);
+	return err;
+}
+
+struct write {
+	struct gpa_change change; /* first */
+	const void *from;
+};
+
+static void apply_write(struct gpa_change *c, void *hva)
+{
+	copy(hva, CONTAINER_OF(c, struct write, change)->from, c->len);
+}
+
+/* In shadow mode guest memory may be a page table that is shadowed: page by page, and seen. */
+static int write_shadowed(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
+{
+	int err = judge(mv, gpa, len);
+
+	while (!err && len > 0) {
+		uint64_t run = min_u64(len, PAGE_SIZE - (gpa & PAGE_MASK));
+		struct write w = { { apply_write, run }, buf };
+
+		shadow_change(mv, gpa, &w.change);
+		gpa += run;
+		buf = (const char *)buf + run;
+		len -= run;
+	}
+	return err;
+}
+
 int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 {
 	const struct slot *s;
@@ -72,6 +111,8 @@ int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 	void *hva;
 	int err = 0;
 
+	if (mv->mmu->shadow)
+		return write_shadowed(mv, gpa, buf, len);
 	mmu_enter(mv);
 	hva = gpa_to_hva_writable(mv, gpa, len);
 	if (LIKELY(hva)) {
@@ -109,20 +150,46 @@ static bool exchange(void *p, uint64_t old[2], const uint64_t new_value[2], unsi
 	return same;
 }
 
+struct swap {
+	struct gpa_change change; /* first */
+	uint64_t before[2], after[2];
+	bool same;
+};
+
+static void apply_swap(struct gpa_change *c, void *hva)
+{
+	struct swap *w = CONTAINER_OF(c, struct swap, change);
+
+	w->same = exchange(hva, w->before, w->after, (unsigned)c->len);
+}
+
+static int exchange_shadowed(struct mmu_vcpu *mv, gpa_t gpa, struct swap *w)
+{
+	int err = judge(mv, gpa, w->change.len);
+
+	if (!err)
+		shadow_change(mv, gpa, &w->change);
+	return err;
+}
+
 int gpa_exchange(struct mmu_vcpu *mv, gpa_t gpa, const void *old, const void *new_value, unsigned size)
 {
-	uint64_t before[2] = { 0 }, after[2] = { 0 };
+	struct swap w = { .change = { apply_swap, size } };
 	void *hva;
-	int err;
+	int err = 0;
 
-	memcpy(before, old, size);
-	memcpy(after, new_value, size);
+	memcpy(w.before, old, size);
+	memcpy(w.after, new_value, size);
+	if (mv->mmu->shadow) {
+		err = exchange_shadowed(mv, gpa, &w);
+		return err ? err : w.same ? 0 : -EAGAIN;
+	}
 	mmu_enter(mv);
 	hva = gpa_to_hva_writable(mv, gpa, size);
 	if (LIKELY(hva))
-		err = exchange(hva, before, after, size) ? 0 : -EAGAIN;
+		apply_swap(&w.change, hva);
 	else
 		err = range_judge(mv, gpa, size, true);
 	mmu_leave(mv);
-	return err;
+	return err ? err : w.same ? 0 : -EAGAIN;
 }

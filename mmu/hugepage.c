@@ -3,6 +3,8 @@
  */
 #include "mmu/hugepage.h"
 
+#include "hv/base/panic.h"
+
 static uint64_t level_words(gfn_t base, uint64_t npages, int level)
 {
 	int shift = 9 * (level - 1);
@@ -47,4 +49,24 @@ void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed)
 	uint32_t *word = hugepage_word(s, gfn, level), rest = *word & ~HUGEPAGE_MIXED;
 
 	__atomic_store_n(word, rest | (mixed ? HUGEPAGE_MIXED : 0), __ATOMIC_RELAXED);
+}
+
+void hugepage_forbid(const struct slot *s, gfn_t gfn)
+{
+	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {
+		uint32_t *word = hugepage_word(s, gfn, level);
+
+		INVARIANT((*word & HUGEPAGE_COUNT) < HUGEPAGE_COUNT);
+		__atomic_store_n(word, *word + 1, __ATOMIC_RELAXED);
+	}
+}
+
+void hugepage_permit(const struct slot *s, gfn_t gfn)
+{
+	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {
+		uint32_t *word = hugepage_word(s, gfn, level);
+
+		INVARIANT((*word & HUGEPAGE_COUNT) > 0);
+		__atomic_store_n(word, *word - 1, __ATOMIC_RELAXED);
+	}
 }

@@ -8,6 +8,8 @@
 
 #include "mmu/slot.h"
 
+#define HUGEPAGE_COUNT BITS(30, 0) /* of a word: the number of reasons */
+
 static inline uint64_t level_pages(int level) { return BIT(9 * (level - 1)); }
 
 /* Number of the large frame within the slot. gfn is covered by it or by one of its edge frames. */
@@ -38,6 +40,10 @@ uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
 
 /* Sets or clears the flag, never the count. The lock is held exclusively. */
 void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed);
+
+/* One reason more, and one less, against large pages over gfn, at both levels. The lock is held exclusively. */
+void hugepage_forbid(const struct slot *s, gfn_t gfn);
+void hugepage_permit(const struct slot *s, gfn_t gfn);
 
 /*
  * The largest level that gfn may be mapped at: the one place where every reason against a large

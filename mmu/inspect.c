@@ -8,6 +8,8 @@
 #include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
+#include "mmu/rmap.h"
+#include "mmu/shadow_page.h"
 #include "mmu/slot.h"
 #include "mmu/sp.h"
 
@@ -17,7 +19,7 @@ int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL])
 	hpa_t table;
 	int n = 0;
 
-	if (gpa >> mmu->config.gpa_bits)
+	if (mmu->shadow || gpa >> mmu->config.gpa_bits)
 		return 0;
 	mmu_exclusive_begin(mmu);
 	table = sp_hpa(mmu->root);
@@ -49,11 +51,24 @@ static void count_table(const struct sp *sp, struct mmu_counts *counts)
 	}
 }
 
+static void count_shadow(const struct mmu *mmu, struct mmu_counts *counts)
+{
+	for (const struct sp *sp = mmu->shadow->newest; sp; sp = sp->older) {
+		counts->tables++;
+		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
+			if (spte_is_present(sp->table[i]) && spte_is_leaf(sp->table[i], sp->level))
+				counts->mapped[sp->level]++;
+	}
+}
+
 void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 {
 	memset(counts, 0, sizeof(*counts));
 	mmu_exclusive_begin(mmu);
-	count_table(mmu->root, counts);
+	if (mmu->shadow)
+		count_shadow(mmu, counts);
+	else
+		count_table(mmu->root, counts);
 	counts->slots = mmu->slots->count;
 	counts->metadata_frames = 1;
 	for (uint32_t i = 0; i < mmu->slots->count; i++) {
@@ -130,6 +145,59 @@ static int visit_slots(const struct visit *v, const struct slot_set *set)
 	return err;
 }
 
+static int visit_shadow_leafs(const struct visit *v, const struct mmu *mmu)
+{
+	int err = 0;
+
+	for (const struct sp *sp = mmu->shadow->newest; !err && sp; sp = sp->older)
+		for (uint32_t i = 0; !err && i < SPTES_PER_TABLE; i++)
+			if (spte_is_present(sp->table[i]) && spte_is_leaf(sp->table[i], sp->level))
+				err = v->fn(v->ctx, spte_hpa(sp->table[i]), level_pages(sp->level), MMU_FRAME_MAPPED);
+	return err;
+}
+
+static int visit_frame(const struct visit *v, const void *frame, uint64_t npages)
+{
+	return frame ? v->fn(v->ctx, virt_to_phys(frame), npages, MMU_FRAME_META) : 0;
+}
+
+static int visit_vcpus(const struct visit *v, const struct mmu *mmu)
+{
+	int err = 0;
+
+	for (const struct rw_reader *r = mmu->lock.readers; !err && r; r = r->next) {
+		const struct shadow_vcpu *sv = &CONTAINER_OF(r, const struct mmu_vcpu, reader)->shadow;
+
+		err = visit_frame(v, sv->pae, 1);
+		for (uint32_t i = 0; !err && i < sv->chunk_count; i++)
+			err = visit_frame(v, sv->chunk[i], 1);
+	}
+	return err;
+}
+
+static int visit_heads(const struct visit *v, const struct slot *s)
+{
+	int err = 0;
+
+	for (uint64_t i = 0; !err && i < rmap_chunks(s); i++)
+		err = visit_frame(v, s->rmap[i], 1);
+	return err;
+}
+
+/* Everything of shadow mode: leafs, and what the tables, slots and vCPUs have besides. */
+static int visit_shadow(const struct visit *v, const struct mmu *mmu)
+{
+	int err = visit_shadow_leafs(v, mmu);
+
+	if (!err)
+		err = visit_frame(v, mmu->shadow, SHADOW_FRAMES);
+	for (uint32_t i = 0; !err && i < SP_DIRECTORY; i++)
+		err = visit_frame(v, mmu->pool.directory[i], 1);
+	for (uint32_t i = 0; !err && i < mmu->slots->count; i++)
+		err = visit_heads(v, mmu->slots->entry[i].slot);
+	return err ? err : visit_vcpus(v, mmu);
+}
+
 int mmu_for_each_frame(struct mmu *mmu,
 		       int (*fn)(void *ctx, hpa_t first, uint64_t npages, enum mmu_frame_use use), void *ctx)
 {
@@ -137,7 +205,7 @@ int mmu_for_each_frame(struct mmu *mmu,
 	int err;
 
 	mmu_exclusive_begin(mmu);
-	err = visit_leafs(&v, mmu->root);
+	err = mmu->shadow ? visit_shadow(&v, mmu) : visit_leafs(&v, mmu->root);
 	if (!err)
 		err = visit_slots(&v, mmu->slots);
 	for (struct sp *block = mmu->pool.blocks; !err && block; block = block->next)

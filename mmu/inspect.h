@@ -16,7 +16,8 @@ struct mmu_step {
 	enum spte_kind kind;
 };
 
-/* The EPT entries that decide about gpa, from the top; returns how many (0: beyond gpa_bits). */
+/* The EPT entries that decide about gpa, from the top; returns how many (0: beyond gpa_bits, or
+ * shadow mode, where the guest's linear addresses decide). */
 int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL]);
 
 struct mmu_counts {

@@ -7,6 +7,7 @@
 
 #include "mmu/flush.h"
 #include "mmu/inspect.h"
+#include "mmu/shadow_page.h"
 #include "mmu/slot.h"
 #include "mmu/sp.h"
 #include "mmu/spte.h"
@@ -14,8 +15,6 @@
 
 static int config_judge(const struct mmu_config *c, struct failure *f)
 {
-	if (c->kind != MMU_EPT)
-		return fail(f, -ENOTSUP, "shadow paging is not built yet: write mmu = ept");
 	if (c->hpa_bits < 32 || c->hpa_bits > 52)
 		return fail(f, -EINVAL, "a host physical address width of %u bits is outside 32 to 52",
 			    c->hpa_bits);
@@ -23,7 +22,7 @@ static int config_judge(const struct mmu_config *c, struct failure *f)
 		return fail(f, -EINVAL, "a guest physical address width of %u bits is outside 32 to 48",
 			    c->gpa_bits);
 	if (c->max_level < LEVEL_4K || c->max_level > LEVEL_1G)
-		return fail(f, -EINVAL, "the largest EPT page level is %d; right is 1 (4K), 2 (2M) or 3 (1G)",
+		return fail(f, -EINVAL, "the largest page level is %d; right is 1 (4K), 2 (2M) or 3 (1G)",
 			    c->max_level);
 	return 0;
 }
@@ -50,7 +49,7 @@ int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f
 	rw_add_reader(&mmu->lock, &mmu->host.reader);
 	if (slot_sets_init(mmu))
 		return fail(f, -ENOMEM, "no memory is left for the guest's address space");
-	if (root_alloc(mmu)) {
+	if (mmu->config.kind == MMU_SHADOW ? shadow_init(mmu) : root_alloc(mmu)) {
 		slot_sets_destroy(mmu);
 		return fail(f, -ENOMEM,
 			    "no memory is left for the guest's first page tables (%lu KiB in one piece)",
@@ -61,12 +60,17 @@ int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f
 
 void mmu_destroy(struct mmu *mmu)
 {
-	INVARIANT(mmu->root->root_count == 1);
-	mmu_exclusive_begin(mmu);
-	flush_spend(mmu, tdp_zap(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT), NULL));
-	mmu_exclusive_end(mmu);
+	if (mmu->shadow) {
+		mmu_shadow_zap_all(mmu);
+		shadow_destroy(mmu);
+	} else {
+		INVARIANT(mmu->root->root_count == 1);
+		mmu_exclusive_begin(mmu);
+		flush_spend(mmu, tdp_zap(mmu, 0, BIT(mmu->config.gpa_bits - PAGE_SHIFT), NULL));
+		mmu_exclusive_end(mmu);
+		mmu->root = NULL;
+	}
 	INVARIANT(mmu->host.stats.tables == 0);
-	mmu->root = NULL;
 	slot_sets_destroy(mmu);
 	sp_pool_destroy(mmu);
 }
@@ -77,7 +81,8 @@ void mmu_vcpu_init(struct mmu_vcpu *mv, struct mmu *mmu)
 	mv->mmu = mmu;
 	mmu_exclusive_begin(mmu);
 	rw_add_reader(&mmu->lock, &mv->reader);
-	mmu->root->root_count++;
+	if (mmu->root)
+		mmu->root->root_count++;
 	mmu_exclusive_end(mmu);
 }
 
@@ -88,7 +93,10 @@ void mmu_vcpu_destroy(struct mmu_vcpu *mv)
 	mmu_exclusive_begin(mmu);
 	rw_remove_reader(&mmu->lock, &mv->reader);
 	mmu_stats_add(&mmu->host.stats, &mv->stats);
-	mmu->root->root_count--;
+	if (mmu->root)
+		mmu->root->root_count--;
+	else
+		shadow_vcpu_leave(mv);
 	sp_drain(mv);
 	mmu_exclusive_end(mmu);
 	mv->mmu = NULL;

@@ -1,13 +1,14 @@
 /*
  * Guest memory, as the rest of the hypervisor sees it: one struct mmu per VM, one struct mmu_vcpu
- * per vCPU, slots that say which gfn is which host frame, and the EPT built from them on demand.
+ * per vCPU, slots that say which gfn is which host frame, and the EPT built from them on demand, or
+ * in shadow mode (mmu/shadow.h) tables built from them and from the guest's own.
  *
  * Locks. mmu->lock is the only one on the fault path. A vCPU enters it shared (mmu_enter), where
  * entries change by compare-and-exchange only and slots are read without further protection; slot
- * changes and every removal hold it exclusively. A slot, a pointer into guest memory or a table is
- * used only between mmu_enter() and mmu_leave(). Table frames are allocated before the lock is taken.
- * Public functions take the lock themselves unless they say otherwise, so none is called between
- * mmu_enter() and mmu_leave() but those that say so.
+ * changes and every removal hold it exclusively, and so does all that changes a shadow page. A slot,
+ * a pointer into guest memory or a table is used only between mmu_enter() and mmu_leave(). Table
+ * frames are allocated before the lock is taken. Public functions take the lock themselves unless
+ * they say otherwise, so none is called between mmu_enter() and mmu_leave() but those that say so.
  */
 #ifndef MMU_MMU_H
 #define MMU_MMU_H
@@ -18,6 +19,7 @@
 #include "hv/base/spin.h"
 #include "hv/base/types.h"
 
+struct shadow;
 struct slot;
 struct slot_set;
 struct sp;
@@ -53,6 +55,7 @@ struct mmu_config {
 	 */
 	void (*flush)(void *ctx, const struct flush_range *range);
 	void *flush_ctx;
+	uint64_t shadow_pages; /* the most shadow pages; 0: 2 % of the guest's memory, at least 64 */
 };
 
 enum fault_result {
@@ -62,6 +65,9 @@ enum fault_result {
 	FAULT_READONLY_WRITE, /* a write to a read-only slot: emulate (the write is dropped) */
 	FAULT_OUT_OF_MEMORY,  /* no frame for a table: stop the guest */
 	FAULT_BAD_ADDRESS,    /* beyond gpa_bits */
+	FAULT_GUEST,          /* shadow: the guest's own tables forbid it: inject the page fault */
+	FAULT_WRITE_TRACKED,  /* shadow: a write to a page table that must be seen: emulate */
+	FAULT_EMULATE_WRITE,  /* shadow: allowed by CR0.WP = 0, but no entry can express it: emulate */
 	FAULT_RESULTS
 };
 
@@ -79,6 +85,30 @@ struct mmu_stats {
 #define MMU_SPARES 8     /* prepared tables a vCPU may keep */
 #define MMU_MMIO_HINTS 4 /* gfns a vCPU remembers to be MMIO */
 
+#define SHADOW_PREVIOUS 3
+#define SHADOW_CHUNKS 2
+
+/* A root the vCPU may come back to; it holds a reference. */
+struct shadow_root {
+	struct sp *sp;
+	uint64_t cr3;  /* as the guest loaded it, with PCID, without bit 63 */
+	uint32_t role;
+};
+
+struct shadow_vcpu {
+	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
+	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
+	uint64_t cr3;         /* guest's, of the current root */
+	uint64_t pdpte[4];
+	uint32_t role;        /* of the current root, quadrant 0 */
+	bool loaded;          /* there is a current root */
+	bool is_pae;          /* it is a table of four */
+	bool stale;           /* it was zapped: load again before the next entry */
+	uint32_t chunk_count;
+	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */
+	struct shadow_root previous[SHADOW_PREVIOUS];
+};
+
 struct mmu_vcpu {
 	struct rw_reader reader;
 	struct mmu *mmu;
@@ -90,14 +120,18 @@ struct mmu_vcpu {
 		gfn_t gfn;
 		uint64_t generation;
 	} mmio[MMU_MMIO_HINTS];
+	struct shadow_vcpu shadow;
 	struct mmu_stats stats;
 };
+
+#define SP_DIRECTORY 256
 
 struct sp_pool {
 	struct spinlock lock;  /* innermost; guards what is below, and free tables becoming spares */
 	struct sp *free;
 	struct sp *blocks;
 	uint64_t block_count;
+	struct sp **directory[SP_DIRECTORY]; /* shadow: headers of block n are at [n / 512][n % 512] */
 	uint32_t mmio_tables;  /* linked tables that were made for MMIO entries alone; atomic */
 };
 
@@ -116,6 +150,8 @@ struct mmu {
 	struct sp *root;
 	struct sp_pool pool;
 	struct mmu_flush flush;
+	struct shadow *shadow;  /* MMU_SHADOW: mmu/shadow_page.h */
+	uint64_t chunks;        /* frames of reverse-map heads in use */
 	struct mmu_vcpu host;   /* for the loader, premap and the monitor: one CPU at a time */
 };
 

@@ -11,6 +11,8 @@
 #include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
+#include "mmu/rmap.h"
+#include "mmu/shadow_page.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
 #include "mmu/tdp_work.h"
@@ -75,8 +77,10 @@ static void set_free(struct mmu *mmu, struct slot_set *set)
 
 static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
 {
-	size_t words = hugepage_words(gfn, npages), chunks = attr_chunks(gfn, npages) * sizeof(struct attr_chunk);
-	uint64_t bytes = align_up(sizeof(struct slot) + chunks + words * sizeof(uint32_t), PAGE_SIZE);
+	size_t words = align_up(hugepage_words(gfn, npages), 2) * sizeof(uint32_t);
+	size_t chunks = attr_chunks(gfn, npages) * sizeof(struct attr_chunk);
+	size_t rmap = mmu->shadow ? rmap_slot_bytes(gfn, npages) : 0;
+	uint64_t bytes = align_up(sizeof(struct slot) + chunks + words + rmap, PAGE_SIZE);
 	hpa_t run = frame_alloc_run(bytes >> PAGE_SHIFT, 1, meta_owner(mmu));
 	struct slot *s;
 
@@ -90,26 +94,31 @@ static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_
 	s->run_pages = (uint32_t)(bytes >> PAGE_SHIFT);
 	attr_init(s, (struct attr_chunk *)(s + 1), flags & SLOT_PRIVATE);
 	hugepage_init(s, (uint32_t *)((uint8_t *)(s + 1) + chunks), mmu->config.max_level);
+	if (mmu->shadow)
+		rmap_slot_init(s, (uint8_t *)(s + 1) + chunks + words);
 	return s;
 }
 
 static void slot_free(struct mmu *mmu, struct slot *s)
 {
 	attr_destroy(mmu, s);
+	if (mmu->shadow)
+		rmap_slot_free(mmu, s);
 	frame_free_run(virt_to_phys(s), s->run_pages, meta_owner(mmu));
 }
 
 static int slot_judge(const struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, struct failure *f)
 {
-	uint64_t gfn_limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT);
+	uint64_t gfn_limit = min_u64(BIT(mmu->config.gpa_bits - PAGE_SHIFT),
+				     mmu->shadow ? RMAP_GFN_LIMIT : UINT64_MAX);
 	uint64_t pfn_limit = BIT(mmu->config.hpa_bits - PAGE_SHIFT);
 
 	if (npages == 0)
 		return fail(f, -EINVAL, "the memory slot at gfn %lx has no pages; give it at least one", gfn);
 	if (gfn >= gfn_limit || npages > gfn_limit - gfn)
 		return fail(f, -EINVAL,
-			    "the memory slot at gfn %lx with %lu pages ends beyond the guest's %u bits",
-			    gfn, npages, mmu->config.gpa_bits);
+			    "the memory slot at gfn %lx with %lu pages ends beyond gfn %lx, the last the guest "
+			    "can have", gfn, npages, gfn_limit - 1);
 	if (hpa == HPA_NONE || !is_aligned(hpa, PAGE_SIZE))
 		return fail(f, -EINVAL,
 			    "the memory slot at gfn %lx has host address %lx; it must be a 4K frame", gfn,
@@ -152,20 +161,51 @@ static void set_remove(struct slot_set *set, uint32_t at)
 	memmove(&set->entry[at], &set->entry[at + 1], (set->count - at) * sizeof(set->entry[0]));
 }
 
+static void set_store(struct mmu *mmu, struct slot_set *set)
+{
+	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
+	__atomic_store_n(&mmu->generation, set->generation, __ATOMIC_RELEASE);
+}
+
+/* The zap comes first, while the old slots can still be found: they hold the accounting. */
+static void publish_shadow(struct mmu *mmu, struct slot_set *set, gfn_t first, uint64_t npages)
+{
+	struct flush_token token = flush_token_new(mmu);
+
+	shadow_zap_range(mmu, first, npages, &token);
+	set_store(mmu, set);
+	shadow_set_budget(mmu);
+	flush_spend(mmu, token);
+}
+
+static void publish_ept(struct mmu *mmu, struct slot_set *set)
+{
+	set_store(mmu, set);
+	if ((set->generation & SPTE_MMIO_GENERATION_MASK) == 0)
+		tdp_zap_mmio(mmu);
+}
+
 /*
- * Publishes the set. The lock is held exclusively, so nobody reads the old one any more. Entries that the
+ * Publishes the set. The lock is held exclusively, so nobody reads the old one any more. EPT entries that the
  * change made wrong are still there and go next, hold by hold: a vCPU that meets one of them meanwhile is
  * sent back to try again (tdp_map_mmio), and the memory of a deleted slot is its owner's only after that.
  */
-static void set_publish(struct mmu *mmu, struct slot_set *set)
+static void set_publish(struct mmu *mmu, struct slot_set *set, gfn_t first, uint64_t npages)
 {
 	struct slot_set *old = mmu->slots;
 
-	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
-	__atomic_store_n(&mmu->generation, set->generation, __ATOMIC_RELEASE);
-	if ((set->generation & SPTE_MMIO_GENERATION_MASK) == 0)
-		tdp_zap_mmio(mmu);
+	if (mmu->shadow)
+		publish_shadow(mmu, set, first, npages);
+	else
+		publish_ept(mmu, set);
 	set_free(mmu, old);
+}
+
+/* What set_publish() has left; mmu->changes is held. */
+static void zap_changed(struct mmu *mmu, gfn_t first, uint64_t npages)
+{
+	if (!mmu->shadow)
+		tdp_work_run(mmu, tdp_work_of(first, npages, NULL), tdp_zap_some);
 }
 
 int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags, struct failure *f)
@@ -187,11 +227,11 @@ int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_
 			   npages, gfn);
 	if (!err) {
 		set_insert(set, slot);
-		set_publish(mmu, set);
+		set_publish(mmu, set, gfn, npages);
 	}
 	mmu_exclusive_end(mmu);
 	if (!err) /* MMIO entries, whose tables would keep it from large pages */
-		tdp_work_run(mmu, tdp_work_of(gfn, npages, NULL), tdp_zap_some);
+		zap_changed(mmu, gfn, npages);
 	spin_unlock(&mmu->changes);
 	if (err && slot)
 		slot_free(mmu, slot);
@@ -213,11 +253,11 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		err = fail(f, -ENOMEM, "no memory is left to delete the slot at gfn %lx", gfn);
 	else {
 		set_remove(set, set_upper_bound(set, gfn) - 1);
-		set_publish(mmu, set);
+		set_publish(mmu, set, gfn, slot->npages);
 	}
 	mmu_exclusive_end(mmu);
 	if (!err)
-		tdp_work_run(mmu, tdp_work_of(gfn, slot->npages, NULL), tdp_zap_some);
+		zap_changed(mmu, gfn, slot->npages);
 	spin_unlock(&mmu->changes);
 	if (!err)
 		slot_free(mmu, slot);

@@ -21,6 +21,10 @@ struct slot {
 	int max_level;      /* no gfn of the slot can have a larger page, for its shape and the CPU */
 	uint32_t *disallow[HUGE_LEVELS]; /* mmu/hugepage.h; [0] is 2M */
 	struct attr_chunk *attr;         /* mmu/attr.h */
+	/* Shadow mode only. */
+	uint32_t **rmap;                   /* mmu/rmap.h: heads of 4K leafs, by frame of heads */
+	uint32_t *rmap_large[HUGE_LEVELS]; /* heads of large leafs */
+	uint64_t *tracked;                 /* mmu/track.h: a bit per gfn, from base rounded down to 64 on */
 };
 
 struct slot_entry {

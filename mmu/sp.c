@@ -3,6 +3,8 @@
  */
 #include "mmu/sp.h"
 
+#include <string.h>
+
 #include "hv/base/frame.h"
 #include "mmu/hugepage.h"
 #include "mmu/spte.h"
@@ -21,18 +23,19 @@ static void pool_push(struct sp_pool *pool, struct sp *sp)
 	pool->free = sp;
 }
 
-static void pool_add_block(struct sp_pool *pool, hpa_t block)
+static void pool_add_block(struct sp_pool *pool, hpa_t block, uint32_t tables)
 {
 	struct sp *headers = phys_to_virt(block);
 
 	headers[0].state = SP_BLOCK;
 	headers[0].next = pool->blocks;
 	pool->blocks = headers;
-	pool->block_count++;
-	for (uint32_t i = SP_BLOCK_FRAMES - 1; i > 0; i--) {
+	for (uint32_t i = tables; i > 0; i--) {
 		headers[i].table = phys_to_virt(block + i * PAGE_SIZE);
+		headers[i].id = (uint32_t)(pool->block_count * SP_BLOCK_FRAMES + i);
 		pool_push(pool, &headers[i]);
 	}
+	pool->block_count++;
 }
 
 /* Moves free tables to the vCPU's cache until that is full or there are none. */
@@ -49,18 +52,57 @@ static void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
 	spin_unlock(&pool->lock);
 }
 
+/* Where the next block's address is kept; *spare is used for a new part of the directory. */
+static bool directory_add(struct sp_pool *pool, struct sp *headers, hpa_t *spare)
+{
+	uint64_t block = pool->block_count;
+
+	if (block >> 9 >= SP_DIRECTORY)
+		return false;
+	if (!pool->directory[block >> 9]) {
+		if (*spare == HPA_NONE)
+			return false;
+		pool->directory[block >> 9] = phys_to_virt(*spare);
+		*spare = HPA_NONE;
+	}
+	pool->directory[block >> 9][block & 511] = headers;
+	return true;
+}
+
+/* A prepared block joins the pool; false: no room in the directory. */
+static bool pool_join(struct mmu *mmu, hpa_t block)
+{
+	struct sp_pool *pool = &mmu->pool;
+	frame_owner_t owner = OWNER_VM_META(mmu->config.vm_id);
+	bool shadow = mmu->config.kind == MMU_SHADOW, joined = true;
+	/* Others may join blocks until the lock is held. */
+	bool near = (pool->block_count + 16) % 512 <= 16;
+	hpa_t spare = shadow && near ? frame_alloc(owner) : HPA_NONE;
+
+	spin_lock(&pool->lock);
+	if (shadow)
+		joined = directory_add(pool, phys_to_virt(block), &spare);
+	if (joined)
+		pool_add_block(pool, block, sp_tables_per_block(mmu));
+	spin_unlock(&pool->lock);
+	if (spare != HPA_NONE)
+		frame_free(spare, owner);
+	return joined;
+}
+
 static bool pool_grow(struct mmu *mmu)
 {
-	hpa_t block = frame_alloc_run(SP_BLOCK_FRAMES, SP_BLOCK_FRAMES, OWNER_VM_META(mmu->config.vm_id));
+	frame_owner_t owner = OWNER_VM_META(mmu->config.vm_id);
+	hpa_t block = frame_alloc_run(SP_BLOCK_FRAMES, SP_BLOCK_FRAMES, owner);
 
 	if (block == HPA_NONE)
 		return false;
-	for (uint64_t i = 1; i < SP_BLOCK_FRAMES; i++)
+	for (uint64_t i = 1; i <= sp_tables_per_block(mmu); i++)
 		table_fill(phys_to_virt(block + i * PAGE_SIZE), SPTE_EMPTY);
-	spin_lock(&mmu->pool.lock);
-	pool_add_block(&mmu->pool, block);
-	spin_unlock(&mmu->pool.lock);
-	return true;
+	if (pool_join(mmu, block))
+		return true;
+	frame_free_run(block, SP_BLOCK_FRAMES, owner);
+	return false;
 }
 
 void sp_topup(struct mmu_vcpu *mv)
@@ -106,7 +148,8 @@ void sp_untake(struct mmu_vcpu *mv, struct sp *sp)
 void sp_release(struct mmu *mmu, struct sp *sp)
 {
 	INVARIANT(sp->state == SP_DOOMED);
-	table_fill(sp->table, SPTE_EMPTY);
+	if (mmu->config.kind == MMU_EPT) /* a shadow page was emptied when it was zapped */
+		table_fill(sp->table, SPTE_EMPTY);
 	if (sp->for_mmio)
 		__atomic_fetch_sub(&mmu->pool.mmio_tables, 1, __ATOMIC_RELAXED);
 	spin_lock(&mmu->pool.lock);
@@ -155,6 +198,10 @@ void sp_pool_destroy(struct mmu *mmu)
 		next = block->next;
 		frame_free_run(virt_to_phys(block), SP_BLOCK_FRAMES, OWNER_VM_META(mmu->config.vm_id));
 	}
+	for (uint32_t i = 0; i < SP_DIRECTORY; i++)
+		if (mmu->pool.directory[i])
+			frame_free(virt_to_phys(mmu->pool.directory[i]), OWNER_VM_META(mmu->config.vm_id));
+	memset(mmu->pool.directory, 0, sizeof(mmu->pool.directory));
 	mmu->pool.blocks = NULL;
 	mmu->pool.free = NULL;
 	mmu->pool.block_count = 0;

@@ -3,6 +3,10 @@
  * so the header of a table is found from the table's address by arithmetic, and every frame of a
  * block is on record as the VM's. Blocks are given back when the VM goes.
  *
+ * A block of the EPT holds 31 tables. One of shadow pages holds 20, then their links (a number per
+ * entry, mmu/rmap.h, two tables a frame), and in the last frame their bitmaps. Entries of shadow
+ * pages are known by number, so that the lists through them take 4 bytes an entry.
+ *
  * Life of a table: free (in the pool, all entries empty) -> spare (in a vCPU's cache, so that the
  * fault path allocates nothing) -> linked (reachable) -> doomed (unlinked, all entries frozen, still
  * known to TLBs) -> free, when a flush token is spent.
@@ -12,10 +16,15 @@
 
 #include "hv/base/phys.h"
 #include "mmu/mmu.h"
+#include "mmu/role.h"
 
 #define SP_BLOCK_FRAMES 32
 #define SP_BLOCK_BYTES (SP_BLOCK_FRAMES * PAGE_SIZE)
 #define SPTES_PER_TABLE 512
+#define SP_SHADOW_TABLES 20
+#define SP_LINKS_FRAME (1 + SP_SHADOW_TABLES)
+#define SP_BITS_FRAME (SP_LINKS_FRAME + SP_SHADOW_TABLES / 2)
+_Static_assert(SP_BITS_FRAME == SP_BLOCK_FRAMES - 1, "tables, links and bitmaps fill a block");
 
 /* The most tables one fault can need: every level between the root and a 4K leaf. */
 #define SP_PER_FAULT (ROOT_LEVEL - 1)
@@ -24,7 +33,8 @@
  * gets no more; beyond that its MMIO works without an entry, a little slower. */
 #define SP_MMIO_TABLES_MAX 64
 
-enum sp_state { SP_FREE, SP_SPARE, SP_LINKED, SP_DOOMED, SP_BLOCK };
+/* A shadow page zapped while a vCPU runs on it is INVALID until the last of those has left. */
+enum sp_state { SP_FREE, SP_SPARE, SP_LINKED, SP_INVALID, SP_DOOMED, SP_BLOCK };
 
 struct sp {
 	uint64_t *table;
@@ -34,6 +44,17 @@ struct sp {
 	uint8_t level;       /* of its entries: LEVEL_4K .. ROOT_LEVEL */
 	uint8_t state;
 	bool for_mmio;       /* was made for an MMIO entry; counted in pool.mmio_tables */
+	/* Shadow pages only; under the exclusive lock. */
+	bool unsync;               /* the guest writes its table freely: entries are as stale as a TLB's */
+	union role role;
+	uint32_t id;               /* number of the block and of the frame in it */
+	uint32_t parents;          /* first of the entries that lead here: mmu/rmap.h */
+	uint32_t generation;       /* valid while it is the VM's */
+	uint16_t unsync_children;  /* bits set in the second bitmap */
+	uint16_t writes;           /* emulated writes to its table since a fault last came through */
+	struct sp *hash_next;
+	struct sp *newer, *older;  /* in the list of all shadow pages */
+	uint64_t written;          /* stamp of the emulated write last seen */
 } __attribute__((aligned(PAGE_SIZE / SP_BLOCK_FRAMES)));
 _Static_assert(sizeof(struct sp) * SP_BLOCK_FRAMES == PAGE_SIZE, "one frame of headers per block");
 
@@ -46,6 +67,51 @@ static inline struct sp *sp_of(hpa_t table)
 
 	return &headers[(table / PAGE_SIZE) % SP_BLOCK_FRAMES];
 }
+
+/* ---- shadow pages ---- */
+
+/* Entry numbers: 22 bits of page, 9 of index. No entry has a number below 512. */
+#define REF_BITS 31
+
+static inline uint32_t sp_ref(const struct sp *sp, uint32_t index) { return sp->id << 9 | index; }
+
+static inline struct sp *sp_of_ref(const struct mmu *mmu, uint32_t ref)
+{
+	uint32_t block = ref >> 14;
+
+	return &mmu->pool.directory[block >> 9][block & 511][ref >> 9 & (SP_BLOCK_FRAMES - 1)];
+}
+
+static inline uint8_t *sp_block_frame(const struct sp *sp, uint32_t frame)
+{
+	return (uint8_t *)sp->table + ((int64_t)frame - (int64_t)(sp->id & (SP_BLOCK_FRAMES - 1))) * (int64_t)PAGE_SIZE;
+}
+
+/* One number per entry: the next in the list the entry is in. */
+static inline uint32_t *sp_links(const struct sp *sp)
+{
+	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
+
+	return (uint32_t *)(void *)sp_block_frame(sp, SP_LINKS_FRAME) + table * SPTES_PER_TABLE;
+}
+
+/* Two bitmaps of 512 bits: entries that are present; children that are unsync or lead to such. */
+#define SP_BITMAP_WORDS (SPTES_PER_TABLE / 64)
+
+static inline uint64_t *sp_present_bits(const struct sp *sp)
+{
+	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
+
+	return (uint64_t *)(void *)sp_block_frame(sp, SP_BITS_FRAME) + table * 2 * SP_BITMAP_WORDS;
+}
+
+static inline uint64_t *sp_unsync_bits(const struct sp *sp) { return sp_present_bits(sp) + SP_BITMAP_WORDS; }
+
+static inline bool sp_bit(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> (i % 64) & 1; }
+static inline void sp_bit_set(uint64_t *bits, uint32_t i) { bits[i / 64] |= BIT(i % 64); }
+static inline void sp_bit_clear(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~BIT(i % 64); }
+
+/* ---- the pool ---- */
 
 /* Fetches spares until the vCPU's cache is full or memory is out. Outside the lock; takes the pool's. */
 void sp_topup(struct mmu_vcpu *mv);
@@ -71,6 +137,12 @@ bool sp_reserve_fill(struct mmu *mmu, struct sp_reserve *r);
 struct sp *sp_reserve_take(struct sp_reserve *r, gfn_t gfn, int level);
 /* Gives back what was not taken. Takes the pool's lock. */
 void sp_reserve_return(struct mmu *mmu, struct sp_reserve *r);
+
+/* Tables in a block of this VM. */
+static inline uint32_t sp_tables_per_block(const struct mmu *mmu)
+{
+	return mmu->config.kind == MMU_SHADOW ? SP_SHADOW_TABLES : SP_BLOCK_FRAMES - 1;
+}
 
 /* Frees all blocks; nothing is linked any more. */
 void sp_pool_destroy(struct mmu *mmu);

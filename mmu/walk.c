@@ -6,17 +6,7 @@
 #include "hv/base/x86.h"
 #include "mmu/gpa.h"
 
-#define PTE_P BIT(0)
-#define PTE_RW BIT(1)
-#define PTE_US BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_PS BIT(7)
-#define PTE_XD BIT(63)
-
 #define FLAG_RETRIES 8 /* lost races for a flag before the guest is let run again */
-
-enum paging { PAGING_NONE, PAGING_32, PAGING_PAE, PAGING_4, PAGING_5 };
 
 /* levels in memory, bits of the address that index a table, bytes of an entry */
 static const struct {
@@ -34,23 +24,12 @@ struct walk {
 	struct walk_result *r;
 	gva_t gva;
 	uint32_t access;
-	enum paging mode;
+	enum paging_mode mode;
 	bool user;         /* a user-mode access */
 	bool flags_due;    /* an accessed or dirty flag is to be set */
 	uint64_t no_exec;  /* the bit that forbids fetches: PTE_XD, or 0 */
 	uint64_t reserved; /* bits that are reserved in every entry */
 };
-
-static enum paging paging_mode(const struct guest_paging *g)
-{
-	if (!(g->cr0 & CR0_PG))
-		return PAGING_NONE;
-	if (!(g->cr4 & CR4_PAE))
-		return PAGING_32;
-	if (!(g->efer & EFER_LMA))
-		return PAGING_PAE;
-	return g->cr4 & CR4_LA57 ? PAGING_5 : PAGING_4;
-}
 
 static bool is_canonical(gva_t gva, int bits)
 {
@@ -300,7 +279,7 @@ static enum walk_status walk_without_paging(struct walk *w)
 enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
 			    struct walk_result *r)
 {
-	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .mode = paging_mode(g) };
+	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .mode = guest_paging_mode(g) };
 	enum walk_status status = WALK_RETRY;
 
 	r->gva = gva;

@@ -7,6 +7,7 @@
 #ifndef MMU_WALK_H
 #define MMU_WALK_H
 
+#include "hv/base/x86.h"
 #include "mmu/mmu.h"
 
 #define WALK_MAX_LEVELS 5
@@ -22,12 +23,38 @@ struct guest_paging {
 	bool page_1g;        /* the guest's CPUID has 1-GByte pages */
 };
 
+/* How the guest's tables are read. SDM "Paging Modes and Control Bits". */
+enum paging_mode { PAGING_NONE, PAGING_32, PAGING_PAE, PAGING_4, PAGING_5 };
+
+static inline enum paging_mode guest_paging_mode(const struct guest_paging *g)
+{
+	if (!(g->cr0 & CR0_PG))
+		return PAGING_NONE;
+	if (!(g->cr4 & CR4_PAE))
+		return PAGING_32;
+	if (!(g->efer & EFER_LMA))
+		return PAGING_PAE;
+	return g->cr4 & CR4_LA57 ? PAGING_5 : PAGING_4;
+}
+
 /* What the access is. Exactly one of READ, WRITE, FETCH; the others may be added. */
 #define WALK_READ 1u
 #define WALK_WRITE 2u
 #define WALK_FETCH 4u
 #define WALK_IMPLICIT 8u /* the CPU's own access to a descriptor table or TSS: supervisor at any CPL */
 #define WALK_PEEK 16u    /* leaves accessed and dirty flags alone: for reports */
+
+/* Bits of a guest's entry. SDM "Formats of CR3 and Paging-Structure Entries". */
+#define PTE_P BIT(0)
+#define PTE_RW BIT(1)
+#define PTE_US BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
+#define PTE_PS BIT(7)
+#define PTE_PKEY_SHIFT 59
+#define PTE_PKEY BITS(62, 59)
+#define PTE_XD BIT(63)
+#define PTE_ADDR BITS(51, 12)
 
 #define PFERR_PRESENT BIT(0)
 #define PFERR_WRITE BIT(1)

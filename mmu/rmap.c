@@ -1,0 +1,134 @@
+/*
+ * The reverse map: heads in the slots, lists through the links of the entries.
+ */
+#include "mmu/rmap.h"
+
+#include "hv/base/frame.h"
+#include "mmu/hugepage.h"
+
+static uint64_t units(gfn_t base, uint64_t npages, int shift)
+{
+	return ((base + npages - 1) >> shift) - (base >> shift) + 1;
+}
+
+static uint64_t chunks_of(gfn_t base, uint64_t npages) { return units(base, npages, RMAP_CHUNK_SHIFT); }
+
+static uint64_t large_of(gfn_t base, uint64_t npages, int level) { return units(base, npages, 9 * (level - 1)); }
+
+/* One bit per gfn, in whole words from the word that holds the base on. */
+static uint64_t tracked_words(gfn_t base, uint64_t npages) { return units(base, npages, 6); }
+
+uint64_t rmap_chunks(const struct slot *s) { return chunks_of(s->base, s->npages); }
+
+size_t rmap_slot_bytes(gfn_t base, uint64_t npages)
+{
+	return (chunks_of(base, npages) + tracked_words(base, npages)) * sizeof(uint64_t) +
+	       (large_of(base, npages, LEVEL_2M) + large_of(base, npages, LEVEL_1G)) * sizeof(uint32_t);
+}
+
+void rmap_slot_init(struct slot *s, void *memory)
+{
+	s->rmap = memory;
+	s->tracked = (uint64_t *)(void *)(s->rmap + chunks_of(s->base, s->npages));
+	s->rmap_large[0] = (uint32_t *)(void *)(s->tracked + tracked_words(s->base, s->npages));
+	s->rmap_large[1] = s->rmap_large[0] + large_of(s->base, s->npages, LEVEL_2M);
+}
+
+void rmap_slot_free(struct mmu *mmu, struct slot *s)
+{
+	for (uint64_t i = 0; i < rmap_chunks(s); i++)
+		if (s->rmap[i])
+			frame_free(virt_to_phys(s->rmap[i]), OWNER_VM_META(mmu->config.vm_id));
+}
+
+void rmap_topup(struct mmu_vcpu *mv)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	while (sv->chunk_count < SHADOW_CHUNKS) {
+		hpa_t frame = frame_alloc(OWNER_VM_META(mv->mmu->config.vm_id));
+
+		if (frame == HPA_NONE)
+			return;
+		sv->chunk[sv->chunk_count++] = phys_to_virt(frame);
+	}
+}
+
+void rmap_drain(struct mmu_vcpu *mv)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	while (sv->chunk_count > 0)
+		frame_free(virt_to_phys(sv->chunk[--sv->chunk_count]), OWNER_VM_META(mv->mmu->config.vm_id));
+}
+
+bool rmap_reserve(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn)
+{
+	uint32_t **chunk = &s->rmap[(gfn >> RMAP_CHUNK_SHIFT) - (s->base >> RMAP_CHUNK_SHIFT)];
+
+	if (LIKELY(*chunk))
+		return true;
+	if (!mv || mv->shadow.chunk_count == 0)
+		return false;
+	*chunk = mv->shadow.chunk[--mv->shadow.chunk_count];
+	mv->mmu->chunks++;
+	return true;
+}
+
+uint32_t rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, struct sp *sp, uint32_t index)
+{
+	uint32_t count = 0;
+
+	for (uint32_t ref = rmap_first(head); !(ref & RMAP_END) && count < RMAP_LONG; ref = rmap_next(mmu, ref))
+		count++;
+	sp_links(sp)[index] = *head ? *head : (uint32_t)(RMAP_END | gfn);
+	*head = sp_ref(sp, index);
+	return count;
+}
+
+gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index)
+{
+	uint32_t link = sp_links(sp)[index];
+
+	while (UNLIKELY(!(link & RMAP_END)))
+		link = rmap_next(mmu, link);
+	return link & ~RMAP_END;
+}
+
+/* Takes ref off the list at *head; an empty list has head 0. */
+static void list_remove(struct mmu *mmu, uint32_t *head, uint32_t ref)
+{
+	uint32_t next = rmap_next(mmu, ref), at = *head;
+
+	if (LIKELY(at == ref)) {
+		*head = next & RMAP_END ? 0 : next;
+		return;
+	}
+	while (rmap_next(mmu, at) != ref) {
+		at = rmap_next(mmu, at);
+		INVARIANT(!(at & RMAP_END));
+	}
+	sp_links(sp_of_ref(mmu, at))[at % SPTES_PER_TABLE] = next;
+}
+
+void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index)
+{
+	gfn_t gfn = rmap_key(mmu, sp, index);
+	struct slot *s = slot_set_find(mmu->slots, gfn);
+	uint32_t *head = s ? rmap_head(s, gfn, sp->level) : NULL;
+
+	INVARIANT(head && *head);
+	list_remove(mmu, head, sp_ref(sp, index));
+}
+
+void parents_add(struct sp *child, struct sp *parent, uint32_t index)
+{
+	sp_links(parent)[index] = child->parents ? child->parents : (uint32_t)RMAP_END;
+	child->parents = sp_ref(parent, index);
+}
+
+void parents_remove(struct mmu *mmu, struct sp *child, struct sp *parent, uint32_t index)
+{
+	INVARIANT(child->parents);
+	list_remove(mmu, &child->parents, sp_ref(parent, index));
+}

@@ -1,0 +1,329 @@
+/*
+ * A fault in shadow mode: the guest's own tables are walked, then shadow pages are linked down to
+ * the leaf. The guest may change its tables at any time, so every entry of the walk is read again
+ * once the table it is in is write-protected, and before anything is derived from it.
+ */
+#include "mmu/hugepage.h"
+#include "mmu/rmap.h"
+#include "mmu/shadow_gpte.h"
+#include "mmu/shadow_page.h"
+#include "mmu/track.h"
+#include "mmu/unsync.h"
+
+#define PREFETCH_WINDOW 8
+
+struct shadow_fault {
+	struct mmu_vcpu *mv;
+	const struct walk_result *r;
+	const struct slot *slot;
+	gva_t gva;
+	gfn_t gfn;
+	bool write;
+	uint32_t access;  /* rights of the leaf */
+	uint64_t pkey;
+	struct flush_token token;
+};
+
+static uint32_t walk_kind(const struct guest_paging *g, uint32_t error_code)
+{
+	uint32_t kind = error_code & PFERR_FETCH ? WALK_FETCH : error_code & PFERR_WRITE ? WALK_WRITE : WALK_READ;
+
+	/* The CPU's own accesses to descriptor tables are supervisor's at any CPL. */
+	return g->cpl == 3 && !(error_code & PFERR_USER) ? kind | WALK_IMPLICIT : kind;
+}
+
+/* ---- rights of the leaf ---- */
+
+/* CR0.WP = 0 lets the supervisor write where the guest's entries do not: the page becomes the
+ * supervisor's, and the next user access brings it back. The CPU runs with CR0.WP = 1. */
+static bool leaf_for_wp0(struct shadow_fault *f, union role role)
+{
+	if (f->r->user && role.strict_andnot_wp)
+		return false; /* SMAP and protection keys would no longer see a user page */
+	f->access |= ACCESS_WRITE;
+	if (f->r->user && role.smep_andnot_wp)
+		f->access &= ~ACCESS_EXEC;
+	f->access &= ~ACCESS_USER;
+	return true;
+}
+
+/* False when no entry can express what the guest may do. */
+static bool leaf_rights(struct shadow_fault *f, union role role)
+{
+	const struct walk_result *r = f->r;
+
+	f->access = (r->user ? ACCESS_USER : 0) | (r->writable ? ACCESS_WRITE : 0) |
+		    (r->executable ? ACCESS_EXEC : 0);
+	f->pkey = role.mode >= PAGING_4 ? r->entry[r->leaf] & PTE_PKEY : 0;
+	if (role.direct)
+		return true;
+	if (f->write && !r->writable)
+		return leaf_for_wp0(f, role);
+	/* The first write has to come here, so that the guest's dirty flag is set. */
+	if (!f->write && !(r->entry[r->leaf] & PTE_D))
+		f->access &= ~ACCESS_WRITE;
+	return true;
+}
+
+/* ---- the leaf ---- */
+
+/* Whether the leaf may be writable as far as the hypervisor is concerned. */
+static bool may_write(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller)
+{
+	return !(s->flags & SLOT_READONLY) && unsync_try(mv, s, gfn, caller);
+}
+
+static uint64_t with_writing(const struct slot *s, uint64_t spte, bool writable)
+{
+	if (s->flags & SLOT_READONLY)
+		return spte;
+	return spte | (writable ? SHADOW_WRITABLE : SPTE_HOST_WRITABLE);
+}
+
+/* Replaces what the entry holds by the leaf; the same page under the same key keeps its place. */
+static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_t gfn, uint64_t spte)
+{
+	struct mmu *mmu = f->mv->mmu;
+	uint64_t old = sp->table[index];
+
+	if (spte_is_present(old)) {
+		if (spte_is_leaf(old, sp->level) && spte_hpa(old) == spte_hpa(spte) &&
+		    rmap_key(mmu, sp, index) == gfn) {
+			spte_write(&sp->table[index], spte);
+			if ((old & ~spte & (PTE_RW | PTE_US)) || ((old ^ spte) & (PTE_XD | PTE_PKEY)))
+				shadow_owe(&f->token);
+			return;
+		}
+		shadow_drop_entry(mmu, sp, index, &f->token);
+	}
+	shadow_set_leaf(mmu, sp, index, gfn, spte, &f->token);
+}
+
+static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index)
+{
+	gfn_t gfn = align_down(f->gfn, level_pages(sp->level));
+	bool writable = false;
+	uint64_t spte;
+
+	if (sp->level == LEVEL_4K && !rmap_reserve(f->mv, f->slot, gfn))
+		return FAULT_OUT_OF_MEMORY;
+	if (f->access & ACCESS_WRITE)
+		writable = may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT);
+	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), sp->level, f->access, f->pkey);
+	spte = with_writing(f->slot, spte, writable);
+	if (spte == sp->table[index])
+		f->mv->stats.spurious++;
+	else
+		put_leaf(f, sp, index, gfn, spte);
+	return f->write && !writable ? FAULT_WRITE_TRACKED : FAULT_MAPPED;
+}
+
+/* ---- ahead of faults ---- */
+
+/* An entry beside the faulting one, of a guest's 4K table: only what the guest has used before. */
+static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t index, const void *table)
+{
+	uint64_t gpte = gpte_load(sp, table, index), spte;
+	gfn_t gfn = (gpte & PTE_ADDR) >> PAGE_SHIFT;
+	uint32_t access = gpte_access(sp, gpte);
+	const struct slot *s;
+	bool writable;
+
+	if (!gpte_is_usable(f->mv->mmu, sp, gpte) || !(s = slot_find(f->mv, gfn)) || !rmap_reserve(NULL, s, gfn))
+		return;
+	writable = (access & ACCESS_WRITE) && (gpte & PTE_D) && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
+	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte_pkey(sp, gpte));
+	shadow_set_leaf(f->mv->mmu, sp, index, gfn, with_writing(s, spte, writable), &f->token);
+	f->mv->mmu->shadow->counts.prefetched++;
+}
+
+/* An entry of a page that stands for a part of a guest's large page, or for memory without paging. */
+static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t index)
+{
+	gfn_t gfn = sp->gfn + index;
+	bool writable;
+	uint64_t spte;
+
+	if (!slot_covers(f->slot, gfn) || !rmap_reserve(f->mv, f->slot, gfn))
+		return;
+	writable = (f->access & ACCESS_WRITE) && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH);
+	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), LEVEL_4K, f->access, f->pkey);
+	shadow_set_leaf(f->mv->mmu, sp, index, gfn, with_writing(f->slot, spte, writable), &f->token);
+	f->mv->mmu->shadow->counts.prefetched++;
+}
+
+static void prefetch_window(struct shadow_fault *f, struct sp *sp, uint32_t at)
+{
+	uint32_t first = (uint32_t)align_down(at, PREFETCH_WINDOW);
+	const void *table = gpte_table(f->mv, sp);
+
+	for (uint32_t i = first; table && i < first + PREFETCH_WINDOW; i++)
+		if (sp->table[i] == SPTE_EMPTY)
+			prefetch_indirect(f, sp, i, table);
+}
+
+static bool is_only_entry(const struct sp *sp, uint32_t index)
+{
+	const uint64_t *present = sp_present_bits(sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		if (present[w] != (w == index / 64 ? BIT(index % 64) : 0))
+			return false;
+	return true;
+}
+
+/* A direct page is filled as a whole with its first entry: it stands where a large leaf had to go. */
+static void prefetch(struct shadow_fault *f, struct sp *sp, uint32_t at)
+{
+	if (!sp->role.direct) {
+		prefetch_window(f, sp, at);
+		return;
+	}
+	if (is_only_entry(sp, at))
+		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
+			if (i != at)
+				prefetch_direct(f, sp, i);
+}
+
+/* ---- down to the leaf ---- */
+
+/* The guest's entry of that level, in a table that is protected by now, is still what the walk read. */
+static bool gpte_unchanged(struct shadow_fault *f, const struct sp *sp, uint32_t index)
+{
+	if (sp->role.direct)
+		return true;
+	return gpte_load(sp, gpte_table(f->mv, sp), index) == f->r->entry[sp->level];
+}
+
+/* Which page has to be below entry index of sp. */
+static union role wanted_child(const struct shadow_fault *f, const struct sp *sp, uint32_t index, gfn_t *gfn)
+{
+	const struct walk_result *r = f->r;
+	uint64_t xd = sp->role.nx ? PTE_XD : 0, entry;
+
+	if (!sp->role.direct && sp->level > r->leaf) {
+		entry = r->entry[sp->level];
+		*gfn = (entry & PTE_ADDR) >> PAGE_SHIFT;
+		return role_of_table(sp->role, index, sp->role.access & guest_entry_access(entry, xd));
+	}
+	*gfn = align_down(f->gfn, level_pages(sp->level));
+	return role_of_part(sp->role, f->access, (uint32_t)(f->pkey >> PTE_PKEY_SHIFT));
+}
+
+/*
+ * The page below entry index: the one that is linked, if it is of the wanted gfn and role, else that
+ * is dropped and the right one linked. NULL: out of spares, or (*result) the guest changed its table.
+ */
+static struct sp *child_of(struct shadow_fault *f, struct sp *sp, uint32_t index, enum fault_result *result)
+{
+	struct mmu *mmu = f->mv->mmu;
+	uint64_t spte = sp->table[index];
+	union role role;
+	struct sp *child;
+	gfn_t gfn;
+
+	role = wanted_child(f, sp, index, &gfn);
+	if (spte_is_table(spte, sp->level)) {
+		child = sp_of(spte_hpa(spte));
+		if (LIKELY(child->gfn == gfn && child->role.word == role.word)) {
+			child->writes = 0;
+			return child;
+		}
+	}
+	if (spte_is_present(spte))
+		shadow_drop_entry(mmu, sp, index, &f->token);
+	*result = FAULT_OUT_OF_MEMORY;
+	child = shadow_get(f->mv, gfn, role, &f->token);
+	if (!child)
+		return NULL;
+	/* What other CPUs have cached of a table that is now protected goes before its entries are read. */
+	flush_spend(mmu, f->token);
+	f->token = flush_token_new(mmu);
+	*result = FAULT_RETRY;
+	if (!gpte_unchanged(f, sp, index)) {
+		if (!child->parents && !child->root_count)
+			shadow_zap(mmu, child, &f->token);
+		return NULL;
+	}
+	shadow_link(mmu, sp, index, child);
+	return child;
+}
+
+static bool is_leaf_level(const struct shadow_fault *f, const struct sp *sp)
+{
+	if (sp->level == LEVEL_4K)
+		return true;
+	if (!sp->role.direct && sp->level > f->r->leaf)
+		return false;
+	return sp->level <= hugepage_max_level(f->slot, f->gfn);
+}
+
+/* Links pages from the root down and maps the leaf. Reasons against a large page are looked up on the
+ * way, when the tables of this very walk are already accounted. */
+static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
+{
+	enum fault_result result = FAULT_RETRY;
+	uint32_t index;
+
+	while (index = spte_index(f->gva >> PAGE_SHIFT, sp->level), !is_leaf_level(f, sp)) {
+		sp = child_of(f, sp, index, &result);
+		if (!sp)
+			return result;
+	}
+	if (!gpte_unchanged(f, sp, index))
+		return FAULT_RETRY;
+	result = map_leaf(f, sp, index);
+	if (result == FAULT_MAPPED && sp->level == LEVEL_4K)
+		prefetch(f, sp, index);
+	return result;
+}
+
+static struct sp *root_for(const struct mmu_vcpu *mv, gva_t gva)
+{
+	const struct shadow_vcpu *sv = &mv->shadow;
+
+	return sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0];
+}
+
+/* With the lock held exclusively, and the walk done. */
+static enum fault_result handle(struct shadow_fault *f, const struct guest_paging *g)
+{
+	struct mmu *mmu = f->mv->mmu;
+	struct sp *root = root_for(f->mv, f->gva);
+	union role role = role_of_root(g);
+
+	if (f->mv->shadow.stale || !root)
+		return FAULT_RETRY;
+	f->slot = slot_find(f->mv, f->gfn);
+	if (!f->slot)
+		return FAULT_MMIO;
+	if (f->write && (f->slot->flags & SLOT_READONLY))
+		return FAULT_READONLY_WRITE;
+	if (!leaf_rights(f, role))
+		return FAULT_EMULATE_WRITE;
+	shadow_make_room(mmu, &f->token);
+	return fetch(f, root);
+}
+
+enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
+				   uint32_t error_code, struct walk_result *r)
+{
+	struct shadow_fault f = { .mv = mv, .r = r, .gva = gva, .write = error_code & PFERR_WRITE };
+	enum walk_status status = guest_walk(mv, g, gva, walk_kind(g, error_code), r);
+	enum fault_result result = status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
+
+	if (status == WALK_OK) {
+		f.gfn = r->gpa >> PAGE_SHIFT;
+		if (UNLIKELY(mv->spare_count < SHADOW_SPARES))
+			sp_topup(mv);
+		if (UNLIKELY(mv->shadow.chunk_count < SHADOW_CHUNKS))
+			rmap_topup(mv);
+		mmu_exclusive_begin(mv->mmu);
+		f.token = flush_token_new(mv->mmu);
+		result = handle(&f, g);
+		flush_spend(mv->mmu, f.token);
+		mmu_exclusive_end(mv->mmu);
+	}
+	mv->stats.faults[result]++;
+	return result;
+}

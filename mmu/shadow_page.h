@@ -1,0 +1,87 @@
+/*
+ * Shadow pages: found by gfn and role in a hash table, linked below each other, zapped, recycled.
+ * Everything here is done under the exclusive lock: shadow faults of different vCPUs take turns.
+ * What removes an entry or a right of the guest makes the caller's token owe a flush.
+ */
+#ifndef MMU_SHADOW_PAGE_H
+#define MMU_SHADOW_PAGE_H
+
+#include "mmu/flush.h"
+#include "mmu/shadow.h"
+#include "mmu/sp.h"
+
+#define SHADOW_BUCKETS 4096
+#define SHADOW_BUDGET_MIN 64
+#define SHADOW_BUDGET_PART 50  /* of the guest's pages: 2 % */
+#define SHADOW_SPARES 4        /* pages one fault or load may need: levels below the root, or four roots */
+#define SHADOW_RESERVE 8       /* pages kept within the budget for the next fault */
+#define SHADOW_RECYCLE 32      /* pages freed at a time when the budget is used up */
+
+struct shadow {
+	struct sp *bucket[SHADOW_BUCKETS];
+	struct sp *newest, *oldest; /* every live page, by age */
+	uint64_t pages;             /* in that list */
+	uint64_t budget;
+	uint64_t stamp;             /* of the last emulated write to a guest's table */
+	uint32_t generation;        /* pages of another one are gone as far as anybody can tell */
+	bool skip;                  /* the unsync fast skip is on */
+	struct shadow_counts counts;
+};
+
+#define SHADOW_FRAMES ((sizeof(struct shadow) + PAGE_SIZE - 1) >> PAGE_SHIFT)
+
+int shadow_init(struct mmu *mmu);
+void shadow_destroy(struct mmu *mmu);
+/* Slots have changed: the budget follows, unless it is configured. */
+void shadow_set_budget(struct mmu *mmu);
+
+/* A flush is owed. The CPU's cached translations of the guest are dropped as a whole. */
+static inline void shadow_owe(struct flush_token *token) { flush_owe(token, 0, 1); }
+
+static inline struct sp **shadow_bucket(const struct mmu *mmu, gfn_t gfn)
+{
+	return &mmu->shadow->bucket[gfn * 0x9e3779b97f4a7c15 >> 52];
+}
+_Static_assert(SHADOW_BUCKETS == 1 << 12, "the hash takes 12 bits");
+
+/* Whether sp shadows a guest table and may be found: neither zapped nor of a former generation. */
+static inline bool shadow_is_live(const struct mmu *mmu, const struct sp *sp)
+{
+	return sp->state == SP_LINKED && sp->generation == mmu->shadow->generation;
+}
+
+/*
+ * The live page of gfn and role: found, or made from a spare, accounted and write-protected. One
+ * that is found has been brought up to date. NULL: no spare is left, which the caller saw to.
+ */
+struct sp *shadow_get(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct flush_token *token);
+
+/* Makes the empty entry lead to child, which is up to date and so is all below it. */
+void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *child);
+
+/* Files a leaf in the empty entry; its head exists. */
+void shadow_set_leaf(struct mmu *mmu, struct sp *sp, uint32_t index, gfn_t gfn, uint64_t spte,
+		     struct flush_token *token);
+
+/* Empties a present entry, leaf or table; a table below that nobody else uses is zapped. */
+void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token);
+
+/* Removes the page from everything; freed with the token, or when the last vCPU leaves the root. */
+void shadow_zap(struct mmu *mmu, struct sp *sp, struct flush_token *token);
+
+/* Every page that shadows a table in the range, and every leaf that maps a gfn of it. */
+void shadow_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages, struct flush_token *token);
+
+/* Every page that shadows gfn. True when there was one. */
+bool shadow_zap_gfn(struct mmu *mmu, gfn_t gfn, struct flush_token *token);
+
+/* Sees to it that SHADOW_RESERVE pages may be made within the budget. */
+void shadow_make_room(struct mmu *mmu, struct flush_token *token);
+
+/* The vCPU gives up its roots and all it has prepared. */
+void shadow_vcpu_leave(struct mmu_vcpu *mv);
+
+/* Drops a reference on a root. */
+void shadow_root_put(struct mmu *mmu, struct sp *sp, struct flush_token *token);
+
+#endif

@@ -1,0 +1,293 @@
+/*
+ * Roots: which shadow page the CPU starts from, those a vCPU may come back to, and what the guest's
+ * flushes of its TLB ask for.
+ */
+#include <string.h>
+
+#include "hv/base/frame.h"
+#include "mmu/rmap.h"
+#include "mmu/shadow_page.h"
+#include "mmu/shadow_spte.h"
+#include "mmu/unsync.h"
+
+#define CR3_NOFLUSH BIT(63)
+#define PAE_PRESENT PTE_P /* SDM "PDPTE Registers": all rights are given below */
+
+static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
+
+/* ---- references ---- */
+
+static void put_roots(struct mmu_vcpu *mv, struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(sv->root); i++)
+		if (sv->root[i]) {
+			shadow_root_put(mv->mmu, sv->root[i], token);
+			sv->root[i] = NULL;
+		}
+	sv->loaded = false;
+}
+
+static void put_previous(struct mmu_vcpu *mv, uint32_t i, struct flush_token *token)
+{
+	struct shadow_root *p = &mv->shadow.previous[i];
+
+	if (p->sp)
+		shadow_root_put(mv->mmu, p->sp, token);
+	p->sp = NULL;
+}
+
+/* The current root becomes the first of the previous ones, in the place of number `out`. */
+static void push_previous(struct mmu_vcpu *mv, uint32_t out, struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	if (!sv->loaded || sv->is_pae)
+		return;
+	put_previous(mv, out, token);
+	memmove(&sv->previous[1], &sv->previous[0], out * sizeof(sv->previous[0]));
+	sv->previous[0] = (struct shadow_root){ sv->root[0], sv->cr3, sv->role };
+	sv->root[0] = NULL;
+	sv->loaded = false;
+}
+
+void shadow_vcpu_leave(struct mmu_vcpu *mv)
+{
+	struct flush_token token = flush_token_new(mv->mmu);
+
+	put_roots(mv, &token);
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
+		put_previous(mv, i, &token);
+	flush_spend(mv->mmu, token);
+	rmap_drain(mv);
+	if (mv->shadow.pae)
+		frame_free(virt_to_phys(mv->shadow.pae), OWNER_VM_META(mv->mmu->config.vm_id));
+	mv->shadow.pae = NULL;
+}
+
+/* ---- loading ---- */
+
+static struct sp *take_root(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct flush_token *token)
+{
+	struct sp *sp = shadow_get(mv, gfn, role, token);
+
+	if (sp)
+		sp->root_count++;
+	return sp;
+}
+
+/* The table of the quarter of the address space, and whether there is one. */
+static bool quarter(const struct guest_paging *g, uint32_t i, union role *role, gfn_t *gfn)
+{
+	switch (role->mode) {
+	case PAGING_NONE:
+		*gfn = (gfn_t)i << (30 - PAGE_SHIFT);
+		return true;
+	case PAGING_32:
+		role->quadrant = i & 3;
+		*gfn = (g->cr3 & BITS(31, 12)) >> PAGE_SHIFT;
+		return true;
+	default:
+		*gfn = (g->pdpte[i] & PTE_ADDR) >> PAGE_SHIFT;
+		return g->pdpte[i] & PTE_P;
+	}
+}
+
+static bool load_four(struct mmu_vcpu *mv, const struct guest_paging *g, union role role,
+		      struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		gfn_t gfn;
+
+		sv->pae[i] = 0;
+		if (!quarter(g, i, &role, &gfn))
+			continue;
+		sv->root[i] = take_root(mv, gfn, role, token);
+		if (!sv->root[i])
+			return false;
+		sv->pae[i] = sp_hpa(sv->root[i]) | PAE_PRESENT;
+	}
+	return true;
+}
+
+/* A previous root for the same CR3 and role that is still good becomes current. */
+static bool load_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
+		struct shadow_root *p = &sv->previous[i];
+
+		if (!p->sp || p->cr3 != cr3 || p->role != role.word || !shadow_is_live(mv->mmu, p->sp))
+			continue;
+		struct sp *sp = p->sp;
+
+		p->sp = NULL;
+		push_previous(mv, i, token);
+		put_roots(mv, token);
+		sv->root[0] = sp;
+		mv->mmu->shadow->counts.loads_cached++;
+		return true;
+	}
+	push_previous(mv, SHADOW_PREVIOUS - 1, token);
+	put_roots(mv, token);
+	return false;
+}
+
+static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	if (load_previous(mv, cr3, role, token))
+		return true;
+	sv->root[0] = take_root(mv, (cr3 & PTE_ADDR) >> PAGE_SHIFT, role, token);
+	return sv->root[0] != NULL;
+}
+
+/* Whether the current root is the one wanted. Four roots are always looked up again: they are cheap. */
+static bool is_current(const struct mmu_vcpu *mv, uint64_t cr3, union role role)
+{
+	const struct shadow_vcpu *sv = &mv->shadow;
+
+	return sv->loaded && !sv->stale && !sv->is_pae && sv->cr3 == cr3 && sv->role == role.word;
+}
+
+static bool load(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t cr3, union role role,
+		 struct flush_token *token)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	sv->stale = false;
+	shadow_make_room(mv->mmu, token);
+	if (has_four_roots(role)) {
+		push_previous(mv, SHADOW_PREVIOUS - 1, token);
+		put_roots(mv, token);
+		sv->loaded = load_four(mv, g, role, token);
+	} else {
+		sv->loaded = load_one(mv, cr3, role, token);
+	}
+	sv->is_pae = has_four_roots(role);
+	sv->cr3 = cr3;
+	sv->role = role.word;
+	if (!sv->loaded)
+		put_roots(mv, token);
+	return sv->loaded;
+}
+
+static void sync_roots(struct mmu_vcpu *mv, struct flush_token *token)
+{
+	for (uint32_t i = 0; i < ARRAY_LEN(mv->shadow.root); i++)
+		if (mv->shadow.root[i])
+			unsync_sync_below(mv, mv->shadow.root[i], token);
+}
+
+/* The frame of four PDPTEs has to be below 4 GiB: CR3 has 32 bits under PAE paging. */
+static int pae_alloc(struct mmu_vcpu *mv)
+{
+	frame_owner_t owner = OWNER_VM_META(mv->mmu->config.vm_id);
+	hpa_t frame;
+
+	if (mv->shadow.pae)
+		return 0;
+	frame = frame_alloc_run(1, 1, owner); /* the lowest there is */
+	if (frame == HPA_NONE)
+		return -ENOMEM;
+	if (frame >= GIB(4)) {
+		frame_free(frame, owner);
+		return -ENOMEM;
+	}
+	mv->shadow.pae = phys_to_virt(frame);
+	return 0;
+}
+
+int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
+{
+	union role role = role_of_root(g);
+	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
+	struct flush_token token;
+	bool good = true;
+
+	if (has_four_roots(role) && pae_alloc(mv))
+		return -ENOMEM;
+	if (mv->spare_count < SHADOW_SPARES)
+		sp_topup(mv);
+	mmu_exclusive_begin(mv->mmu);
+	mv->mmu->shadow->counts.loads++;
+	token = flush_token_new(mv->mmu);
+	if (!is_current(mv, cr3, role))
+		good = load(mv, g, cr3, role, &token);
+	if (good && flush)
+		sync_roots(mv, &token);
+	flush_spend(mv->mmu, token);
+	mmu_exclusive_end(mv->mmu);
+	return good ? 0 : -ENOMEM;
+}
+
+uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv)
+{
+	const struct shadow_vcpu *sv = &mv->shadow;
+
+	INVARIANT(sv->loaded);
+	return sv->is_pae ? virt_to_phys(sv->pae) : sp_hpa(sv->root[0]);
+}
+
+/* ---- flushes by the guest ---- */
+
+/* The entry that maps gva below root, if its page is unsync. */
+static void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct flush_token *token)
+{
+	struct sp *sp = root;
+
+	while (sp && sp->level > LEVEL_4K) {
+		uint64_t spte = sp->table[spte_index(gva >> PAGE_SHIFT, sp->level)];
+
+		sp = spte_is_table(spte, sp->level) ? sp_of(spte_hpa(spte)) : NULL;
+	}
+	if (sp)
+		unsync_sync_entry(mv, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K), token);
+}
+
+static bool is_canonical(const struct guest_paging *g, gva_t gva)
+{
+	enum paging_mode mode = guest_paging_mode(g);
+	int64_t high = (int64_t)gva >> (mode == PAGING_5 ? 56 : 47);
+
+	return mode < PAGING_4 || high == 0 || high == -1;
+}
+
+/* Global translations are in no address space, so previous roots are seen to as well. */
+void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+	struct flush_token token;
+
+	if (!is_canonical(g, gva))
+		return;
+	mmu_exclusive_begin(mv->mmu);
+	mv->mmu->shadow->counts.invlpgs++;
+	token = flush_token_new(mv->mmu);
+	if (sv->loaded)
+		sync_address(mv, sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0], gva, &token);
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
+		sync_address(mv, sv->previous[i].sp, gva, &token);
+	flush_spend(mv->mmu, token);
+	mmu_exclusive_end(mv->mmu);
+}
+
+void mmu_shadow_flush(struct mmu_vcpu *mv)
+{
+	struct flush_token token;
+
+	mmu_exclusive_begin(mv->mmu);
+	mv->mmu->shadow->counts.flushes++;
+	token = flush_token_new(mv->mmu);
+	sync_roots(mv, &token);
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
+		if (mv->shadow.previous[i].sp)
+			unsync_sync_below(mv, mv->shadow.previous[i].sp, &token);
+	flush_spend(mv->mmu, token);
+	mmu_exclusive_end(mv->mmu);
+}

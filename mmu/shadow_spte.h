@@ -1,0 +1,52 @@
+/*
+ * Shadow entries: ordinary 64-bit page-table entries (SDM "Paging"), with the software bits of
+ * mmu/spte.h at the same places, so that what an entry is can be told in the same way. Tables let
+ * everything through; the leaf has the rights of the whole translation.
+ *
+ * Accessed is always set, and dirty where writing is allowed: the guest's own flags are set by the
+ * walk of its tables, and a page whose guest entry is not dirty yet is not writable.
+ * Bit 8 (global) stays clear. PWT, PCD and PAT stay clear: guest memory is write-back.
+ */
+#ifndef MMU_SHADOW_SPTE_H
+#define MMU_SHADOW_SPTE_H
+
+#include "mmu/role.h"
+#include "mmu/spte.h"
+
+#define SHADOW_WRITABLE (PTE_RW | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE | PTE_D)
+
+static inline uint64_t shadow_table_make(hpa_t table)
+{
+	return table | PTE_P | PTE_RW | PTE_US | PTE_A | SPTE_PRESENT;
+}
+
+/* A leaf with the rights of access but for writing. pkey is the guest entry's, in place. */
+static inline uint64_t shadow_leaf_make(hpa_t page, int level, uint32_t access, uint64_t pkey)
+{
+	uint64_t spte = page | PTE_P | PTE_A | SPTE_PRESENT | pkey;
+
+	if (access & ACCESS_USER)
+		spte |= PTE_US;
+	if (!(access & ACCESS_EXEC))
+		spte |= PTE_XD;
+	if (level > LEVEL_4K)
+		spte |= PTE_PS;
+	return spte;
+}
+
+static inline bool shadow_is_writable(uint64_t spte) { return spte & PTE_RW; }
+
+/* Rights that a guest entry gives. xd: the bit that forbids fetches, or 0. */
+static inline uint32_t guest_entry_access(uint64_t entry, uint64_t xd)
+{
+	return (entry & (PTE_RW | PTE_US)) | (entry & xd ? 0 : ACCESS_EXEC);
+}
+_Static_assert(PTE_RW == ACCESS_WRITE && PTE_US == ACCESS_USER, "rights are at the places of the entry's bits");
+
+/*
+ * Whether a present shadow entry breaks a rule: reserved bits of its level for the host's width and
+ * page sizes, or one of the software bits' own. NULL, or the rule in words.
+ */
+const char *shadow_fault_in(uint64_t spte, int level, const struct mmu_config *config);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * Marking pages unsync, the fast skip, and bringing them up to date.
+ */
+#include "mmu/unsync.h"
+
+#include "mmu/gpa.h"
+#include "mmu/hugepage.h"
+#include "mmu/rmap.h"
+#include "mmu/shadow_gpte.h"
+#include "mmu/shadow_page.h"
+#include "mmu/shadow_spte.h"
+#include "mmu/track.h"
+
+#define SYNC_BATCH 16
+
+/* ---- marking ---- */
+
+void unsync_mark_parents(struct mmu *mmu, struct sp *sp)
+{
+	for (uint32_t ref = rmap_first(&sp->parents); !(ref & RMAP_END); ref = rmap_next(mmu, ref)) {
+		struct sp *parent = sp_of_ref(mmu, ref);
+		uint32_t index = ref % SPTES_PER_TABLE;
+
+		if (sp_bit(sp_unsync_bits(parent), index))
+			continue;
+		sp_bit_set(sp_unsync_bits(parent), index);
+		if (parent->unsync_children++ == 0)
+			unsync_mark_parents(mmu, parent);
+	}
+}
+
+static void mark(struct mmu *mmu, struct sp *sp)
+{
+	INVARIANT(sp->level == LEVEL_4K && !sp->role.direct && !sp->unsync);
+	sp->unsync = true;
+	mmu->shadow->counts.unsync++;
+	mmu->shadow->counts.unsyncs++;
+	unsync_mark_parents(mmu, sp);
+}
+
+bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller)
+{
+	struct mmu *mmu = mv->mmu;
+	struct shadow_counts *c = &mmu->shadow->counts;
+
+	c->unsync_calls[caller]++;
+	if (track_is_tracked(s, gfn))
+		return false;
+	/*
+	 * The fast skip. A page that shadows a table in this 2M frame would forbid a large page there;
+	 * nothing forbids one, so there is no such page: nothing to mark and no hash to search. After the
+	 * check above, so that it never decides about a table of a higher level.
+	 */
+	if (mmu->shadow->skip && *hugepage_word(s, gfn, LEVEL_2M) == 0) {
+		c->unsync_skips[caller]++;
+		return true;
+	}
+	c->hash_searches++;
+	for (struct sp *sp = *shadow_bucket(mmu, gfn); sp; sp = sp->hash_next) {
+		c->hash_nodes++;
+		if (sp->gfn != gfn || sp->role.direct || !shadow_is_live(mmu, sp))
+			continue;
+		if (caller == UNSYNC_SYNC)
+			return false;
+		if (sp->unsync)
+			continue;
+		if (caller == UNSYNC_PREFETCH)
+			return false;
+		mark(mmu, sp);
+	}
+	/* Before the writable entry is: whoever sees the guest's write to its table sees the mark. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return true;
+}
+
+/* ---- bringing up to date ---- */
+
+/* The entry's leaf as the guest's entry now wants it, but for the right to write, which is kept or lost. */
+static bool still_wanted(struct mmu_vcpu *mv, const struct sp *sp, uint32_t index, uint64_t gpte, uint64_t spte,
+			 uint64_t *want)
+{
+	gfn_t gfn = (gpte & PTE_ADDR) >> PAGE_SHIFT;
+	const struct slot *s = slot_find(mv, gfn);
+	uint32_t access = gpte_access(sp, gpte);
+
+	if (!s || slot_hpa(s, gfn) != spte_hpa(spte) || rmap_key(mv->mmu, sp, index) != gfn)
+		return false;
+	*want = shadow_leaf_make(spte_hpa(spte), LEVEL_4K, access, gpte_pkey(sp, gpte));
+	if ((access & ACCESS_WRITE) && (gpte & PTE_D))
+		*want |= spte & SHADOW_WRITABLE;
+	else
+		*want |= spte & SPTE_HOST_WRITABLE;
+	return true;
+}
+
+static void sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, uint64_t gpte,
+		       struct flush_token *token)
+{
+	uint64_t spte = sp->table[index], want;
+
+	mv->mmu->shadow->counts.synced_entries++;
+	if (!gpte_is_usable(mv->mmu, sp, gpte) || !still_wanted(mv, sp, index, gpte, spte, &want)) {
+		shadow_drop_entry(mv->mmu, sp, index, token);
+		return;
+	}
+	/* The flags the CPU has set make no difference: ours are set from the start. */
+	if (((spte ^ want) & ~(uint64_t)(PTE_A | PTE_D)) == 0)
+		return;
+	spte_write(&sp->table[index], want);
+	shadow_owe(token);
+}
+
+static void refresh_entries(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
+{
+	const uint64_t *present = sp_present_bits(sp);
+	const void *table = gpte_table(mv, sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
+
+			sync_entry(mv, sp, index, gpte_load(sp, table, index), token);
+		}
+}
+
+void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
+{
+	mv->mmu->shadow->counts.syncs++;
+	refresh_entries(mv, sp, token);
+}
+
+struct sync {
+	struct mmu_vcpu *mv;
+	struct flush_token *token;
+	uint32_t count;
+	struct sp *page[SYNC_BATCH];
+};
+
+/* Protects all tables of the batch, flushes once, then reads them. */
+static void sync_batch(struct sync *b)
+{
+	struct mmu *mmu = b->mv->mmu;
+	struct flush_token before = flush_token_new(mmu);
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		const struct slot *s = track_slot(mmu, b->page[i]);
+
+		if (s)
+			track_write_protect(mmu, s, b->page[i]->gfn, &before);
+		b->page[i]->unsync = false;
+		mmu->shadow->counts.unsync--;
+	}
+	flush_spend(mmu, before);
+	for (uint32_t i = 0; i < b->count; i++)
+		unsync_refresh(b->mv, b->page[i], b->token);
+	b->count = 0;
+}
+
+/* Gathers the unsync pages below sp, whose bits are cleared as they are met: other parents' bits may
+ * be left set for nothing, never clear for something. */
+static void gather(struct sync *b, struct sp *sp)
+{
+	uint64_t *bits = sp_unsync_bits(sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		while (bits[w]) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits[w]);
+			struct sp *child = sp_of(spte_hpa(sp->table[index]));
+
+			sp_bit_clear(bits, index);
+			sp->unsync_children--;
+			if (child->unsync)
+				b->page[b->count++] = child;
+			else if (child->unsync_children)
+				gather(b, child);
+			if (b->count == SYNC_BATCH)
+				sync_batch(b);
+		}
+}
+
+void unsync_sync_below(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
+{
+	struct sync b = { .mv = mv, .token = token };
+
+	if (!sp->unsync_children)
+		return;
+	gather(&b, sp);
+	if (b.count)
+		sync_batch(&b);
+}
+
+void unsync_sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, struct flush_token *token)
+{
+	if (sp->unsync && spte_is_present(sp->table[index]))
+		sync_entry(mv, sp, index, gpte_load(sp, gpte_table(mv, sp), index), token);
+}
