@@ -41,7 +41,7 @@ uint32_t shadow_reasons(const struct mmu *mmu, const struct slot *s, uint64_t in
 
 const char *shadow_fault_in(uint64_t spte, int level, const struct mmu_config *config)
 {
-	bool host = spte & SPTE_HOST_WRITABLE, mmu = spte & SPTE_MMU_WRITABLE, w = spte & PTE_RW;
+	bool host = spte & SHADOW_HOST_WRITABLE, mmu = spte & SHADOW_MMU_WRITABLE, w = spte & PTE_RW;
 
 	if (!(spte & PTE_P))
 		return "it is present to us but not to the CPU";
@@ -130,7 +130,7 @@ static int check_leaf(struct check *c, const struct sp *sp, uint32_t i, uint64_t
 		return BROKEN("leaf %lx is not once on the list of its gfn %lx", spte, gfn);
 	if (sp->level > hugepage_max_level(s, gfn))
 		return BROKEN("leaf %lx of level %d at gfn %lx is larger than allowed there", spte, sp->level, gfn);
-	return spte & (PTE_RW | SPTE_MMU_WRITABLE) ? check_writable(c, s, gfn, spte) : 0;
+	return spte & (PTE_RW | SHADOW_MMU_WRITABLE) ? check_writable(c, s, gfn, spte) : 0;
 }
 
 /* ---- links ---- */
@@ -264,8 +264,14 @@ static int check_heads(struct check *c, const struct slot *s, uint64_t *met)
 	int err = 0;
 
 	for (int level = LEVEL_4K; level <= LEVEL_1G; level++)
-		for (gfn_t g = align_down(s->base, level_pages(level)); !err && g < slot_end(s); g += level_pages(level))
-			err = check_head(c, rmap_head(s, max_u64(g, s->base), level), g, level, met);
+		for (gfn_t g = align_down(s->base, level_pages(level)); !err && g < slot_end(s); g += level_pages(level)) {
+			const uint32_t *head = rmap_head(s, max_u64(g, s->base), level);
+
+			if (head)
+				err = check_head(c, head, g, level, met);
+			else /* nor has any other of the frame of heads */
+				g |= BIT(RMAP_CHUNK_SHIFT) - 1;
+		}
 	return err;
 }
 

@@ -77,7 +77,7 @@ static uint64_t with_writing(const struct slot *s, uint64_t spte, bool writable)
 {
 	if (s->flags & SLOT_READONLY)
 		return spte;
-	return spte | (writable ? SHADOW_WRITABLE : SPTE_HOST_WRITABLE);
+	return spte | (writable ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE);
 }
 
 /* Replaces what the entry holds by the leaf; the same page under the same key keeps its place. */

@@ -1,6 +1,6 @@
 /*
- * Shadow entries: ordinary 64-bit page-table entries (SDM "Paging"), with the software bits of
- * mmu/spte.h at the same places, so that what an entry is can be told in the same way. Tables let
+ * Shadow entries: ordinary 64-bit page-table entries (SDM "Paging"), with SPTE_PRESENT of mmu/spte.h
+ * at the same place, so that what an entry is can be told in the same way. Tables let
  * everything through; the leaf has the rights of the whole translation.
  *
  * Accessed is always set, and dirty where writing is allowed: the guest's own flags are set by the
@@ -13,7 +13,10 @@
 #include "mmu/role.h"
 #include "mmu/spte.h"
 
-#define SHADOW_WRITABLE (PTE_RW | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE | PTE_D)
+/* Not where the EPT has them: under PAE paging bits 62:52 are reserved. */
+#define SHADOW_HOST_WRITABLE BIT(9) /* the slot lets the guest write; constant while present */
+#define SHADOW_MMU_WRITABLE BIT(10) /* nothing about tables of the guest is against writing */
+#define SHADOW_WRITABLE (PTE_RW | SHADOW_HOST_WRITABLE | SHADOW_MMU_WRITABLE | PTE_D)
 
 static inline uint64_t shadow_table_make(hpa_t table)
 {

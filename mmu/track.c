@@ -22,9 +22,9 @@ void track_write_protect(struct mmu *mmu, const struct slot *s, gfn_t gfn, struc
 	for (; !(ref & RMAP_END); ref = rmap_next(mmu, ref)) {
 		uint64_t *sptep = rmap_spte(mmu, ref), spte = spte_read(sptep);
 
-		if (!(spte & (PTE_RW | SPTE_MMU_WRITABLE)))
+		if (!(spte & (PTE_RW | SHADOW_MMU_WRITABLE)))
 			continue;
-		spte_write(sptep, spte & ~(PTE_RW | SPTE_MMU_WRITABLE | PTE_D));
+		spte_write(sptep, spte & ~(PTE_RW | SHADOW_MMU_WRITABLE | PTE_D));
 		shadow_owe(token);
 	}
 }

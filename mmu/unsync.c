@@ -89,7 +89,7 @@ static bool still_wanted(struct mmu_vcpu *mv, const struct sp *sp, uint32_t inde
 	if ((access & ACCESS_WRITE) && (gpte & PTE_D))
 		*want |= spte & SHADOW_WRITABLE;
 	else
-		*want |= spte & SPTE_HOST_WRITABLE;
+		*want |= spte & SHADOW_HOST_WRITABLE;
 	return true;
 }
 
@@ -147,8 +147,8 @@ static void sync_batch(struct sync *b)
 
 		if (s)
 			track_write_protect(mmu, s, b->page[i]->gfn, &before);
+		mmu->shadow->counts.unsync -= b->page[i]->unsync; /* reached by two parents, it is there twice */
 		b->page[i]->unsync = false;
-		mmu->shadow->counts.unsync--;
 	}
 	flush_spend(mmu, before);
 	for (uint32_t i = 0; i < b->count; i++)
