@@ -9,6 +9,8 @@ ONE_CPU = [
 # Bochs leaves the IDT-vectoring field stale when delivering a virtual interrupt takes an EPT violation.
 EVENTS = [("inject", "")]
 TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n"), ("cost", "vcpus = 2\n")]
+# What shadow paging has to get right, and EPT as well.
+PAGING = [("perm", ""), ("selfmap", ""), ("pcid", "")]
 MAILBOX = [("smp", "vcpus = 2\nwakeup = mailbox\n")]
 
 
@@ -87,6 +89,8 @@ CASES = [
          never=[r"FAIL \w"]),
     Case("guests-2cpu", conf=conf(TWO_CPUS), files=files(TWO_CPUS), steps=each_in_turn(TWO_CPUS),
          host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
+    Case("guests-paging", conf=conf(PAGING), files=files(PAGING), steps=each_in_turn(PAGING),
+         host={"cpu": "corei7_icelake_u"}, never=[r"FAIL \w"]),
     Case("guests-mailbox", conf=conf(MAILBOX), files=files(MAILBOX), steps=each_in_turn(MAILBOX),
          host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
     Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"], steps=[
