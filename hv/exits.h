@@ -37,6 +37,15 @@ enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid,
 /* An access to RAM that the guest must not make itself, as a write to a read-only slot: the same, but
  * every address is looked up, and memory is read and written by the rules of mmu/gpa.h. Sets RIP. */
 enum exit_result exit_memory(struct vcpu *v);
+/* The instruction at RIP writes to RAM at gpa, where gva leads, and the CPU must not carry it out by
+ * itself: does so. Sets RIP. False: this instruction cannot be carried out so, f says why; nothing
+ * has changed. */
+bool exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, struct failure *f);
+/* Reads a 16-byte operand as an instruction does, in enum insn_segment. RSP is in v->gpr. False: a
+ * fault is queued, or the guest's tables keep changing: enter again. */
+bool exit_read_operand(struct vcpu *v, unsigned segment, uint64_t offset, uint64_t value[2]);
+/* PKRU, while v is loaded on this CPU. CR4.PKE is the guest's. */
+uint32_t exit_pkru(void);
 
 /* Advances; the run loop then finds state != VCPU_RUNNING unless something is pending. */
 enum exit_result exit_hlt(struct vcpu *v);

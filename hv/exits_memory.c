@@ -24,6 +24,7 @@ struct access {
 	struct emu_cpu cpu;
 	struct vcpu *v;
 	uint64_t rsp; /* before the instruction */
+	gpa_t device; /* the access that caused the exit is to a device, there; else GPA_UNKNOWN */
 	bool paging_complete; /* PKRU and PDPTEs are there, or not needed */
 	struct guest_paging paging;
 };
@@ -31,7 +32,7 @@ struct access {
 static uint64_t reg(struct vcpu *v, enum guest_reg r) { return v->vm->backend->get_reg(v, r); }
 
 /* PKRU is in the CPU as the guest left it; RDPKRU needs CR4.PKE of whoever executes it. */
-static uint32_t live_pkru(void)
+uint32_t exit_pkru(void)
 {
 	uint64_t cr4 = read_cr4();
 	uint32_t pkru;
@@ -56,7 +57,7 @@ static const struct guest_paging *paging(struct access *a)
 		return g;
 	a->paging_complete = true;
 	if (g->cr4 & CR4_PKE)
-		g->pkru = live_pkru();
+		g->pkru = exit_pkru();
 	for (unsigned i = 0; uses_pae(g) && i < 4; i++)
 		g->pdpte[i] = reg(a->v, REG_PDPTE0 + i);
 	return g;
@@ -163,14 +164,14 @@ static void device_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t valu
 static void read_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	*value = 0;
-	if (gpa == (a->cpu.exit_gpa) || gpa_read(a->v->mmu, gpa, value, size))
+	if (gpa == a->device || gpa_read(a->v->mmu, gpa, value, size))
 		*value = device_read(a->v, gpa, size);
 }
 
 /* A write to read-only memory is dropped, as ROM drops it. */
 static void write_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t value)
 {
-	if (gpa == a->cpu.exit_gpa || gpa_write(a->v->mmu, gpa, &value, size) == -EFAULT)
+	if (gpa == a->device || gpa_write(a->v->mmu, gpa, &value, size) == -EFAULT)
 		device_write(a->v, gpa, size, value);
 }
 
@@ -222,12 +223,12 @@ static enum emu_result read_ram_too(struct access *a, struct emu_addr at, unsign
 	return EMU_DONE;
 }
 
-/* The access that caused the exit is a device's; others may be to RAM. */
+/* The access that caused the exit is most often a device's; others may be to RAM. */
 static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value)
 {
 	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
 
-	if (UNLIKELY(at.gpa != a->cpu.exit_gpa || at.gpa == GPA_UNKNOWN))
+	if (UNLIKELY(at.gpa != a->device || at.gpa == GPA_UNKNOWN))
 		return read_ram_too(a, at, size, value);
 	*value = low_bytes(device_read(a->v, at.gpa, size), size);
 	return EMU_DONE;
@@ -280,7 +281,7 @@ static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at,
 	if (first != size) /* two host pages: no instruction locks both */
 		return mem_write(cpu, at, size, *new_value);
 	/* The APIC-access page lies under the device as RAM that nobody reads. */
-	err = gpa[0] == a->cpu.exit_gpa ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], old, new_value, size);
+	err = gpa[0] == a->device ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], old, new_value, size);
 	for (unsigned i = 0; err == -EFAULT && i < size; i += 8)
 		device_write(a->v, gpa[0] + i, (unsigned)min_u64(size, 8), new_value[i / 8]);
 	return err == -EAGAIN ? EMU_RETRY : EMU_DONE;
@@ -359,7 +360,7 @@ static void begin(struct access *a, struct vcpu *v)
 	a->rsp = v->gpr[GPR_RSP];
 	g->pkru = 0;
 	g->maxphyaddr = v->vm->mmu->config.gpa_bits;
-	g->page_1g = true;
+	g->page_1g = v->page_1g;
 	a->paging_complete = LIKELY(!(g->cr4 & CR4_PKE) && (g->efer & EFER_LMA));
 	a->cpu.ops = &emu_ops;
 	a->cpu.cache = v->decoded;
@@ -367,6 +368,7 @@ static void begin(struct access *a, struct vcpu *v)
 	a->cpu.rflags = g->rflags;
 	a->cpu.mode = mode_of(g->efer, cs_ar);
 	a->cpu.la_bits = 48;
+	a->device = GPA_UNKNOWN;
 	a->cpu.exit_gpa = GPA_UNKNOWN;
 	a->cpu.exit_la_valid = false;
 	a->cpu.exit_write = false;
@@ -406,6 +408,7 @@ enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid,
 	struct access a;
 
 	begin(&a, v);
+	a.device = gpa;
 	a.cpu.exit_gpa = gpa;
 	a.cpu.exit_la = gva;
 	a.cpu.exit_la_valid = gva_valid;
@@ -419,6 +422,40 @@ enum exit_result exit_memory(struct vcpu *v)
 
 	begin(&a, v);
 	return finish(&a, emulate_instruction(&a.cpu));
+}
+
+bool exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, struct failure *f)
+{
+	struct access a;
+	enum emu_result r;
+
+	begin(&a, v);
+	a.cpu.exit_gpa = gpa;
+	a.cpu.exit_la = gva;
+	a.cpu.exit_la_valid = true;
+	a.cpu.exit_write = true;
+	r = emulate_instruction(&a.cpu);
+	if (r == EMU_UNSUPPORTED) {
+		emulate_explain(&a.cpu, f);
+		return false;
+	}
+	finish(&a, r);
+	return true;
+}
+
+bool exit_read_operand(struct vcpu *v, unsigned segment, uint64_t offset, uint64_t value[2])
+{
+	struct emu_addr at = { .gpa = GPA_UNKNOWN };
+	enum emu_result r;
+	struct access a;
+
+	begin(&a, v);
+	r = emu_linear(&a.cpu, (enum insn_segment)segment, offset, 16, ACCESS_READ, &at.la);
+	for (unsigned i = 0; i < 2 && r == EMU_DONE; i++, at.la += 8)
+		r = mem_read(&a.cpu, at, 8, &value[i]);
+	if (r != EMU_DONE)
+		finish(&a, r);
+	return r == EMU_DONE;
 }
 
 static uint32_t string_port_read(struct emu_cpu *cpu, uint16_t port, unsigned size)

@@ -144,5 +144,6 @@ int exits_init_vcpu(struct vcpu *v, struct failure *f)
 	if (rdmsr_safe(MSR_ARCH_CAPABILITIES, &msr.arch_capabilities))
 		msr.arch_capabilities = 0;
 	msr_init(v->msr, &msr);
+	v->page_1g = cpuid_has(v->cpuid, (struct cpuid_bit){ 0x80000001, 0, CPUID_EDX, 26 });
 	return 0;
 }

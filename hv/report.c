@@ -42,7 +42,7 @@ static void read_paging(struct vcpu *v, struct guest_paging *g)
 		.efer = reg(v, REG_EFER),
 		.rflags = reg(v, REG_RFLAGS),
 		.maxphyaddr = v->vm->mmu->config.gpa_bits,
-		.page_1g = true,
+		.page_1g = v->page_1g,
 	};
 	for (unsigned i = 0; i < 4; i++)
 		g->pdpte[i] = reg(v, REG_PDPTE0 + i);

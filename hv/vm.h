@@ -114,6 +114,7 @@ struct vcpu {
 	struct walk_cache *walks;   /* mmu/walk_cache.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
 	uint64_t xcr0;
+	bool page_1g;               /* its CPUID has 1-GByte pages */
 	uint64_t dr[4], dr6;        /* while not in the registers */
 
 	uint32_t last_reason;

@@ -12,6 +12,7 @@
 #include "mmu/walk.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/cr_rules.h"
+#include "vmx/shadow_rules.h"
 
 /* NE is fixed to 1 in VMX operation. CD and NW are neither saved nor loaded by VM entry and exit:
  * a guest's would be the host CPU's. */
@@ -62,7 +63,13 @@ void vmx_cr_masks(struct vmx_vcpu *x)
 {
 	x->cr4_allowed = cr4_allowed(x->v.cpuid);
 	x->cr0_mask = CR0_HOST;
+	x->cr0_on = CR0_NE | CR0_ET;
 	x->cr4_mask = CR4_HOST | CR4_CPUID | ~x->cr4_allowed;
+	if (x->shadow) {
+		x->cr0_mask |= SHADOW_CR0_MASK;
+		x->cr0_on |= SHADOW_CR0_ON;
+		x->cr4_mask |= SHADOW_CR4_MASK;
+	}
 	vmwrite(VMCS_CR0_MASK, x->cr0_mask);
 	vmwrite(VMCS_CR4_MASK, x->cr4_mask);
 }
@@ -82,8 +89,12 @@ uint64_t vmx_cr4(const struct vmx_vcpu *x)
 	return seen(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), x->cr4_mask);
 }
 
+uint64_t vmx_cr3(const struct vmx_vcpu *x) { return x->shadow ? x->paging.cr3 : vmread(VMCS_GUEST_CR3); }
+
+uint64_t vmx_efer(const struct vmx_vcpu *x) { return x->shadow ? x->paging.efer : vmread(VMCS_GUEST_EFER); }
+
 /* EFER.LMA is LME and paging; the entry control "IA-32e mode guest" has to agree with it. */
-static void update_long_mode(uint64_t efer, uint64_t cr0)
+static void update_long_mode(struct vmx_vcpu *x, uint64_t efer, uint64_t cr0)
 {
 	uint64_t controls = vmread(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E;
 
@@ -92,28 +103,49 @@ static void update_long_mode(uint64_t efer, uint64_t cr0)
 		efer |= EFER_LMA;
 		controls |= ENTRY_IA32E;
 	}
-	vmwrite(VMCS_GUEST_EFER, efer);
+	if (x->shadow)
+		x->paging.efer = efer;
+	else
+		vmwrite(VMCS_GUEST_EFER, efer);
 	vmwrite(VMCS_ENTRY_CONTROLS, controls);
 }
 
 void vmx_put_efer(struct vmx_vcpu *x, uint64_t value)
 {
-	(void)x;
-	update_long_mode(value, vmread(VMCS_GUEST_CR0));
+	update_long_mode(x, value, x->shadow ? x->paging.cr0 : vmread(VMCS_GUEST_CR0));
+	if (x->shadow)
+		vmx_shadow_efer(x);
+}
+
+static void put_hardware_cr4(const struct vmx_vcpu *x, uint64_t value)
+{
+	uint64_t cr4 = (value & x->cr4_allowed & ~CR4_HOST) | CR4_HOST;
+
+	vmwrite(VMCS_GUEST_CR4, x->shadow ? shadow_hardware_cr4(cr4, x->paging.cr0) : cr4);
 }
 
 void vmx_put_cr0(struct vmx_vcpu *x, uint64_t value)
 {
 	vmwrite(VMCS_CR0_SHADOW, value);
-	vmwrite(VMCS_GUEST_CR0, (value & ~x->cr0_mask) | CR0_NE | CR0_ET);
-	update_long_mode(vmread(VMCS_GUEST_EFER), value);
+	vmwrite(VMCS_GUEST_CR0, (value & ~x->cr0_mask) | x->cr0_on);
+	update_long_mode(x, vmx_efer(x), value);
+	if (x->shadow) {
+		uint64_t cr4 = vmx_cr4(x);
+
+		x->paging.cr0 = value;
+		put_hardware_cr4(x, cr4); /* depends on paging */
+	}
 }
 
 void vmx_put_cr4(struct vmx_vcpu *x, uint64_t value)
 {
+	bool shown = (vmx_cr4(x) ^ value) & CR4_CPUID;
+
 	vmwrite(VMCS_CR4_SHADOW, value);
-	vmwrite(VMCS_GUEST_CR4, (value & x->cr4_allowed & ~CR4_HOST) | CR4_HOST);
-	exits_cpuid_changed(&x->v);
+	put_hardware_cr4(x, value);
+	x->paging.cr4 = value;
+	if (shown)
+		exits_cpuid_changed(&x->v);
 }
 
 /* ---- exits ---- */
@@ -128,9 +160,9 @@ static struct cr_state current_state(const struct vmx_vcpu *x)
 {
 	return (struct cr_state){
 		.cr0 = vmx_cr0(x),
-		.cr3 = vmread(VMCS_GUEST_CR3),
+		.cr3 = vmx_cr3(x),
 		.cr4 = vmx_cr4(x),
-		.efer = vmread(VMCS_GUEST_EFER),
+		.efer = vmx_efer(x),
 		.cr4_allowed = x->cr4_allowed,
 		.cs_long = vmread(VMCS_GUEST_CS_AR) & AR_LONG,
 	};
@@ -144,8 +176,11 @@ static bool load_pdptes(struct vmx_vcpu *x, const struct cr_state *s)
 
 	if (guest_load_pdptes(x->v.mmu, s->cr3, x->v.msr->in.gpa_bits, pdpte))
 		return false;
-	for (int i = 0; i < 4; i++)
-		vmwrite(VMCS_GUEST_PDPTE0 + 2u * (unsigned)i, pdpte[i]);
+	for (unsigned i = 0; i < 4; i++)
+		if (x->shadow)
+			x->paging.pdpte[i] = pdpte[i];
+		else
+			vmwrite(VMCS_GUEST_PDPTE0 + 2u * i, pdpte[i]);
 	return true;
 }
 
@@ -158,15 +193,23 @@ static void drop_translations(struct vmx_vcpu *x)
 
 static enum exit_result change(struct vmx_vcpu *x, const struct cr_state *from, const struct cr_state *to)
 {
+	bool flush = cr_change_flushes(from, to), pdptes = cr_change_loads_pdptes(from, to);
+
 	if (!cr_change_valid(from, to))
 		return refuse(&x->v);
-	if (cr_change_loads_pdptes(from, to) && !load_pdptes(x, to))
+	if (x->shadow && !(to->cr0 & CR0_PE)) {
+		vmx_shadow_no_real_mode(&x->v, "MOV to CR0 clears PE");
+		return EXIT_RESUME;
+	}
+	if (pdptes && !load_pdptes(x, to))
 		return refuse(&x->v);
 	if (to->cr0 != from->cr0)
 		vmx_put_cr0(x, to->cr0);
 	if (to->cr4 != from->cr4)
 		vmx_put_cr4(x, to->cr4);
-	if (cr_change_flushes(from, to))
+	if (x->shadow)
+		vmx_shadow_changed(x, pdptes || shadow_other_root(from->cr0 ^ to->cr0, from->cr4 ^ to->cr4), flush);
+	else if (flush)
 		drop_translations(x);
 	return EXIT_ADVANCE;
 }
@@ -187,7 +230,9 @@ static enum exit_result mov_to_cr(struct vmx_vcpu *x, unsigned number, uint64_t 
 			return refuse(&x->v);
 		vlapic_mmio_write(&x->v.lapic, VLAPIC_TPR, (uint32_t)value << 4);
 		return EXIT_ADVANCE;
-	default: /* CR3 exits are off */
+	case 3: /* under shadow paging only */
+		return vmx_shadow_mov_to_cr3(x, value);
+	default:
 		return vmx_exit_impossible(&x->v);
 	}
 }
@@ -199,12 +244,16 @@ static uint64_t operand(struct vmx_vcpu *x, unsigned gpr)
 	return vmx_in_long_mode() ? value : (uint32_t)value;
 }
 
-/* CR0, CR3 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE
- * the run loop expects some untouched. */
-static enum exit_result mov_from_cr8(struct vmx_vcpu *x, unsigned gpr)
+/* CR0 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE the
+ * run loop expects some untouched. */
+static enum exit_result mov_from_cr(struct vmx_vcpu *x, unsigned number, unsigned gpr)
 {
-	uint64_t value = vlapic_mmio_read(&x->v.lapic, VLAPIC_TPR) >> 4;
+	uint64_t value = number == 8 ? vlapic_mmio_read(&x->v.lapic, VLAPIC_TPR) >> 4 : x->paging.cr3;
 
+	if (gpr <= GPR_RBX) {
+		x->v.gpr[gpr] = value;
+		return EXIT_ADVANCE;
+	}
 	if (gpr == GPR_RSP)
 		vmwrite(VMCS_GUEST_RSP, value);
 	else
@@ -222,7 +271,7 @@ enum exit_result vmx_exit_cr(struct vcpu *v)
 	case CR_MOV_TO:
 		return mov_to_cr(x, a.number, operand(x, a.gpr));
 	case CR_MOV_FROM:
-		return a.number == 8 ? mov_from_cr8(x, a.gpr) : vmx_exit_impossible(v);
+		return mov_from_cr(x, a.number, a.gpr);
 	case CR_CLTS:
 		return mov_to_cr(x, 0, vmx_cr0(x) & ~CR0_TS);
 	case CR_LMSW: /* sets PE but never clears it: SDM volume 2, "LMSW" */

@@ -50,6 +50,8 @@ enum exit_result vmx_exit_exception(struct vcpu *v)
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
 
 	vmx_keep_delivery(x);
+	if (LIKELY(x->shadow && INTR_VECTOR(info) == VEC_PF))
+		return vmx_exit_page_fault(x, info);
 	if (INTR_TYPE(info) == INTR_NMI) {
 		trap_raise_nmi();
 		return EXIT_RESUME;

@@ -1,12 +1,13 @@
 /*
- * EPT violations and misconfigurations: mapped by mmu/, or an access to a device.
+ * EPT violations and misconfigurations: mapped by mmu/, or an access to a device; and what becomes of
+ * a fault that cannot be mapped, whatever the kind of paging.
  */
 #include "hv/exits.h"
 #include "mmu/mmu.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/vmx.h"
 
-static enum exit_result stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
+enum exit_result vmx_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
 {
 	if (r == FAULT_OUT_OF_MEMORY)
 		vm_stop(v->vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): "
@@ -27,15 +28,23 @@ static bool delivers_event(struct vcpu *v, gpa_t gpa)
 	return true;
 }
 
+enum exit_result vmx_device_access(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write)
+{
+	return delivers_event(v, gpa) ? EXIT_RESUME : exit_mmio(v, gpa, gva, gva_valid, write);
+}
+
+enum exit_result vmx_readonly_write(struct vcpu *v, gpa_t gpa)
+{
+	return delivers_event(v, gpa) ? EXIT_RESUME : exit_memory(v);
+}
+
 /* The linear address belongs to gpa only if the access itself failed, not the walk to it. */
 static enum exit_result device(struct vcpu *v, gpa_t gpa, uint64_t q)
 {
 	const uint64_t known = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_FINAL;
 	bool valid = (q & known) == known;
 
-	if (delivers_event(v, gpa))
-		return EXIT_RESUME;
-	return exit_mmio(v, gpa, valid ? vmread(VMCS_GUEST_LINEAR) : 0, valid, q & MMU_WRITE);
+	return vmx_device_access(v, gpa, valid ? vmread(VMCS_GUEST_LINEAR) : 0, valid, q & MMU_WRITE);
 }
 
 enum exit_result vmx_exit_ept_violation(struct vcpu *v)
@@ -57,9 +66,9 @@ enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 	case FAULT_MMIO:
 		return device(v, gpa, q);
 	case FAULT_READONLY_WRITE:
-		return delivers_event(v, gpa) ? EXIT_RESUME : exit_memory(v);
+		return vmx_readonly_write(v, gpa);
 	default:
-		return stop(v, gpa, r);
+		return vmx_fault_stop(v, gpa, r);
 	}
 }
 

@@ -109,7 +109,6 @@ static uint32_t vmcs_field_of(uint32_t msr)
 	case MSR_SYSENTER_EIP: return VMCS_GUEST_SYSENTER_EIP;
 	case MSR_DEBUGCTL: return VMCS_GUEST_DEBUGCTL;
 	case MSR_PAT: return VMCS_GUEST_PAT;
-	case MSR_EFER: return VMCS_GUEST_EFER;
 	case MSR_FS_BASE: return VMCS_GUEST_FS_BASE;
 	case MSR_GS_BASE: return VMCS_GUEST_GS_BASE;
 	default: return 0;
@@ -121,6 +120,14 @@ bool vmx_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	struct vmx_vcpu *x = to_vmx(v);
 	uint32_t field = vmcs_field_of(msr);
 
+	if (msr == MSR_EFER) {
+		*value = vmx_efer(x);
+		return true;
+	}
+	if (msr == MSR_PAT && x->shadow) {
+		*value = x->pat;
+		return true;
+	}
 	if (field) {
 		*value = vmread(field);
 		return true;
@@ -135,11 +142,14 @@ bool vmx_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 /* SDM volume 3A "IA-32e Mode Initialization": LME is fixed while paging is on. LMA follows. */
 static bool write_efer(struct vmx_vcpu *x, uint64_t value)
 {
-	uint64_t changed = vmread(VMCS_GUEST_EFER) ^ value;
+	uint64_t changed = vmx_efer(x) ^ value;
+	bool paging = vmx_cr0(x) & CR0_PG;
 
-	if ((changed & EFER_LME) && (vmread(VMCS_GUEST_CR0) & CR0_PG))
+	if ((changed & EFER_LME) && paging)
 		return false;
 	vmx_put_efer(x, value);
+	if (x->shadow && paging && (changed & EFER_NXE))
+		vmx_shadow_load(x, true);
 	return true;
 }
 
@@ -150,6 +160,10 @@ bool vmx_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 
 	if (msr == MSR_EFER)
 		return write_efer(x, value);
+	if (msr == MSR_PAT && x->shadow) {
+		x->pat = value; /* memory is write-back for all guests, whatever their tables say */
+		return true;
+	}
 	if (field) {
 		vmwrite(field, value);
 		return true;

@@ -26,13 +26,37 @@ static const uint16_t fields[REG_COUNT] = {
 	[REG_TR_SEL] = VMCS_GUEST_TR_SEL, [REG_TR_BASE] = VMCS_GUEST_TR_BASE,
 	[REG_LDTR_SEL] = VMCS_GUEST_LDTR_SEL, [REG_LDTR_BASE] = VMCS_GUEST_LDTR_BASE,
 	[REG_SYSENTER_CS] = VMCS_GUEST_SYSENTER_CS, [REG_SYSENTER_ESP] = VMCS_GUEST_SYSENTER_ESP,
-	[REG_SYSENTER_EIP] = VMCS_GUEST_SYSENTER_EIP, [REG_PAT] = VMCS_GUEST_PAT,
-	[REG_DEBUGCTL] = VMCS_GUEST_DEBUGCTL, [REG_PDPTE0] = VMCS_GUEST_PDPTE0,
+	[REG_SYSENTER_EIP] = VMCS_GUEST_SYSENTER_EIP, [REG_DEBUGCTL] = VMCS_GUEST_DEBUGCTL,
+	[REG_PAT] = VMCS_GUEST_PAT, [REG_PDPTE0] = VMCS_GUEST_PDPTE0,
 	[REG_PDPTE1] = VMCS_GUEST_PDPTE1, [REG_PDPTE2] = VMCS_GUEST_PDPTE2, [REG_PDPTE3] = VMCS_GUEST_PDPTE3,
 };
 
+/* Where a register is that shadow paging keeps out of the VMCS; NULL: it is in there. */
+static uint64_t *kept(struct vmx_vcpu *x, enum guest_reg r)
+{
+	if (!x->shadow)
+		return NULL;
+	switch (r) {
+	case REG_CR3:
+		return &x->paging.cr3;
+	case REG_EFER:
+		return &x->paging.efer;
+	case REG_PAT:
+		return &x->pat;
+	case REG_PDPTE0:
+	case REG_PDPTE1:
+	case REG_PDPTE2:
+	case REG_PDPTE3:
+		return &x->paging.pdpte[r - REG_PDPTE0];
+	default:
+		return NULL;
+	}
+}
+
 uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r)
 {
+	const uint64_t *place;
+
 	switch (r) {
 	case REG_CR0:
 		return vmx_cr0(to_vmx(v));
@@ -42,7 +66,8 @@ uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r)
 		return vmread(VMCS_GUEST_SS_AR) >> 5 & 3;
 	default:
 		INVARIANT(r < REG_COUNT && fields[r]);
-		return vmread(fields[r]);
+		place = kept(to_vmx(v), r);
+		return place ? *place : vmread(fields[r]);
 	}
 }
 
@@ -53,9 +78,9 @@ uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs
 	v->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
 	g->rflags = vmread(VMCS_GUEST_RFLAGS);
 	g->cr0 = vmx_cr0(x);
-	g->cr3 = vmread(VMCS_GUEST_CR3);
+	g->cr3 = vmx_cr3(x);
 	g->cr4 = vmx_cr4(x);
-	g->efer = vmread(VMCS_GUEST_EFER);
+	g->efer = vmx_efer(x);
 	g->cpl = (uint32_t)vmread(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
 	*cs_ar = (uint32_t)vmread(VMCS_GUEST_CS_AR);
 	return vmread(VMCS_GUEST_RIP);
@@ -64,25 +89,34 @@ uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value)
 {
 	struct vmx_vcpu *x = to_vmx(v);
+	uint64_t *place;
 
 	switch (r) {
 	case REG_CR0:
 		vmx_put_cr0(x, value);
-		return;
+		break;
 	case REG_CR4:
 		vmx_put_cr4(x, value);
-		return;
+		break;
 	case REG_EFER:
 		vmx_put_efer(x, value);
-		return;
-	default:
 		break;
+	default:
+		INVARIANT(r < REG_COUNT && fields[r]);
+		place = kept(x, r);
+		if (LIKELY(!place)) {
+			vmwrite(fields[r], value);
+			return;
+		}
+		*place = value;
 	}
-	INVARIANT(r < REG_COUNT && fields[r]);
-	vmwrite(fields[r], value);
+	if (x->shadow)
+		vmx_shadow_load(x, true);
 }
 
+/* CPUs that let a guest change CR0.PG without an exit keep the entry control in step: SDM "Saving
+ * Control Registers, Debug Registers, and MSRs". */
 bool vmx_in_long_mode(void)
 {
-	return (vmread(VMCS_GUEST_EFER) & EFER_LMA) && (vmread(VMCS_GUEST_CS_AR) & AR_LONG);
+	return (vmread(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E) && (vmread(VMCS_GUEST_CS_AR) & AR_LONG);
 }

@@ -31,7 +31,8 @@ void vmx_left_guest(struct vmx_vcpu *x) { leave_guest_side(x); }
 
 void vmx_flush_tlb(struct vmx_vcpu *x)
 {
-	invept(INVEPT_SINGLE, x->eptp);
+	if (!x->shadow)
+		invept(INVEPT_SINGLE, x->eptp);
 	if (vmx_uses(FEATURE_VPID))
 		invvpid(INVVPID_SINGLE, vmx_vpid(x));
 }
@@ -56,7 +57,9 @@ static bool take_requests(struct vmx_vcpu *x)
 	bool yield = x->sched->resched && sched_tick(rdtsc());
 	uint32_t bits = v->requests ? vcpu_take_requests(v) : 0;
 
-	if (bits & REQUEST_FLUSH)
+	if ((bits & REQUEST_FLUSH) && x->shadow)
+		vmx_shadow_flush(x);
+	else if (bits & REQUEST_FLUSH)
 		invept(INVEPT_SINGLE, x->eptp);
 	if (bits & REQUEST_APIC)
 		vlapic_sync_posted(&v->lapic);

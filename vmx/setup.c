@@ -45,8 +45,10 @@ static void host_state(const struct vmx_vcpu *x)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
+	if (x->words[CONTROL_EXIT] & EXIT_LOAD_EFER)
+		vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	if (x->words[CONTROL_EXIT] & EXIT_LOAD_PAT)
+		vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
 	if (x->words[CONTROL_EXIT] & EXIT_LOAD_PERF_GLOBAL)
 		vmwrite(VMCS_HOST_PERF_GLOBAL, 0); /* the host counts nothing */
 }
@@ -67,14 +69,16 @@ static void execution_controls(struct vmx_vcpu *x)
 /*
  * SDM "Exception Bitmap". Machine checks are the host's. #DB and #AC are looked at because a guest
  * can make their delivery raise them again for ever, with no instruction boundary in between at
- * which an interrupt would be taken. The rest is the guest's affair.
+ * which an interrupt would be taken. The rest is the guest's affair, but for page faults under shadow
+ * paging: all of them, whatever their error code.
  */
 #define EXCEPTIONS (BIT(VEC_MC) | BIT(VEC_DB) | BIT(VEC_AC))
 
 static void address_fields(struct vmx_vcpu *x)
 {
 	vmwrite(VMCS_MSR_BITMAP, x->msr_bitmap);
-	vmwrite(VMCS_EPTP, x->eptp);
+	if (!x->shadow)
+		vmwrite(VMCS_EPTP, x->eptp);
 	if (vmx_uses(FEATURE_VPID))
 		vmwrite(VMCS_VPID, vmx_vpid(x));
 	if (vmx_uses(FEATURE_TPR_SHADOW))
@@ -89,7 +93,7 @@ static void address_fields(struct vmx_vcpu *x)
 
 static void execution_fields(struct vmx_vcpu *x)
 {
-	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTIONS);
+	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTIONS | (x->shadow ? BIT(VEC_PF) : 0));
 	vmwrite(VMCS_PF_ERROR_MASK, 0);
 	vmwrite(VMCS_PF_ERROR_MATCH, 0);
 	vmwrite(VMCS_TSC_OFFSET, x->v.tsc_offset);
@@ -122,8 +126,9 @@ static void exit_and_entry(const struct vmx_vcpu *x)
 
 void vmx_setup_vmcs(struct vmx_vcpu *x)
 {
-	x->words = vmx_controls()->word[PAGING_EPT];
-	x->eptp = mmu_eptp(x->v.vm->mmu);
+	x->words = vmx_controls()->word[x->shadow ? PAGING_SHADOW : PAGING_EPT];
+	if (!x->shadow)
+		x->eptp = mmu_eptp(x->v.vm->mmu);
 	vmx_msrs_init(x);
 	host_state(x);
 	execution_controls(x);

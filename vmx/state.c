@@ -51,15 +51,26 @@ static void reset_segments(void)
 	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0xffff);
 }
 
+static void put_pat(struct vmx_vcpu *x, uint64_t value)
+{
+	if (x->shadow)
+		x->pat = value;
+	else
+		vmwrite(VMCS_GUEST_PAT, value);
+}
+
 static void reset_control(struct vmx_vcpu *x)
 {
-	vmwrite(VMCS_GUEST_EFER, 0);
+	if (x->shadow)
+		vmx_shadow_reset(x);
+	else
+		vmwrite(VMCS_GUEST_EFER, 0);
 	vmx_put_cr0(x, CR0_CD | CR0_NW | CR0_ET);
 	vmx_put_cr4(x, 0);
 	vmwrite(VMCS_GUEST_CR3, 0);
 	vmwrite(VMCS_GUEST_DR7, 0x400);
 	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
-	vmwrite(VMCS_GUEST_PAT, 0x0007040600070406);
+	put_pat(x, 0x0007040600070406);
 	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
@@ -67,7 +78,7 @@ static void reset_control(struct vmx_vcpu *x)
 		vmwrite(VMCS_GUEST_PERF_GLOBAL, 0);
 	if (x->words[CONTROL_ENTRY] & ENTRY_LOAD_RTIT)
 		vmwrite(VMCS_GUEST_RTIT_CTL, 0);
-	for (uint32_t f = VMCS_GUEST_PDPTE0; f <= VMCS_GUEST_PDPTE3; f += 2)
+	for (uint32_t f = VMCS_GUEST_PDPTE0; !x->shadow && f <= VMCS_GUEST_PDPTE3; f += 2)
 		vmwrite(f, 0);
 }
 
@@ -111,10 +122,15 @@ static void start_kernel(struct vmx_vcpu *x, const struct guest_entry *e)
 	put_segment(SEG_CS, (struct segment){ e->cs, wide ? AR_CODE_64 : AR_CODE_32, 0xffffffff, 0 });
 	vmwrite(VMCS_GUEST_GDTR_BASE, e->gdt_base);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, e->gdt_limit);
-	vmwrite(VMCS_GUEST_CR3, e->cr3);
-	vmwrite(VMCS_GUEST_EFER, wide ? EFER_LME : 0);
+	if (x->shadow)
+		x->paging.cr3 = e->cr3;
+	else
+		vmwrite(VMCS_GUEST_CR3, e->cr3);
+	vmx_put_efer(x, wide ? EFER_LME : 0);
 	vmx_put_cr4(x, wide ? CR4_PAE : 0);
 	vmx_put_cr0(x, CR0_PE | CR0_ET | CR0_NE | (wide ? CR0_PG : 0));
+	if (x->shadow)
+		vmx_shadow_load(x, true);
 	vmwrite(VMCS_GUEST_RIP, e->rip);
 	vmwrite(VMCS_GUEST_RSP, e->rsp);
 	x->v.gpr[GPR_RAX] = e->rax;
@@ -143,7 +159,10 @@ void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector)
 {
 	struct segment cs = { (uint16_t)(vector << 8), AR_CODE_16, 0xffff, (uint64_t)vector << 12 };
 
-	(void)v;
+	if (to_vmx(v)->shadow) {
+		vmx_shadow_no_real_mode(v, "it was sent a start-up IPI");
+		return;
+	}
 	put_segment(SEG_CS, cs);
 	vmwrite(VMCS_GUEST_RIP, 0);
 }

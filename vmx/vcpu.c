@@ -30,6 +30,7 @@ struct vcpu *vmx_vcpu_create(struct vm *vm, uint32_t index, struct failure *f)
 	x = phys_to_virt(home);
 	x->v.vm = vm;
 	x->v.index = index;
+	x->shadow = vm->mmu->config.kind == MMU_SHADOW;
 	x->vmcs = vmcs_alloc(vmx_caps(), owner);
 	x->msr_bitmap = frame_alloc(owner);
 	if (x->vmcs != HPA_NONE && x->msr_bitmap != HPA_NONE)
@@ -82,6 +83,8 @@ static void load_registers(struct vmx_vcpu *x)
 {
 	load_debug(&x->v);
 	vmx_msrs_load(x);
+	if (x->shadow)
+		vmx_shadow_efer(x);
 	write_cr2(x->cr2);
 }
 

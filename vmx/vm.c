@@ -6,8 +6,9 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
+#include "hv/base/x86.h"
 #include "hv/guest/guest.h"
-#include "mmu/mmu.h"
+#include "mmu/shadow.h"
 #include "vmx/vmx.h"
 
 /* By VM id, 0 unused. SDM "APIC-Access Page": it is never read or written, only recognised. */
@@ -53,8 +54,6 @@ void vmx_flush(struct vm *vm)
 	}
 }
 
-static const struct vmx_controls *controls(void) { return vmx_controls(); }
-
 static int refuse_ept(const struct vm_config *config, struct failure *f)
 {
 	char lacking[120];
@@ -75,10 +74,25 @@ static int choose_mmu(const struct vm_config *vm, struct mmu_config *config, str
 		config->kind = ept ? MMU_EPT : MMU_SHADOW;
 	if (config->kind == MMU_EPT && !ept)
 		return refuse_ept(vm, f);
-	if (config->kind == MMU_SHADOW)
-		return fail(f, -ENOTSUP, "shadow paging is not built yet, and EPT is %s",
-			    ept ? "there: write mmu = ept" : "not to be had on this CPU");
 	return 0;
+}
+
+static void shadow_limits(struct mmu_config *config)
+{
+	bool extended = cpuid(0x80000000, 0).eax >= 0x80000001;
+
+	config->max_level = extended && cpuid(0x80000001, 0).edx & BIT(26) ? LEVEL_1G : LEVEL_2M;
+	config->ept_ad = false;
+	config->execute_only = false;
+}
+
+static void ept_limits(struct mmu_config *config)
+{
+	config->max_level = LEVEL_4K;
+	if (vmx_uses(FEATURE_EPT_2M))
+		config->max_level = vmx_uses(FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;
+	config->ept_ad = vmx_uses(FEATURE_EPT_AD);
+	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
 }
 
 int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failure *f)
@@ -87,11 +101,10 @@ int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failur
 
 	if (err)
 		return err;
-	config->max_level = LEVEL_4K;
-	if (feature_in(controls()->used, FEATURE_EPT_2M))
-		config->max_level = feature_in(controls()->used, FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;
-	config->ept_ad = feature_in(controls()->used, FEATURE_EPT_AD);
-	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
+	if (config->kind == MMU_EPT)
+		ept_limits(config);
+	else
+		shadow_limits(config);
 	return 0;
 }
 
@@ -121,7 +134,7 @@ int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_ow
 		visit(&w, virt_to_phys(x->v.lapic.regs), meta);
 		visit(&w, virt_to_phys(x->v.lapic.posted), meta);
 		if (x->ready)
-			visit(&w, x->eptp & BITS(51, 12), meta);
+			visit(&w, (x->shadow ? mmu_shadow_cr3(x->v.mmu) : x->eptp) & BITS(51, 12), meta);
 	}
 	return w.err;
 }

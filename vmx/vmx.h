@@ -7,6 +7,7 @@
 
 #include "hv/base/types.h"
 #include "hv/vm.h"
+#include "mmu/walk.h"
 #include "vmx/core/controls.h"
 #include "vmx/core/reasons.h"
 #include "vmx/core/vmxon.h"
@@ -50,6 +51,14 @@ struct vmx_vcpu {
 	struct vmx_event event; /* for the next entry: an exception, or again what an exit cut short */
 	uint64_t eptp;
 	uint64_t cr0_mask, cr4_mask, cr4_allowed;
+	uint64_t cr0_on; /* bits of CR0 that are 1 whatever the guest has there */
+	bool shadow;     /* runs under shadow paging */
+	struct guest_paging paging; /* then: the guest's registers, CR0 and CR4 without the bits it owns */
+	uint64_t pat;               /* then: the guest's IA32_PAT, of no effect */
+	struct {
+		uint64_t attempt;
+		uint32_t count; /* of attempts that were the same */
+	} stuck;
 	uint64_t cr2;        /* while another vCPU's is in the register */
 	uint32_t lazy_msr;   /* becomes the guest's own with its first write; NO_MSR when none is left */
 	uint32_t switched_count;
@@ -105,11 +114,36 @@ bool vmx_in_long_mode(void); /* 64-bit mode: EFER.LMA and CS.L */
 void vmx_cr_masks(struct vmx_vcpu *x);
 uint64_t vmx_cr0(const struct vmx_vcpu *x);
 uint64_t vmx_cr4(const struct vmx_vcpu *x);
+uint64_t vmx_cr3(const struct vmx_vcpu *x);
+uint64_t vmx_efer(const struct vmx_vcpu *x);
 /* Store without checks; EFER.LMA and the entry control follow. */
 void vmx_put_cr0(struct vmx_vcpu *x, uint64_t value);
 void vmx_put_cr4(struct vmx_vcpu *x, uint64_t value);
 void vmx_put_efer(struct vmx_vcpu *x, uint64_t value);
 enum exit_result vmx_exit_cr(struct vcpu *v);
+
+/* ---- shadow.c: all for vCPUs under shadow paging ---- */
+void vmx_shadow_reset(struct vmx_vcpu *x);
+/* IA32_EFER of this CPU as the guest needs it; when the vCPU is loaded, and when its EFER changes. */
+void vmx_shadow_efer(const struct vmx_vcpu *x);
+/* All that decides about paging, brought up to date. */
+const struct guest_paging *vmx_shadow_paging(struct vmx_vcpu *x);
+/* The root for x->paging into the VMCS; stops the guest when there is no memory. CR0.PE is 1. */
+void vmx_shadow_load(struct vmx_vcpu *x, bool flush);
+/* After changes of x->paging's CR0, CR4 or PDPTEs; root: another root is needed; flush: the CPU would
+ * have dropped its translations. */
+void vmx_shadow_changed(struct vmx_vcpu *x, bool root, bool flush);
+/* What REQUEST_FLUSH asks for, the root being replaced when it was taken away. */
+void vmx_shadow_flush(struct vmx_vcpu *x);
+/* This CPU's translations of the guest. */
+void vmx_shadow_drop_tlb(const struct vmx_vcpu *x);
+/* Stops the guest; how it came there, in words. */
+void vmx_shadow_no_real_mode(struct vcpu *v, const char *how);
+enum exit_result vmx_shadow_mov_to_cr3(struct vmx_vcpu *x, uint64_t value);
+/* A #PF; vmx_keep_delivery() was called. */
+enum exit_result vmx_exit_page_fault(struct vmx_vcpu *x, uint32_t info);
+enum exit_result vmx_exit_invlpg(struct vcpu *v);
+enum exit_result vmx_exit_invpcid(struct vcpu *v);
 
 /* ---- run.c ---- */
 void vmx_run(struct vcpu *v);
@@ -178,6 +212,12 @@ const char *vmx_reason_name(uint32_t reason);
 /* ---- exits_memory.c ---- */
 enum exit_result vmx_exit_ept_violation(struct vcpu *v);
 enum exit_result vmx_exit_ept_misconfig(struct vcpu *v);
+/* An access to gpa, which is no memory that takes it; gva_valid: gva is known to lead there. */
+enum exit_result vmx_device_access(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write);
+/* A write to memory that takes none. */
+enum exit_result vmx_readonly_write(struct vcpu *v, gpa_t gpa);
+/* A fault that mmu/ cannot do anything about: stops the guest. */
+enum exit_result vmx_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r);
 
 /* ---- exits_event.c ---- */
 enum exit_result vmx_exit_exception(struct vcpu *v);

@@ -106,6 +106,12 @@ enum emu_result emulate_instruction(struct emu_cpu *cpu);
 /* The same for an instruction decoded before. */
 enum emu_result emulate_decoded(struct emu_cpu *cpu, const struct insn *in);
 
+enum emu_access { ACCESS_READ, ACCESS_WRITE };
+
+/* segment:offset for size bytes: checks limit and type, or canonical form; *la is the linear address. */
+enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset, unsigned size,
+			   enum emu_access access, gva_t *la);
+
 /* The sentence for a guest stopped by EMU_UNSUPPORTED: where, what bytes, why. */
 void emulate_explain(const struct emu_cpu *cpu, struct failure *f);
 

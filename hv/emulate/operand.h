@@ -10,8 +10,6 @@
 #include "hv/emulate/emulate.h"
 #include "hv/emulate/flags.h"
 
-enum emu_access { ACCESS_READ, ACCESS_WRITE };
-
 #define RAX 0
 #define RCX 1
 #define RDX 2
@@ -24,10 +22,6 @@ enum emu_access { ACCESS_READ, ACCESS_WRITE };
 enum emu_result emu_raise(struct emu_cpu *cpu, unsigned vector);
 enum emu_result emu_raise_error0(struct emu_cpu *cpu, unsigned vector);
 enum emu_result emu_unsupported(struct emu_cpu *cpu, const char *reason);
-
-/* segment:offset for size bytes: checks limit and type, or canonical form; *la is the linear address. */
-enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset, unsigned size,
-			   enum emu_access access, gva_t *la);
 
 /* The rest of emu_place(), for what emu_is_exit_operand() does not settle. */
 enum emu_result emu_place_checked(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,

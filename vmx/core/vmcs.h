@@ -87,6 +87,7 @@ static inline hpa_t vmcs_current(void)
 
 #define INVEPT_SINGLE 1
 #define INVEPT_ALL 2
+#define INVVPID_ADDRESS 0
 #define INVVPID_SINGLE 1
 #define INVVPID_ALL 2
 
@@ -98,12 +99,19 @@ static inline bool invept(uint64_t type, uint64_t eptp)
 	return !failed;
 }
 
-static inline bool invvpid(uint64_t type, uint16_t vpid)
+static inline bool invvpid_with(uint64_t type, uint16_t vpid, uint64_t linear)
 {
-	struct { uint64_t vpid, linear; } descriptor = { vpid, 0 };
+	struct { uint64_t vpid, linear; } descriptor = { vpid, linear };
 	bool failed;
 	__asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
 	return !failed;
+}
+
+static inline bool invvpid(uint64_t type, uint16_t vpid) { return invvpid_with(type, vpid, 0); }
+/* Fails for an address that is not canonical. */
+static inline bool invvpid_address(uint16_t vpid, uint64_t linear)
+{
+	return invvpid_with(INVVPID_ADDRESS, vpid, linear);
 }
 
 #endif
