@@ -381,6 +381,16 @@ static void inject_fault(struct vcpu *v, const struct emu_fault *fault)
 	v->vm->backend->inject(v, fault->vector, fault->has_error_code ? (int64_t)fault->error_code : -1);
 }
 
+/* Another vCPU may have changed the code since this one executed it: it is let try again once, and
+ * comes back only if what is there now makes such an access too. */
+static bool refused_first(struct access *a)
+{
+	bool first = a->v->refused_rip != a->cpu.rip;
+
+	a->v->refused_rip = a->cpu.rip;
+	return first;
+}
+
 static enum exit_result finish(struct access *a, enum emu_result r)
 {
 	struct vcpu *v = a->v;
@@ -388,6 +398,8 @@ static enum exit_result finish(struct access *a, enum emu_result r)
 	struct failure f;
 
 	if (r == EMU_UNSUPPORTED) {
+		if (refused_first(a))
+			return EXIT_RESUME;
 		emulate_explain(&a->cpu, &f);
 		vm_stop(v->vm, "%s", f.text);
 		return EXIT_YIELD;

@@ -111,6 +111,7 @@ struct vcpu {
 	struct mmu_vcpu *mmu;       /* mmu/mmu.h: table-page cache, slot hint */
 	struct fpu *fpu;            /* hv/fpu.h: state while not in the registers */
 	struct decode_cache *decoded; /* hv/emulate/decode.h */
+	uint64_t refused_rip;       /* where the emulator last gave up: once more there and the guest stops */
 	struct walk_cache *walks;   /* mmu/walk_cache.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
 	uint64_t xcr0;
