@@ -61,3 +61,14 @@ struct clock_choice clock_choose(const struct clock_sources *s)
 	}
 	return c;
 }
+
+int64_t clock_offset(const struct tsc_sample *samples, unsigned count, uint64_t *error)
+{
+	const struct tsc_sample *best = &samples[0];
+
+	for (unsigned i = 1; i < count; i++)
+		if (samples[i].after - samples[i].before < best->after - best->before)
+			best = &samples[i];
+	*error = (best->after - best->before + 1) / 2;
+	return (int64_t)(best->theirs - best->before - (best->after - best->before) / 2);
+}

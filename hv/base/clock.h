@@ -34,6 +34,17 @@ struct clock_choice {
 };
 
 struct clock_choice clock_choose(const struct clock_sources *s);
+
+/*
+ * One exchange with another CPU: this CPU's TSC before asking, the other's when it answered, this
+ * CPU's after. Were both TSCs equal, theirs would lie in between.
+ */
+struct tsc_sample {
+	uint64_t before, theirs, after;
+};
+/* How far the other TSC is ahead (below zero: behind) by the exchange that took least, in the middle
+ * of what it allows; *error is the most that can be off by, either way. */
+int64_t clock_offset(const struct tsc_sample *samples, unsigned count, uint64_t *error);
 /* Leaf 15h: EBX/EAX times the crystal in ECX. 0 when it leaves one out. */
 uint64_t clock_khz_from_leaf15(uint32_t eax, uint32_t ebx, uint32_t ecx);
 /* TSC ticks that passed while a counter of hz made count steps. */

@@ -21,6 +21,9 @@
 #define SIPI_WAIT_US 200
 #define ANSWER_WAIT_US 1000000
 #define STOP_WAIT_US 100000
+#define TSC_SAMPLES 16
+#define TSC_WAIT_US 10000
+#define TSC_BOUND_NS 1000
 #define XAPIC_MAX_ID 254
 
 enum ap_state { AP_WAITED_FOR, AP_ALIVE, AP_GIVEN_UP };
@@ -36,6 +39,11 @@ extern const char trampoline_start[], trampoline_data[], trampoline_end[];
 extern const char trampoline_gdt_base[], trampoline_jump32[], trampoline_jump64[];
 
 static void (*ap_main_fn)(struct cpu *c);
+/* The boot CPU asks a CPU it has just started for its TSC. A question names the CPU in its upper half. */
+static struct {
+	uint64_t asked, answered; /* atomic: the last question, and the last that tsc answers */
+	uint64_t tsc;
+} tsc_exchange;
 static uint32_t released; /* cpus[] is final: CPUs may go on */
 
 static uint32_t stop_wanted, stopped_count;
@@ -67,6 +75,58 @@ NORETURN static void halt(void)
 		__asm__ volatile("cli; hlt");
 }
 
+/* RDTSC waits for nothing: it could be carried out before the load whose time it tells. */
+static uint64_t tsc_now(void)
+{
+	__asm__ volatile("lfence" : : : "memory");
+	return rdtsc();
+}
+
+static void answer_tsc(const struct cpu *c)
+{
+	uint64_t question = __atomic_load_n(&tsc_exchange.asked, __ATOMIC_ACQUIRE);
+
+	if (question >> 32 != c->index || question == tsc_exchange.answered)
+		return;
+	tsc_exchange.tsc = tsc_now();
+	__atomic_store_n(&tsc_exchange.answered, question, __ATOMIC_RELEASE);
+}
+
+static bool ask_tsc(uint32_t index, uint32_t n, struct tsc_sample *s)
+{
+	uint64_t question = (uint64_t)index << 32 | n, end;
+
+	s->before = tsc_now();
+	end = s->before + tsc_khz * TSC_WAIT_US / 1000;
+	__atomic_store_n(&tsc_exchange.asked, question, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&tsc_exchange.answered, __ATOMIC_ACQUIRE) != question)
+		if (rdtsc() > end)
+			return false;
+	s->after = tsc_now();
+	s->theirs = tsc_exchange.tsc;
+	return true;
+}
+
+/* Gnomon takes the TSC as it is: guests get one offset for all their vCPUs. */
+static void check_tsc(uint32_t index)
+{
+	struct tsc_sample samples[TSC_SAMPLES];
+	uint64_t error, apart;
+	int64_t offset;
+
+	for (uint32_t i = 0; i < TSC_SAMPLES; i++)
+		if (!ask_tsc(index, i + 1, &samples[i])) {
+			log_warn("cpu: %u does not tell its TSC within %u us", index, TSC_WAIT_US);
+			return;
+		}
+	offset = clock_offset(samples, TSC_SAMPLES, &error);
+	apart = (uint64_t)(offset < 0 ? -offset : offset);
+	if (apart > error && tsc_to_ns(apart - error) > TSC_BOUND_NS)
+		log_warn("cpu: the TSC of CPU %u is %lu ns %s the boot CPU's: a guest's time steps by as much from "
+			 "vCPU to vCPU, and its timers may be late; a newer firmware may set the TSCs alike",
+			 index, tsc_to_ns(apart), offset < 0 ? "behind" : "ahead of");
+}
+
 /* First C code of a started CPU, on its own stack and the hypervisor's tables. */
 static void ap_enter(struct cpu *c)
 {
@@ -80,8 +140,10 @@ static void ap_enter(struct cpu *c)
 	    !__atomic_compare_exchange_n(&ap->state, &waited_for, AP_ALIVE, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		halt(); /* another CPU's late answer, or this one's */
-	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {
+		answer_tsc(c);
 		cpu_pause();
+	}
 	ap_main_fn(c);
 	halt();
 }
@@ -185,6 +247,7 @@ static void start_one(uint32_t apic_id, hpa_t page, struct ap_start *start)
 	if (wake_up(ap, page)) {
 		log_info("cpu: %u answers, APIC id %u, after %lu us", cpu_count, apic_id,
 			 tsc_to_ns(rdtsc() - begin) / 1000);
+		check_tsc(cpu_count);
 		cpus[cpu_count] = &ap->cpu;
 		cpu_count++;
 	} else {

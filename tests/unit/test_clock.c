@@ -71,6 +71,24 @@ static void the_right_source_is_believed(void **state)
 	assert_int_equal(choose(0, 0, 0, 0).khz, 0);
 }
 
+/* The exchange that took least decides; what it cannot tell is in the error. */
+static void offsets_of_another_tsc(void **state)
+{
+	struct tsc_sample s[3] = { { 1000, 1900, 3000 }, { 5000, 5560, 5100 }, { 7000, 8800, 9000 } };
+	uint64_t error;
+
+	(void)state;
+	assert_int_equal(clock_offset(s, 3, &error), 510);
+	assert_int_equal(error, 50);
+	s[1] = (struct tsc_sample){ 5000, 20, 5101 };
+	assert_true(clock_offset(s, 3, &error) == -5030);
+	assert_int_equal(error, 51);
+	assert_int_equal(clock_offset(s, 1, &error), -100); /* in between: it may as well be none */
+	assert_int_equal(error, 1000);
+	s[0] = (struct tsc_sample){ 10, ~(uint64_t)0 - 9, 30 }; /* one has wrapped */
+	assert_int_equal(clock_offset(s, 1, &error), -30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -78,6 +96,7 @@ int main(void)
 		cmocka_unit_test(leaf_15h),
 		cmocka_unit_test(counters),
 		cmocka_unit_test(the_right_source_is_believed),
+		cmocka_unit_test(offsets_of_another_tsc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
