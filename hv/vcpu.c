@@ -113,7 +113,7 @@ const struct vlapic_host vcpu_lapic_host = {
 static void power_on(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
-	bool waits_in_loop = v->index != 0 && vm_config_mailbox(vm->config);
+	bool waits_in_loop = v->index != 0 && vm->mailbox;
 	struct guest_entry loop = wakeup_entry(v->index);
 	const struct guest_entry *entry = v->index == 0 ? vm->entry : waits_in_loop ? &loop : NULL;
 
@@ -151,7 +151,7 @@ static void take_sipi(struct vcpu *v)
 {
 	if (v->state != VCPU_WAIT_SIPI)
 		return;
-	if (v->vm->config->mmu == MMU_SHADOW) {
+	if (v->vm->mmu->config.kind == MMU_SHADOW) {
 		vm_stop(v->vm, "vCPU %u received a start-up IPI, which begins in real mode; with mmu = shadow a "
 			"kernel starts it through the ACPI wakeup mailbox (Linux 5.17 or later does)", v->index);
 		return;
@@ -256,8 +256,7 @@ static void halted(struct vcpu *v)
 		return;
 	}
 	mmu_vcpu_topup(v->mmu); /* so that the next faults need not */
-	if (v->index != 0 && vm_config_mailbox(v->vm->config) &&
-	    wakeup_in_loop(v->vm->backend->get_reg(v, REG_RIP))) {
+	if (v->vm->mailbox && v->index != 0 && wakeup_in_loop(v->vm->backend->get_reg(v, REG_RIP))) {
 		rest_in_loop(v, deadline);
 		return;
 	}

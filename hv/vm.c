@@ -29,6 +29,18 @@ static bool autostarted; /* and none has been found at rest since */
 
 const char *const vm_state_names[] = { "off", "running", "stopping", "stopped" };
 
+const char *vm_mmu_name(const struct vm *vm)
+{
+	switch (vm->mmu_ready ? vm->mmu->config.kind : vm->config->mmu) {
+	case MMU_EPT:
+		return "ept";
+	case MMU_SHADOW:
+		return "shadow";
+	default:
+		return "-";
+	}
+}
+
 int vms_init(const struct boot_info *bi, struct failure *f)
 {
 	boot = bi;
@@ -98,7 +110,7 @@ static void *ram_at(void *ctx, gpa_t gpa, uint64_t len) { return vm_ram_at(ctx, 
 static int load_kernel(struct vm *vm, struct failure *f)
 {
 	struct guest_mem mem = { .ram_size = vm->config->memory, .at = ram_at, .ctx = vm };
-	struct guest_image image = { .cmdline = vm->config->cmdline, .wakeup = vm_config_mailbox(vm->config) };
+	struct guest_image image = { .cmdline = vm->config->cmdline, .wakeup = vm->mailbox };
 	int err = want_file(vm, "kernel", vm->config->kernel, &image.kernel, f);
 
 	if (!err && vm->config->initrd[0])
@@ -159,8 +171,8 @@ int vm_start(struct vm *vm, struct failure *f)
 		vm->state = VM_STOPPED;
 		return err;
 	}
-	log_info("guest %s starts: %u vCPU%s, %lu MiB", vm->config->name, vm->vcpu_count,
-		 vm->vcpu_count == 1 ? "" : "s", vm->config->memory >> 20);
+	log_info("guest %s starts: %u vCPU%s, %lu MiB, mmu %s", vm->config->name, vm->vcpu_count,
+		 vm->vcpu_count == 1 ? "" : "s", vm->config->memory >> 20, vm_mmu_name(vm));
 	set_going(vm);
 	console_guest_started(vm);
 	return 0;

@@ -140,6 +140,7 @@ struct vm {
 	enum vm_state state;
 	struct mmu *mmu;
 	bool mmu_ready;             /* mmu was built */
+	bool mailbox;               /* secondary vCPUs start through the ACPI wakeup mailbox */
 	bool announced;             /* the log has said that it stopped */
 	struct pc *pc;              /* its devices: hv/pc.h */
 	struct bus *bus;

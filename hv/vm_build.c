@@ -215,7 +215,7 @@ static int build_vcpus(struct vm *vm, struct failure *f)
 		return fail(f, -EINVAL, "gnomon.conf:%u: guest %s asks for %u vCPUs, but this host has %u CPU%s: "
 			    "lower `vcpus` to %u or less", vm->config->line, vm->config->name, wanted,
 			    cpu_count, cpu_count == 1 ? "" : "s", cpu_count);
-	if (wanted > 1 && vm->config->mmu == MMU_SHADOW && !vm_config_mailbox(vm->config))
+	if (wanted > 1 && vm->mmu->config.kind == MMU_SHADOW && !vm->mailbox)
 		return fail(f, -EINVAL, "gnomon.conf:%u: guest %s: wakeup = sipi starts vCPUs in real mode, which "
 			    "mmu = shadow does not have: leave it out, or write wakeup = mailbox",
 			    vm->config->line, vm->config->name);
@@ -274,6 +274,7 @@ static int build(struct vm *vm, struct failure *f)
 	if (err)
 		return err;
 	vm->mmu_ready = true;
+	vm->mailbox = vm_config_mailbox(vm->config, vm->mmu->config.kind);
 	err = build_ram(vm, f);
 	if (!err)
 		err = pc_create(vm, f);

@@ -15,6 +15,8 @@ uint32_t vms_count(void);
 struct vm *vm_at(uint32_t index);          /* index < vms_count() */
 struct vm *vm_by_name(const char *name);   /* NULL: none */
 extern const char *const vm_state_names[];
+/* How its memory is mapped, as gnomon.conf names it; as asked for while it has not been built. */
+const char *vm_mmu_name(const struct vm *vm);
 
 /* Monitor's context only. Loads the kernel and sets all vCPUs going. -EBUSY while it runs. */
 int vm_start(struct vm *vm, struct failure *f);

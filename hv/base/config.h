@@ -50,12 +50,12 @@ struct config {
 void config_defaults(struct config *c);
 
 /* Whether secondary vCPUs wait for the ACPI wakeup mailbox and not for INIT and SIPI: unless said
- * otherwise, where real mode, in which a SIPI starts, cannot be had. */
-static inline bool vm_config_mailbox(const struct vm_config *vm)
+ * otherwise, where real mode, in which a SIPI starts, cannot be had. kind: what the VM has got. */
+static inline bool vm_config_mailbox(const struct vm_config *vm, enum mmu_kind kind)
 {
 	if (vm->vcpus == 1 || vm->wakeup == WAKEUP_SIPI)
 		return false;
-	return vm->wakeup == WAKEUP_MAILBOX || vm->mmu == MMU_SHADOW;
+	return vm->wakeup == WAKEUP_MAILBOX || kind == MMU_SHADOW;
 }
 
 /*

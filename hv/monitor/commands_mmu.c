@@ -1,11 +1,14 @@
 /*
  * Monitor commands on guest memory: mmu (walks and counts), audit (isolation).
  */
+#include <string.h>
+
 #include "hv/base/frame.h"
 #include "hv/monitor/commands.h"
 #include "hv/vm_life.h"
 #include "mmu/check.h"
 #include "mmu/inspect.h"
+#include "mmu/shadow.h"
 
 static void show_walk(struct monitor_out *out, struct vm *vm, gpa_t gpa)
 {
@@ -13,12 +16,61 @@ static void show_walk(struct monitor_out *out, struct vm *vm, gpa_t gpa)
 	struct mmu_step steps[ROOT_LEVEL];
 	int n = mmu_walk_gpa(vm->mmu, gpa, steps);
 
-	if (n == 0)
+	if (vm->mmu->config.kind == MMU_SHADOW)
+		mon_printf(out, "guest %s has no tables by guest-physical address: its memory is mapped by shadow "
+			   "paging\n", vm->config->name);
+	else if (n == 0)
 		mon_printf(out, "%lx is beyond the guest's physical address width\n", gpa);
 	for (int i = 0; i < n; i++)
 		mon_printf(out, "  level %d table %lx[%u] = %016lx %s\n", steps[i].level, steps[i].table,
 			   steps[i].index, steps[i].spte,
 			   (unsigned)steps[i].kind < ARRAY_LEN(kinds) ? kinds[steps[i].kind] : "?");
+}
+
+/* One number a line, in the order of struct shadow_counts. */
+static void show_shadow(struct monitor_out *out, struct vm *vm)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} rows[] = {
+#define ROW(name, field) { name, offsetof(struct shadow_counts, field) }
+		ROW("shadow pages", pages),
+		ROW("  of guest tables", indirect),
+		ROW("  unsync of these", unsync),
+		ROW("  at most", budget),
+		ROW("pages created", created),
+		ROW("pages found again", reused),
+		ROW("pages zapped", zapped),
+		ROW("  recycled", recycled),
+		ROW("  written too often", flooded),
+		ROW("loads of a root", loads),
+		ROW("  one of the last", loads_cached),
+		ROW("INVLPG", invlpgs),
+		ROW("flushes of all", flushes),
+		ROW("writes emulated", emulated_writes),
+		ROW("entries made ahead", prefetched),
+		ROW("unsync asked by faults", unsync_calls[0]),
+		ROW("  skipped", unsync_skips[0]),
+		ROW("unsync asked ahead", unsync_calls[1]),
+		ROW("  skipped", unsync_skips[1]),
+		ROW("unsync asked by syncs", unsync_calls[2]),
+		ROW("  skipped", unsync_skips[2]),
+		ROW("hash searches", hash_searches),
+		ROW("  pages looked at", hash_nodes),
+		ROW("  of other frames", collisions),
+		ROW("pages made unsync", unsyncs),
+		ROW("pages synced", syncs),
+		ROW("  entries changed", synced_entries),
+		ROW("bytes of metadata", metadata_bytes),
+#undef ROW
+	};
+	struct shadow_counts c;
+
+	mmu_shadow_count(vm->mmu, &c);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		mon_printf(out, "  %-24s %12lu%s", rows[i].name, *(uint64_t *)((char *)&c + rows[i].offset),
+			   i % 2 ? "\n" : "  ");
 }
 
 static void show_counts(struct monitor_out *out, struct vm *vm)
@@ -28,8 +80,8 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 
 	mmu_count(vm->mmu, &c);
 	mmu_stats_sum(vm->mmu, &s);
-	mon_printf(out, "guest %s: %lu MiB in %lu slots; mapped 4K %lu, 2M %lu, 1G %lu, MMIO entries %lu\n",
-		   vm->config->name, c.pages >> 8, c.slots, c.mapped[LEVEL_4K], c.mapped[LEVEL_2M],
+	mon_printf(out, "guest %s, %s: %lu MiB in %lu slots; mapped 4K %lu, 2M %lu, 1G %lu, MMIO entries %lu\n",
+		   vm->config->name, vm_mmu_name(vm), c.pages >> 8, c.slots, c.mapped[LEVEL_4K], c.mapped[LEVEL_2M],
 		   c.mapped[LEVEL_1G], c.mapped[0]);
 	mon_printf(out, "  tables %lu in %lu frames, slot records %lu frames, flushes %lu\n  faults:", c.tables,
 		   c.table_frames, c.metadata_frames, c.flushes);
@@ -37,13 +89,38 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 		if (s.faults[r])
 			mon_printf(out, " %s %lu", fault_result_names[r], s.faults[r]);
 	mon_printf(out, "\n");
+	if (vm->mmu->config.kind == MMU_SHADOW)
+		show_shadow(out, vm);
+}
+
+/* mmu skip NAME on|off: the unsync fast skip, so that both ways can be compared. */
+static int skip_command(struct monitor_out *out, int argc, char **argv)
+{
+	struct vm *vm = argc == 4 ? command_vm(out, argc, argv, 2) : NULL;
+	bool on = argc == 4 && strcmp(argv[3], "on") == 0;
+
+	if (argc != 4 || (!on && strcmp(argv[3], "off") != 0)) {
+		mon_printf(out, "write mmu skip NAME on, or off\n");
+		return -EINVAL;
+	}
+	if (!vm)
+		return -EINVAL;
+	if (!vm->mmu_ready || vm->mmu->config.kind != MMU_SHADOW) {
+		mon_printf(out, "guest %s has no shadow pages\n", vm->config->name);
+		return -EINVAL;
+	}
+	mmu_shadow_set_skip(vm->mmu, on);
+	return 0;
 }
 
 static int mmu_command(struct monitor_out *out, int argc, char **argv)
 {
-	struct vm *vm = command_vm(out, argc, argv, 1);
+	struct vm *vm;
 	uint64_t gpa;
 
+	if (argc > 1 && strcmp(argv[1], "skip") == 0)
+		return skip_command(out, argc, argv);
+	vm = command_vm(out, argc, argv, 1);
 	if (!vm)
 		return -EINVAL;
 	if (!vm->mmu_ready) {
@@ -129,7 +206,8 @@ static int audit_command(struct monitor_out *out, int argc, char **argv)
 }
 
 const struct monitor_command commands_mmu[] = {
-	{ "mmu", "[NAME [GPA]]", "a guest's mappings by level, or the walk of one address", mmu_command },
+	{ "mmu", "[NAME [GPA] | skip NAME on|off]", "a guest's mappings by level, or the walk of one address",
+	  mmu_command },
 	{ "audit", "", "prove that every guest reaches only its own memory", audit_command },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -44,20 +44,22 @@ bool command_number(struct monitor_out *out, const char *text, uint64_t *value)
 
 static void list_vms(struct monitor_out *out)
 {
-	mon_printf(out, "%-16s %-9s %5s %8s  %s\n", "guest", "state", "vCPUs", "MiB", "last stop");
+	mon_printf(out, "%-16s %-9s %5s %8s  %-6s  %s\n", "guest", "state", "vCPUs", "MiB", "MMU", "last stop");
 	for (uint32_t i = 0; i < vms_count(); i++) {
 		const struct vm *vm = vm_at(i);
 
-		mon_printf(out, "%-16s %-9s %5u %8lu  %s\n", vm->config->name, vm_state_names[vm->state],
-			   vm->config->vcpus, vm->config->memory >> 20, vm->stop_reason);
+		mon_printf(out, "%-16s %-9s %5u %8lu  %-6s  %s\n", vm->config->name, vm_state_names[vm->state],
+			   vm->config->vcpus, vm->config->memory >> 20, vm_mmu_name(vm), vm->stop_reason);
 	}
 }
 
 static void show_vm(struct monitor_out *out, const struct vm *vm)
 {
-	mon_printf(out, "%s: %s; kernel %s, initrd %s\n  cmdline: %s\n", vm->config->name,
-		   vm_state_names[vm->state], vm->config->kernel,
+	mon_printf(out, "%s: %s, MMU %s; kernel %s, initrd %s\n  cmdline: %s\n", vm->config->name,
+		   vm_state_names[vm->state], vm_mmu_name(vm), vm->config->kernel,
 		   vm->config->initrd[0] ? vm->config->initrd : "none", vm->config->cmdline);
+	if (vm->mailbox)
+		mon_printf(out, "  vCPUs but the first start through the ACPI wakeup mailbox\n");
 	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
 		const struct vcpu *v = vm->vcpus[i];
 

@@ -206,7 +206,7 @@ static void test_wakeup(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		snprintf(text, sizeof(text), "[vm a]\nkernel=k\n%s\n", cases[i].text);
 		assert_int_equal(parse(text), 0);
-		assert_int_equal(vm_config_mailbox(&config.vms[0]), cases[i].mailbox);
+		assert_int_equal(vm_config_mailbox(&config.vms[0], config.vms[0].mmu), cases[i].mailbox);
 	}
 	refused("[vm a]\nwakeup=init\n", "gnomon.conf:2: wakeup = init is not known; write sipi or mailbox");
 }
