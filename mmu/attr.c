@@ -13,6 +13,7 @@
 #include "hv/base/phys.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
+#include "mmu/mirror.h"
 #include "mmu/sp.h"
 #include "mmu/tdp.h"
 #include "mmu/tdp_work.h"
@@ -269,17 +270,24 @@ static struct flush_token zap_others(struct change *c, gfn_t first, gfn_t end)
 	return token;
 }
 
-static void change_piece(struct change *c, gfn_t first, gfn_t end)
+/* 0, or an error of mirror_remove(). */
+static int change_piece(struct change *c, gfn_t first, gfn_t end)
 {
 	struct flush_token token;
+	int err = 0;
 
 	mmu_exclusive_begin(c->mmu);
-	token = zap_others(c, first, end);
-	set_range(c->mmu, c->slot, first, end, c->private, &c->bits);
-	flag_frames(c->slot, first, end, LEVEL_2M);
-	flag_frames(c->slot, first, end, LEVEL_1G);
-	flush_spend(c->mmu, token);
+	if (c->mmu->mirror && !c->private)
+		err = mirror_remove(c->mmu, first, end - first, &c->tables);
+	if (!err) {
+		token = zap_others(c, first, end);
+		set_range(c->mmu, c->slot, first, end, c->private, &c->bits);
+		flag_frames(c->slot, first, end, LEVEL_2M);
+		flag_frames(c->slot, first, end, LEVEL_1G);
+		flush_spend(c->mmu, token);
+	}
 	mmu_exclusive_end(c->mmu);
+	return err;
 }
 
 /* Large pages come back where all of their frame is of one kind again. */
@@ -291,11 +299,12 @@ static void collapse_frames(struct mmu *mmu, const struct slot *s, gfn_t first, 
 	tdp_work_run(mmu, tdp_work_of(from, to - from, NULL), tdp_collapse_some);
 }
 
-/* [first, end) is within the slot. -ENOMEM: nothing was changed. */
+/* [first, end) is within the slot. -ENOMEM: nothing was changed; else as change_piece(). */
 static int change_slot(struct mmu *mmu, struct slot *s, gfn_t first, gfn_t end, bool private)
 {
 	struct change c = { .mmu = mmu, .slot = s, .private = private };
 	gfn_t upto;
+	int err = 0;
 
 	if (attr_find(s, first, end, !private) == end)
 		return 0;
@@ -305,15 +314,25 @@ static int change_slot(struct mmu *mmu, struct slot *s, gfn_t first, gfn_t end, 
 		spare_free(mmu, &c.bits);
 		return -ENOMEM;
 	}
-	for (gfn_t gfn = first; gfn < end; gfn = upto) {
+	for (gfn_t gfn = first; !err && gfn < end; gfn = upto) {
 		upto = min_u64(end, align_down(gfn, level_pages(LEVEL_1G)) + level_pages(LEVEL_1G));
-		change_piece(&c, gfn, upto);
+		err = change_piece(&c, gfn, upto);
 		mmu_let_in();
 	}
 	spare_free(mmu, &c.bits);
 	sp_reserve_return(mmu, &c.tables);
 	collapse_frames(mmu, s, first, end);
-	return 0;
+	return err;
+}
+
+static int change_failed(const struct mmu *mmu, int err, gfn_t gfn, bool private, struct failure *f)
+{
+	if (err == -EAGAIN)
+		return fail(f, err, "making gfn %lx and what follows shared was interrupted; ask again", gfn);
+	if (err == -EIO)
+		return fail(f, err, "%s", mmu->broken_why.text);
+	return fail(f, -ENOMEM, "no memory is left to make gfn %lx and what follows %s", gfn,
+		    private ? "private" : "shared");
 }
 
 static int judge_range(const struct mmu *mmu, gfn_t first, uint64_t npages, struct failure *f)
@@ -345,9 +364,9 @@ int mmu_set_attributes(struct mmu *mmu, gfn_t gfn, uint64_t npages, bool private
 		struct slot *s = slot_set_find(mmu->slots, gfn);
 
 		upto = min_u64(end, slot_end(s));
-		if (change_slot(mmu, s, gfn, upto, private))
-			err = fail(f, -ENOMEM, "no memory is left to make gfn %lx and what follows %s", gfn,
-				   private ? "private" : "shared");
+		err = change_slot(mmu, s, gfn, upto, private);
+		if (err)
+			err = change_failed(mmu, err, gfn, private, f);
 	}
 	spin_unlock(&mmu->changes);
 	return err;

@@ -14,11 +14,13 @@
 
 #include <string.h>
 
+#include "mmu/attr.h"
 #include "mmu/check_shadow.h"
 #include "mmu/check_slot.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/inspect.h"
+#include "mmu/mirror.h"
 #include "mmu/slot.h"
 #include "mmu/sp.h"
 #include "mmu/spte.h"
@@ -26,11 +28,17 @@
 /* In a function whose struct check is c. */
 #define BROKEN(...) fail(c->f, -EFAULT, __VA_ARGS__)
 
+/* What was met below one root. */
+struct check_tree {
+	uint64_t mapped[ROOT_LEVEL];
+	uint64_t tables;
+};
+
 struct check {
 	struct mmu *mmu;
 	struct failure *f;
-	uint64_t mapped[ROOT_LEVEL];
-	uint64_t tables, mmio_tables, spares;
+	struct check_tree ordinary, mirror;
+	uint64_t mmio_tables, spares;
 };
 
 static int check_words(struct check *c, const struct slot *s, int level)
@@ -45,6 +53,8 @@ static int check_words(struct check *c, const struct slot *s, int level)
 			want += shadow_reasons(c->mmu, s, i, level);
 		if (check_mixed(s, frame, level))
 			want |= HUGEPAGE_MIXED;
+		if (c->mmu->mirror && (word & HUGEPAGE_INHIBIT))
+			want |= HUGEPAGE_INHIBIT; /* the guest's word, which follows from nothing else */
 		if (word != want)
 			return BROKEN("slot at gfn %lx: large-page word %lu of level %d is %x, should be %x",
 				    s->base, i, level, word, want);
@@ -85,20 +95,25 @@ static int check_slots(struct check *c)
 	return err;
 }
 
-static int check_leaf(struct check *c, gfn_t gfn, int level, uint64_t spte)
+static int check_leaf(struct check *c, struct check_tree *tree, gfn_t gfn, int level, uint64_t spte)
 {
 	const struct slot *s = slot_set_find(c->mmu->slots, gfn);
 
 	if (!s || gfn + level_pages(level) > slot_end(s))
 		return BROKEN("leaf %lx of level %d at gfn %lx is not inside one slot", spte, level, gfn);
-	if (level > hugepage_max_level(s, gfn))
+	if (level > (tree == &c->mirror ? mirror_goal(c->mmu, s, gfn) : hugepage_max_level(s, gfn)))
 		return BROKEN("leaf %lx of level %d at gfn %lx is larger than allowed there", spte, level,
 			      gfn);
 	if (spte_hpa(spte) != slot_hpa(s, gfn))
 		return BROKEN("leaf %lx at gfn %lx maps another frame than %lx", spte, gfn, slot_hpa(s, gfn));
 	if (!(spte & SPTE_HOST_WRITABLE) != !!(s->flags & SLOT_READONLY))
 		return BROKEN("leaf %lx at gfn %lx disagrees with its slot on writing", spte, gfn);
-	c->mapped[level]++;
+	if (c->mmu->mirror && attr_is_private(s, gfn) != (tree == &c->mirror))
+		return BROKEN("leaf %lx at gfn %lx is %s, but the memory is not", spte, gfn,
+			      tree == &c->mirror ? "private" : "shared");
+	if (tree == &c->mirror && (spte & EPT_RWX) != EPT_RWX)
+		return BROKEN("private leaf %lx at gfn %lx does not allow everything", spte, gfn);
+	tree->mapped[level]++;
 	return 0;
 }
 
@@ -116,9 +131,9 @@ static int check_mmio(struct check *c, gfn_t gfn, int level, uint64_t spte)
 	return 0;
 }
 
-static int check_table(struct check *c, struct sp *sp);
+static int check_table(struct check *c, struct check_tree *tree, struct sp *sp);
 
-static int check_link(struct check *c, gfn_t gfn, int level, uint64_t spte)
+static int check_link(struct check *c, struct check_tree *tree, gfn_t gfn, int level, uint64_t spte)
 {
 	struct sp *child = sp_of(spte_hpa(spte));
 
@@ -127,17 +142,26 @@ static int check_link(struct check *c, gfn_t gfn, int level, uint64_t spte)
 	if (child->gfn != gfn || child->level != level - 1)
 		return BROKEN("entry %lx at gfn %lx, level %d, leads to a table of gfn %lx, level %d", spte,
 			    gfn, level, child->gfn, child->level);
-	return check_table(c, child);
+	if (child->mirror != (tree == &c->mirror) || !child->external != !child->mirror)
+		return BROKEN("entry %lx at gfn %lx, level %d, leads to a table of the wrong kind", spte, gfn,
+			      level);
+	if (child->mirror && child->external->state != SP_EXTERNAL)
+		return BROKEN("the twin of the mirror's table at gfn %lx, level %d, is in state %d", gfn,
+			      child->level, child->external->state);
+	return check_table(c, tree, child);
 }
 
-static int check_entry(struct check *c, gfn_t gfn, int level, uint64_t spte)
+static int check_entry(struct check *c, struct check_tree *tree, gfn_t gfn, int level, uint64_t spte)
 {
 	enum spte_kind kind = spte_kind(spte, level);
 	const char *fault;
 
 	switch (kind) {
 	case SPTE_KIND_EMPTY: return 0;
-	case SPTE_KIND_MMIO: return check_mmio(c, gfn, level, spte);
+	case SPTE_KIND_MMIO:
+		if (tree == &c->mirror)
+			return BROKEN("the mirror has the MMIO entry %lx at gfn %lx", spte, gfn);
+		return check_mmio(c, gfn, level, spte);
 	case SPTE_KIND_FROZEN:
 	case SPTE_KIND_BROKEN:
 		return BROKEN("entry %lx at gfn %lx, level %d, is %s", spte, gfn, level,
@@ -147,17 +171,18 @@ static int check_entry(struct check *c, gfn_t gfn, int level, uint64_t spte)
 	fault = spte_fault_in(spte, level, &c->mmu->config);
 	if (fault)
 		return BROKEN("entry %lx at gfn %lx, level %d: %s", spte, gfn, level, fault);
-	return kind == SPTE_KIND_LEAF ? check_leaf(c, gfn, level, spte) : check_link(c, gfn, level, spte);
+	return kind == SPTE_KIND_LEAF ? check_leaf(c, tree, gfn, level, spte)
+				      : check_link(c, tree, gfn, level, spte);
 }
 
-static int check_table(struct check *c, struct sp *sp)
+static int check_table(struct check *c, struct check_tree *tree, struct sp *sp)
 {
 	int err = 0;
 
-	c->tables++;
+	tree->tables++;
 	c->mmio_tables += sp->for_mmio;
 	for (uint32_t i = 0; !err && i < SPTES_PER_TABLE; i++)
-		err = check_entry(c, sp->gfn + i * level_pages(sp->level), sp->level,
+		err = check_entry(c, tree, sp->gfn + i * level_pages(sp->level), sp->level,
 				  spte_read(&sp->table[i]));
 	return err;
 }
@@ -186,7 +211,7 @@ static int check_spares(struct check *c, const struct mmu_vcpu *mv)
 /* Every table of every block is linked, spare or free, and each kind is as many as were met. */
 static int check_pool(struct check *c)
 {
-	uint64_t states[SP_BLOCK + 1] = { 0 }, listed = 0;
+	uint64_t states[SP_BLOCK + 1] = { 0 }, listed = 0, linked = c->ordinary.tables + c->mirror.tables;
 	const struct sp_pool *pool = &c->mmu->pool;
 	int err = 0;
 
@@ -202,26 +227,39 @@ static int check_pool(struct check *c)
 	if (states[SP_BLOCK] != pool->block_count || states[SP_DOOMED] != 0)
 		return BROKEN("of %lu table blocks %lu were found; %lu tables are doomed at rest",
 			    pool->block_count, states[SP_BLOCK], states[SP_DOOMED]);
-	if (states[SP_LINKED] != c->tables || states[SP_SPARE] != c->spares || states[SP_FREE] != listed)
+	if (states[SP_LINKED] != linked || states[SP_SPARE] != c->spares || states[SP_FREE] != listed)
 		return BROKEN("tables: %lu linked of %lu met, %lu spare of %lu, %lu free of %lu",
-			      states[SP_LINKED], c->tables, states[SP_SPARE], c->spares, states[SP_FREE],
+			      states[SP_LINKED], linked, states[SP_SPARE], c->spares, states[SP_FREE],
 			      listed);
+	if (states[SP_EXTERNAL] + !!c->mmu->mirror != c->mirror.tables || (states[SP_LOST] && !c->mmu->broken))
+		return BROKEN("the external table has %lu pages of ours for the mirror's %lu tables, and lost %lu",
+			      states[SP_EXTERNAL], c->mirror.tables, states[SP_LOST]);
 	if (pool->mmio_tables != c->mmio_tables)
 		return BROKEN("%u tables are counted for MMIO, %lu were met", pool->mmio_tables,
 			      c->mmio_tables);
 	return 0;
 }
 
-static int check_counts(struct check *c, const struct mmu_stats *sum)
+static int check_tree_counts(struct check *c, const int64_t *mapped, int64_t tables,
+			     const struct check_tree *tree)
 {
 	for (int level = LEVEL_4K; level < ROOT_LEVEL; level++)
-		if ((uint64_t)sum->mapped[level] != c->mapped[level])
-			return BROKEN("%ld leafs of level %d are counted, %lu were met",
-				      (long)sum->mapped[level], level, c->mapped[level]);
-	if ((uint64_t)sum->tables + 1 != c->tables)
-		return BROKEN("%ld tables below the root are counted, %lu were met", (long)sum->tables,
-			    c->tables - 1);
+		if ((uint64_t)mapped[level] != tree->mapped[level])
+			return BROKEN("%ld leafs of level %d are counted, %lu were met", (long)mapped[level],
+				      level, tree->mapped[level]);
+	if ((uint64_t)tables + 1 != tree->tables)
+		return BROKEN("%ld tables below the root are counted, %lu were met", (long)tables,
+			    tree->tables - 1);
 	return 0;
+}
+
+static int check_counts(struct check *c, const struct mmu_stats *sum)
+{
+	int err = check_tree_counts(c, sum->mapped, sum->tables, &c->ordinary);
+
+	if (!err && c->mmu->mirror)
+		err = check_tree_counts(c, sum->mirror.mapped, sum->mirror.tables, &c->mirror);
+	return err;
 }
 
 static int check_vcpus(struct check *c)
@@ -250,7 +288,9 @@ static int check_ept(struct check *c)
 
 	if (mmu->root->gfn != 0 || mmu->root->level != ROOT_LEVEL || mmu->root->state != SP_LINKED)
 		return BROKEN("the root is a table of gfn %lx, level %d", mmu->root->gfn, mmu->root->level);
-	err = check_table(c, mmu->root);
+	err = check_table(c, &c->ordinary, mmu->root);
+	if (!err && mmu->mirror)
+		err = check_table(c, &c->mirror, mmu->mirror);
 	spin_lock(&mmu->pool.lock); /* vCPUs outside the lock may be fetching spares */
 	if (!err)
 		err = check_vcpus(c);

@@ -2,7 +2,9 @@
  * The one entry for faults of every kind: what the address is, what it may be mapped as, and the
  * two exits that lead here, EPT violation and EPT misconfiguration.
  */
+#include "mmu/attr.h"
 #include "mmu/hugepage.h"
+#include "mmu/mirror.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow_page.h"
 #include "mmu/slot.h"
@@ -21,6 +23,8 @@ const char *const fault_result_names[FAULT_RESULTS] = {
 	[FAULT_GUEST] = "the guest's own",
 	[FAULT_WRITE_TRACKED] = "write to a page table",
 	[FAULT_EMULATE_WRITE] = "write with CR0.WP clear",
+	[FAULT_WRONG_KIND] = "private taken for shared or the reverse",
+	[FAULT_BROKEN] = "secure page table failed",
 };
 
 void mmu_vcpu_topup(struct mmu_vcpu *mv) { sp_topup(mv); }
@@ -59,12 +63,49 @@ static inline enum fault_result fault_handle(struct mmu_vcpu *mv, struct fault *
 	return tdp_map(mv, f);
 }
 
+/* Private memory, which is mapped for everything or not at all. Inside the lock. */
+static enum fault_result fault_private(struct mmu_vcpu *mv, struct fault *f)
+{
+	if (__atomic_load_n(&mv->mmu->broken, __ATOMIC_RELAXED))
+		return FAULT_BROKEN;
+	if (!f->slot)
+		return FAULT_MMIO;
+	if (f->slot->flags & SLOT_READONLY)
+		return FAULT_READONLY_WRITE;
+	f->goal = mirror_goal(mv->mmu, f->slot, f->gfn);
+	return mirror_map(mv, f);
+}
+
+/* A fault where memory is private or shared, and the address says which is meant. */
+static __attribute__((noinline)) enum fault_result fault_either(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
+{
+	const struct mmu *mmu = mv->mmu;
+	bool private = mirror_is_meant(mmu, gpa);
+	struct fault f = { .gfn = (gpa & ~BIT(mmu->config.shared_bit)) >> PAGE_SHIFT, .access = access };
+	enum fault_result result;
+
+	if (f.gfn >> (mmu->config.gpa_bits - PAGE_SHIFT))
+		return FAULT_BAD_ADDRESS;
+	if (mv->spare_count < MIRROR_PER_FAULT)
+		sp_topup(mv);
+	mmu_enter(mv);
+	f.slot = slot_find(mv, f.gfn);
+	if (f.slot && attr_is_private(f.slot, f.gfn) != private)
+		result = FAULT_WRONG_KIND;
+	else
+		result = private ? fault_private(mv, &f) : fault_handle(mv, &f);
+	mmu_leave(mv);
+	return result;
+}
+
 enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
 {
 	struct fault f = { .gfn = gpa >> PAGE_SHIFT, .access = access };
 	enum fault_result result = FAULT_BAD_ADDRESS;
 
-	if (LIKELY(gpa >> mv->mmu->config.gpa_bits == 0)) {
+	if (UNLIKELY(mv->mmu->mirror)) {
+		result = fault_either(mv, gpa, access);
+	} else if (LIKELY(gpa >> mv->mmu->config.gpa_bits == 0)) {
 		/* Not enough spares is no error yet: the tables may all be there. */
 		if (UNLIKELY(mv->spare_count < SP_PER_FAULT))
 			sp_topup(mv);
@@ -117,13 +158,13 @@ static enum fault_result premap_step(struct mmu *mmu, gfn_t slot_gfn, gfn_t *nex
 	struct fault f = { .gfn = *next };
 	enum fault_result result = FAULT_MMIO;
 
-	if (mv->spare_count < SP_PER_FAULT)
+	if (mv->spare_count < MMU_SPARES)
 		sp_topup(mv);
 	mmu_enter(mv);
 	f.slot = slot_find(mv, *next);
 	if (f.slot && f.slot->base == slot_gfn) {
 		f.goal = hugepage_max_level(f.slot, f.gfn);
-		result = tdp_map(mv, &f);
+		result = mmu->mirror && attr_is_private(f.slot, f.gfn) ? fault_private(mv, &f) : tdp_map(mv, &f);
 	}
 	mmu_leave(mv);
 	if (result == FAULT_MAPPED)
@@ -145,6 +186,8 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		return fail(f, -ENOMEM,
 			    "no memory is left for page tables: the slot at gfn %lx is mapped up to gfn %lx",
 			    gfn, next);
+	if (result == FAULT_BROKEN)
+		return fail(f, -EIO, "%s", mmu->broken_why.text);
 	/* The step that finds no such slot at its gfn has come to the end, or never had a start. */
 	if (next == gfn)
 		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);

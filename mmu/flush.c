@@ -4,6 +4,7 @@
 #include "mmu/flush.h"
 
 #include "mmu/sp.h"
+#include "mmu/transition.h"
 
 void mmu_exclusive_begin(struct mmu *mmu) { rw_lock(&mmu->lock); }
 
@@ -24,7 +25,7 @@ void mmu_let_in(void)
 struct flush_token flush_token_new(struct mmu *mmu)
 {
 	mmu->flush.tokens++;
-	return (struct flush_token){ ~(gfn_t)0, 0 };
+	return (struct flush_token){ ~(gfn_t)0, 0, false };
 }
 
 void flush_owe(struct flush_token *token, gfn_t gfn, uint64_t npages)
@@ -37,7 +38,7 @@ struct flush_token flush_merge(struct mmu *mmu, struct flush_token a, struct flu
 {
 	INVARIANT(mmu->flush.tokens >= 2);
 	mmu->flush.tokens--;
-	return (struct flush_token){ min_u64(a.first, b.first), max_u64(a.end, b.end) };
+	return (struct flush_token){ min_u64(a.first, b.first), max_u64(a.end, b.end), a.track || b.track };
 }
 
 static void free_doomed(struct mmu *mmu)
@@ -60,6 +61,8 @@ void flush_spend(struct mmu *mmu, struct flush_token token)
 		mmu->config.flush(mmu->config.flush_ctx, &range);
 		mmu->flush.count++;
 	}
+	if (token.track)
+		transition_track(mmu);
 	/* Another token may stand for some of the doomed tables: they wait for the last. */
 	if (--mmu->flush.tokens == 0)
 		free_doomed(mmu);

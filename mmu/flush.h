@@ -10,6 +10,7 @@
 
 struct flush_token {
 	gfn_t first, end; /* the gfns whose translations are owed a flush; empty when first >= end */
+	bool track;       /* the external table is owed a TRACK: mmu/transition.h */
 };
 
 /* The exclusive lock. Leaving it panics while a token is outstanding. */

@@ -36,6 +36,12 @@ void hugepage_init(struct slot *s, uint32_t *words, int cpu_level);
  */
 uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
 
+/*
+ * Of a word, too: the guest accepts this frame, as private memory, in smaller pieces. Set for good by
+ * mmu_mirror_accept(). It says nothing about the frame as shared memory.
+ */
+#define HUGEPAGE_INHIBIT ((uint32_t)1 << 30)
+
 #define HUGEPAGE_MIXED ((uint32_t)1 << 31) /* of a word, beside the count: the frame has private and shared pages */
 
 /* Sets or clears the flag, never the count. The lock is held exclusively. */
@@ -45,17 +51,28 @@ void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed);
 void hugepage_forbid(const struct slot *s, gfn_t gfn);
 void hugepage_permit(const struct slot *s, gfn_t gfn);
 
-/*
- * The largest level that gfn may be mapped at: the one place where every reason against a large
- * page is weighed. Inside the lock.
- */
-static inline int hugepage_max_level(const struct slot *s, gfn_t gfn)
+/* The largest level at whose word only bits outside of reasons are set. */
+static inline int hugepage_level(const struct slot *s, gfn_t gfn, uint32_t reasons)
 {
 	int level = s->max_level;
 
-	while (level > LEVEL_4K && __atomic_load_n(hugepage_word(s, gfn, level), __ATOMIC_RELAXED) != 0)
+	while (level > LEVEL_4K && (__atomic_load_n(hugepage_word(s, gfn, level), __ATOMIC_RELAXED) & reasons))
 		level--;
 	return level;
+}
+
+/*
+ * The largest level that gfn may be mapped at, in the ordinary root and in a mirror: the one place where
+ * every reason against a large page is weighed. Inside the lock.
+ */
+static inline int hugepage_max_level(const struct slot *s, gfn_t gfn)
+{
+	return hugepage_level(s, gfn, ~HUGEPAGE_INHIBIT);
+}
+
+static inline int hugepage_private_level(const struct slot *s, gfn_t gfn)
+{
+	return hugepage_level(s, gfn, ~(uint32_t)0);
 }
 
 #endif

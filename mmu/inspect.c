@@ -8,6 +8,7 @@
 #include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
+#include "mmu/mirror.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
 #include "mmu/slot.h"
@@ -19,10 +20,12 @@ int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL])
 	hpa_t table;
 	int n = 0;
 
-	if (mmu->shadow || gpa >> mmu->config.gpa_bits)
+	if (mmu->mirror && !mirror_is_meant(mmu, gpa))
+		gfn = (gpa & ~BIT(mmu->config.shared_bit)) >> PAGE_SHIFT;
+	if (mmu->shadow || gfn >> (mmu->config.gpa_bits - PAGE_SHIFT))
 		return 0;
 	mmu_exclusive_begin(mmu);
-	table = sp_hpa(mmu->root);
+	table = sp_hpa(mirror_is_meant(mmu, gpa) ? mmu->mirror : mmu->root);
 	for (int level = ROOT_LEVEL; level > 0; level--) {
 		uint32_t index = spte_index(gfn, level);
 		uint64_t spte = spte_read((uint64_t *)phys_to_virt(table) + index);
@@ -61,6 +64,29 @@ static void count_shadow(const struct mmu *mmu, struct mmu_counts *counts)
 	}
 }
 
+/* Whether the frame that the 4K table maps could be one 2M page, but for that table. */
+static bool was_split(const struct mmu *mmu, const struct sp *sp)
+{
+	const struct slot *s = slot_set_find(mmu->slots, sp->gfn);
+
+	return s && mmu->config.external->max_level > LEVEL_4K && s->max_level > LEVEL_4K &&
+	       hugepage_initial(s, hugepage_index(s, sp->gfn, LEVEL_2M), LEVEL_2M) == 0;
+}
+
+static void count_mirror(const struct mmu *mmu, const struct sp *sp, struct mmu_counts *counts)
+{
+	counts->mirror.tables++;
+	counts->mirror.kept_4k += sp->level == LEVEL_4K && was_split(mmu, sp);
+	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++) {
+		uint64_t spte = spte_read(&sp->table[i]);
+
+		if (spte_is_table(spte, sp->level))
+			count_mirror(mmu, sp_of(spte_hpa(spte)), counts);
+		else if (spte_is_present(spte))
+			counts->mirror.mapped[sp->level]++;
+	}
+}
+
 void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 {
 	memset(counts, 0, sizeof(*counts));
@@ -69,6 +95,11 @@ void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 		count_shadow(mmu, counts);
 	else
 		count_table(mmu->root, counts);
+	if (mmu->mirror)
+		count_mirror(mmu, mmu->mirror, counts);
+	counts->mirror.tracks = mmu->flush.tracks;
+	counts->mirror.kicks = mmu->mirror_kicks;
+	counts->mirror.refused = mmu->mirror_refused;
 	counts->slots = mmu->slots->count;
 	counts->metadata_frames = 1;
 	for (uint32_t i = 0; i < mmu->slots->count; i++) {
@@ -89,7 +120,11 @@ void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from)
 	for (int i = 0; i < ROOT_LEVEL; i++) {
 		to->installed[i] += from->installed[i];
 		to->mapped[i] += from->mapped[i];
+		to->mirror.mapped[i] += from->mirror.mapped[i];
 	}
+	to->mirror.tables += from->mirror.tables;
+	to->mirror.removed += from->mirror.removed;
+	to->mirror.demoted += from->mirror.demoted;
 	to->spurious += from->spurious;
 	to->tables += from->tables;
 	to->splits += from->splits;
@@ -206,6 +241,8 @@ int mmu_for_each_frame(struct mmu *mmu,
 
 	mmu_exclusive_begin(mmu);
 	err = mmu->shadow ? visit_shadow(&v, mmu) : visit_leafs(&v, mmu->root);
+	if (!err && mmu->mirror)
+		err = visit_leafs(&v, mmu->mirror);
 	if (!err)
 		err = visit_slots(&v, mmu->slots);
 	for (struct sp *block = mmu->pool.blocks; !err && block; block = block->next)

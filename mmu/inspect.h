@@ -16,8 +16,8 @@ struct mmu_step {
 	enum spte_kind kind;
 };
 
-/* The EPT entries that decide about gpa, from the top; returns how many (0: beyond gpa_bits, or
- * shadow mode, where the guest's linear addresses decide). */
+/* The entries of the EPT, or of the mirror, that decide about gpa, from the top; returns how many (0: beyond
+ * gpa_bits, or shadow mode, where the guest's linear addresses decide). */
 int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL]);
 
 struct mmu_counts {
@@ -27,6 +27,14 @@ struct mmu_counts {
 	uint64_t table_frames;       /* frames held for tables, spares and headers included */
 	uint64_t metadata_frames;    /* frames of slot records, slot sets, attributes */
 	uint64_t flushes;
+	struct { /* of the mirror root: private memory, not in the above */
+		uint64_t mapped[ROOT_LEVEL];
+		uint64_t tables;  /* with the root */
+		uint64_t kept_4k; /* 2M frames that stay in 4K pages for having been split once */
+		uint64_t tracks;  /* of the external table */
+		uint64_t kicks;   /* of all vCPUs, because it was busy */
+		uint64_t refused; /* transitions asked for that are not allowed: a bug */
+	} mirror;
 };
 void mmu_count(struct mmu *mmu, struct mmu_counts *counts);
 

@@ -7,6 +7,7 @@
 
 #include "mmu/flush.h"
 #include "mmu/inspect.h"
+#include "mmu/mirror.h"
 #include "mmu/shadow_page.h"
 #include "mmu/slot.h"
 #include "mmu/sp.h"
@@ -24,6 +25,11 @@ static int config_judge(const struct mmu_config *c, struct failure *f)
 	if (c->max_level < LEVEL_4K || c->max_level > LEVEL_1G)
 		return fail(f, -EINVAL, "the largest page level is %d; right is 1 (4K), 2 (2M) or 3 (1G)",
 			    c->max_level);
+	if (c->external && c->kind != MMU_EPT)
+		return fail(f, -EINVAL, "private memory needs a guest on EPT");
+	if (c->external && (c->shared_bit < c->gpa_bits || c->shared_bit > 51))
+		return fail(f, -EINVAL, "the shared bit is bit %u of a guest address; right is %u to 51",
+			    c->shared_bit, c->gpa_bits);
 	return 0;
 }
 
@@ -34,7 +40,7 @@ static int root_alloc(struct mmu *mmu)
 	if (!mmu->root)
 		return -ENOMEM;
 	mmu->root->root_count = 1;
-	return 0;
+	return mmu->config.external ? mirror_init(mmu) : 0;
 }
 
 int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f)
@@ -50,6 +56,7 @@ int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f
 	if (slot_sets_init(mmu))
 		return fail(f, -ENOMEM, "no memory is left for the guest's address space");
 	if (mmu->config.kind == MMU_SHADOW ? shadow_init(mmu) : root_alloc(mmu)) {
+		sp_pool_destroy(mmu);
 		slot_sets_destroy(mmu);
 		return fail(f, -ENOMEM,
 			    "no memory is left for the guest's first page tables (%lu KiB in one piece)",
@@ -71,6 +78,7 @@ void mmu_destroy(struct mmu *mmu)
 		mmu->root = NULL;
 	}
 	INVARIANT(mmu->host.stats.tables == 0);
+	mirror_destroy(mmu);
 	slot_sets_destroy(mmu);
 	sp_pool_destroy(mmu);
 }

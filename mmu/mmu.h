@@ -19,6 +19,7 @@
 #include "hv/base/spin.h"
 #include "hv/base/types.h"
 
+struct mmu_external;
 struct shadow;
 struct slot;
 struct slot_set;
@@ -56,6 +57,12 @@ struct mmu_config {
 	void (*flush)(void *ctx, const struct flush_range *range);
 	void *flush_ctx;
 	uint64_t shadow_pages; /* the most shadow pages; 0: 2 % of the guest's memory, at least 64 */
+	/*
+	 * NULL, or the table that a mirror root follows: mmu/external.h, mmu/mirror.h. Then bit shared_bit of
+	 * a guest-physical address, which lies above the gpa_bits, says that the access is to shared memory.
+	 */
+	const struct mmu_external *external;
+	uint32_t shared_bit;
 };
 
 enum fault_result {
@@ -68,6 +75,8 @@ enum fault_result {
 	FAULT_GUEST,          /* shadow: the guest's own tables forbid it: inject the page fault */
 	FAULT_WRITE_TRACKED,  /* shadow: a write to a page table that must be seen: emulate */
 	FAULT_EMULATE_WRITE,  /* shadow: allowed by CR0.WP = 0, but no entry can express it: emulate */
+	FAULT_WRONG_KIND,     /* the memory is private and the access shared, or the reverse */
+	FAULT_BROKEN,         /* the external table is in an unknown state: stop the guest */
 	FAULT_RESULTS
 };
 
@@ -80,6 +89,11 @@ struct mmu_stats {
 	int64_t mapped[ROOT_LEVEL];     /* present leafs by level, [0] unused: meaningful only as a sum */
 	int64_t tables;                 /* linked tables, likewise; the root is not counted */
 	uint64_t splits, collapses;     /* large leafs replaced by tables, and the other way round */
+	struct {                        /* of the mirror root, which is in none of the above but faults */
+		int64_t mapped[ROOT_LEVEL];
+		int64_t tables;
+		uint64_t removed, demoted;
+	} mirror;
 };
 
 #define MMU_SPARES 8     /* prepared tables a vCPU may keep */
@@ -139,6 +153,8 @@ struct mmu_flush {
 	uint32_t tokens;    /* handed out and not yet spent: none may be left when the lock is dropped */
 	struct sp *doomed;  /* unlinked tables that wait for a token to be spent */
 	uint64_t count;     /* flushes carried out */
+	uint64_t tracks;    /* TRACKs of the external table */
+	uint32_t blocked;   /* entries of a mirror blocked since the last TRACK */
 };
 
 struct mmu {
@@ -152,6 +168,11 @@ struct mmu {
 	struct mmu_flush flush;
 	struct shadow *shadow;  /* MMU_SHADOW: mmu/shadow_page.h */
 	uint64_t chunks;        /* frames of reverse-map heads in use */
+	struct sp *mirror;      /* root of private memory, which no CPU walks; NULL without config.external */
+	uint32_t broken;        /* once set, the mirror is left alone */
+	struct failure broken_why;
+	uint64_t mirror_refused; /* transitions that are not allowed, and were asked for */
+	uint64_t mirror_kicks;   /* for an external table that was busy */
 	struct mmu_vcpu host;   /* for the loader, premap and the monitor: one CPU at a time */
 };
 
@@ -182,17 +203,19 @@ static inline void mmu_leave(struct mmu_vcpu *mv) { rw_leave(&mv->reader); }
 int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags, struct failure *f);
 /*
  * Deletes the slot that starts at gfn. On return no translation of it is left in any table or TLB
- * and no vCPU is using it. -ENOENT: none starts there; -ENOMEM: nothing was changed.
+ * and no vCPU is using it. -ENOENT: none starts there; -ENOMEM: nothing was changed;
+ * -EIO: private memory of it is mapped still, and the guest broken (FAULT_BROKEN).
  */
 int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /* Maps all of the slot that starts at gfn, with the largest pages it allows.
- * -ENOENT: none starts there; -ENOMEM: mapped in part. */
+ * -ENOENT: none starts there; -ENOMEM: mapped in part; -EIO: the guest is broken (FAULT_BROKEN). */
 int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /*
  * Makes npages from gfn on private, or shared. What changes kind is zapped, page by page, and nothing else;
  * the rest of a large page stays mapped by smaller ones. On return no translation of a page as what it was
  * is left. -EINVAL: no such addresses; -ENOENT: not all of it is memory, and nothing was changed; -ENOMEM: f
- * says from where on nothing was changed.
+ * says from where on nothing was changed. With a mirror root also -EAGAIN: interrupted, to be asked again;
+ * -EIO: the guest is broken (FAULT_BROKEN).
  */
 int mmu_set_attributes(struct mmu *mmu, gfn_t gfn, uint64_t npages, bool private, struct failure *f);
 /* Makes the guest fault again on every gfn of the range, and on no other unless memory for the tables that

@@ -11,6 +11,7 @@
 #include "mmu/attr.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
+#include "mmu/mirror.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
 #include "mmu/spte.h"
@@ -251,7 +252,11 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		err = fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
 	else if (!(set = set_copy(mmu, mmu->slots)))
 		err = fail(f, -ENOMEM, "no memory is left to delete the slot at gfn %lx", gfn);
-	else {
+	else if (mmu->mirror && mirror_remove(mmu, gfn, slot->npages, NULL)) {
+		/* No page reaches over a slot's edge, so there is nothing to split: it can only be this. */
+		set_free(mmu, set);
+		err = fail(f, -EIO, "%s", mmu->broken_why.text);
+	} else {
 		set_remove(set, set_upper_bound(set, gfn) - 1);
 		set_publish(mmu, set, gfn, slot->npages);
 	}

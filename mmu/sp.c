@@ -129,6 +129,8 @@ static inline struct sp *prepare(struct sp *sp, gfn_t gfn, int level)
 	sp->state = SP_LINKED;
 	sp->root_count = 0;
 	sp->for_mmio = false;
+	sp->mirror = false;
+	sp->external = NULL;
 	return sp;
 }
 
@@ -190,13 +192,23 @@ void sp_reserve_return(struct mmu *mmu, struct sp_reserve *r)
 	spin_unlock(&mmu->pool.lock);
 }
 
+/* A frame that the external table has kept must not get a new owner, and a block goes whole. */
+static bool block_is_lost(const struct sp *block)
+{
+	for (uint32_t i = 1; i < SP_BLOCK_FRAMES; i++)
+		if (block[i].state == SP_LOST)
+			return true;
+	return false;
+}
+
 void sp_pool_destroy(struct mmu *mmu)
 {
 	struct sp *next;
 
 	for (struct sp *block = mmu->pool.blocks; block; block = next) {
 		next = block->next;
-		frame_free_run(virt_to_phys(block), SP_BLOCK_FRAMES, OWNER_VM_META(mmu->config.vm_id));
+		if (!block_is_lost(block))
+			frame_free_run(virt_to_phys(block), SP_BLOCK_FRAMES, OWNER_VM_META(mmu->config.vm_id));
 	}
 	for (uint32_t i = 0; i < SP_DIRECTORY; i++)
 		if (mmu->pool.directory[i])

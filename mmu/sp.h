@@ -33,8 +33,9 @@ _Static_assert(SP_BITS_FRAME == SP_BLOCK_FRAMES - 1, "tables, links and bitmaps 
  * gets no more; beyond that its MMIO works without an entry, a little slower. */
 #define SP_MMIO_TABLES_MAX 64
 
-/* A shadow page zapped while a vCPU runs on it is INVALID until the last of those has left. */
-enum sp_state { SP_FREE, SP_SPARE, SP_LINKED, SP_INVALID, SP_DOOMED, SP_BLOCK };
+/* A shadow page zapped while a vCPU runs on it is INVALID until the last of those has left. EXTERNAL: given
+ * away as a table of an external one. LOST: given away, and did not come back. */
+enum sp_state { SP_FREE, SP_SPARE, SP_LINKED, SP_INVALID, SP_DOOMED, SP_EXTERNAL, SP_LOST, SP_BLOCK };
 
 struct sp {
 	uint64_t *table;
@@ -44,6 +45,8 @@ struct sp {
 	uint8_t level;       /* of its entries: LEVEL_4K .. ROOT_LEVEL */
 	uint8_t state;
 	bool for_mmio;       /* was made for an MMIO entry; counted in pool.mmio_tables */
+	bool mirror;         /* of a mirror root, and never unlinked while the guest lives */
+	struct sp *external; /* of a mirror's table: the page behind its twin in the external table */
 	/* Shadow pages only; under the exclusive lock. */
 	bool unsync;               /* the guest writes its table freely: entries are as stale as a TLB's */
 	union role role;
@@ -125,8 +128,9 @@ void sp_untake(struct mmu_vcpu *mv, struct sp *sp);
 /* A doomed table, after the flush. */
 void sp_release(struct mmu *mmu, struct sp *sp);
 
-/* Tables set aside for splitting at both ends of a range: 1G to 2M and 2M to 4K, twice. */
-#define SP_RESERVE 4
+/* Tables set aside for splitting at both ends of a range: 1G to 2M and 2M to 4K, twice; and as many pages
+ * for their twins, if a mirror is split. */
+#define SP_RESERVE 8
 struct sp_reserve {
 	uint32_t count;
 	struct sp *sp[SP_RESERVE];

@@ -19,6 +19,7 @@ struct fault {
 	const struct slot *slot; /* NULL: MMIO */
 	uint32_t access;         /* MMU_*; 0 maps ahead of any access */
 	int goal;                /* the level to map at, unless a table is there already */
+	hpa_t page;              /* in a mirror: the frame of the leaf at the goal */
 	int level;               /* out, when FAULT_MAPPED: the level of the leaf */
 };
 

@@ -73,6 +73,15 @@ static void show_shadow(struct monitor_out *out, struct vm *vm)
 			   i % 2 ? "\n" : "  ");
 }
 
+static void show_mirror(struct monitor_out *out, const struct mmu_counts *c, const struct mmu_stats *s)
+{
+	mon_printf(out, "  private: mapped 4K %lu, 2M %lu, 1G %lu; tables %lu; frames kept at 4K %lu\n",
+		   c->mirror.mapped[LEVEL_4K], c->mirror.mapped[LEVEL_2M], c->mirror.mapped[LEVEL_1G],
+		   c->mirror.tables, c->mirror.kept_4k);
+	mon_printf(out, "  removed %lu, split %lu, tracks %lu, kicks for busy %lu, refused %lu\n", s->mirror.removed,
+		   s->mirror.demoted, c->mirror.tracks, c->mirror.kicks, c->mirror.refused);
+}
+
 static void show_counts(struct monitor_out *out, struct vm *vm)
 {
 	struct mmu_counts c;
@@ -83,6 +92,8 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 	mon_printf(out, "guest %s, %s: %lu MiB in %lu slots; mapped 4K %lu, 2M %lu, 1G %lu, MMIO entries %lu\n",
 		   vm->config->name, vm_mmu_name(vm), c.pages >> 8, c.slots, c.mapped[LEVEL_4K], c.mapped[LEVEL_2M],
 		   c.mapped[LEVEL_1G], c.mapped[0]);
+	if (c.mirror.tables)
+		show_mirror(out, &c, &s);
 	mon_printf(out, "  tables %lu in %lu frames, slot records %lu frames, flushes %lu\n  faults:", c.tables,
 		   c.table_frames, c.metadata_frames, c.flushes);
 	for (unsigned r = 0; r < FAULT_RESULTS; r++)

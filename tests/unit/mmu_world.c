@@ -44,6 +44,13 @@ void world_end(void)
 	test_phys_end();
 }
 
+void world_forget(frame_owner_t owner)
+{
+	for (uint64_t i = 0; i < FRAMES; i++)
+		if (owners[i] == owner)
+			owners[i] = OWNER_FREE;
+}
+
 static bool run_is_free(uint64_t first, uint64_t npages)
 {
 	for (uint64_t i = 0; i < npages; i++)

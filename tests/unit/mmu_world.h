@@ -16,6 +16,9 @@ void world_start(void);
 /* Ends it; every frame must have been freed. */
 void world_end(void);
 
+/* Frames of that owner are free from now on: they were lost on purpose. */
+void world_forget(uint16_t owner);
+
 /* Allocations that still succeed; decremented by each. ~0: no limit. */
 extern uint64_t world_allocs_left;
 

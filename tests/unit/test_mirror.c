@@ -1,0 +1,583 @@
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/external_fake.c tests/unit/mirror_world.c */
+/*
+ * Mirror roots case by case, against the strict external table.
+ */
+#include "mmu/check.h"
+#include "mmu/hugepage.h"
+#include "mmu/slot.h"
+#include "mmu/sp.h"
+#include "mmu/spte.h"
+#include "tests/unit/mirror_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/support/support.h"
+
+#define RAM GIB(1)
+#define PAGES (8 * FRAME)
+
+static struct failure why;
+
+static void add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
+{
+	if (mmu_slot_add(&mirrored, gfn, npages, hpa, flags, &why))
+		fail_msg("%s", why.text);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	mirror_world_start(LEVEL_2M);
+	add(0, PAGES, RAM, SLOT_PRIVATE);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	mirror_agrees();
+	mirror_world_end(false);
+	return 0;
+}
+
+static int end_broken(void **state)
+{
+	(void)state;
+	mirror_world_end(true);
+	return 0;
+}
+
+/* The vCPUs are in the guest, and it has started. */
+static void run(void)
+{
+	fake.running = true;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
+		assert_true(fake_enter(&fake, i));
+}
+
+static void build(gfn_t gfn)
+{
+	fake.adding = true;
+	if (mmu_mirror_build(&mirror_vcpus[0], gfn, &why))
+		fail_msg("%s", why.text);
+	fake.adding = false;
+}
+
+static void maps_large(void **state)
+{
+	struct mmu_counts counts;
+	hpa_t page;
+
+	(void)state;
+	run();
+	assert_int_equal(mirror_fault(3), FAULT_MAPPED);
+	assert_int_equal(mirror_level(3), LEVEL_2M);
+	assert_int_equal(fake_touch(&fake, 1, 3, &page), FAKE_NOT_ACCEPTED);
+	assert_int_equal(mirror_accept(0, LEVEL_2M), LEVEL_2M);
+	assert_int_equal(fake_touch(&fake, 1, 3, &page), FAKE_GOOD);
+	assert_true(page == RAM + 3 * PAGE_SIZE);
+	assert_int_equal(mirror_fault(3), FAULT_MAPPED); /* again: nothing to do */
+	counts = mirror_counts();
+	assert_int_equal(counts.mirror.mapped[LEVEL_2M], 1);
+	assert_int_equal(counts.mirror.tables, 3);
+	assert_int_equal(counts.mirror.kept_4k, 0);
+	assert_int_equal(counts.mapped[LEVEL_2M], 0);
+}
+
+/* An address says which it means, and the ordinary root's tables hold the gfn without the bit. */
+static void private_or_shared(void **state)
+{
+	struct mmu_step steps[ROOT_LEVEL];
+
+	(void)state;
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0x5000), MMU_READ), FAULT_WRONG_KIND);
+	assert_int_equal(mirror_convert(5, 1, false), 0);
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0x5000), MMU_READ), FAULT_MAPPED);
+	assert_int_equal(mirror_fault(5), FAULT_WRONG_KIND);
+	assert_int_equal(mmu_walk_gpa(&mirrored, SHARED(0x5000), steps), 4);
+	assert_int_equal(steps[3].kind, SPTE_KIND_LEAF);
+	assert_true(spte_hpa(steps[3].spte) == RAM + 0x5000);
+	assert_int_equal(mirror_fault(4), FAULT_MAPPED);
+	assert_int_equal(mirror_level(4), LEVEL_4K); /* the frame is mixed */
+	assert_int_equal(mmu_walk_gpa(&mirrored, 0x4000, steps), 4);
+	assert_int_equal(steps[3].kind, SPTE_KIND_LEAF);
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(BIT(40)), MMU_READ), FAULT_BAD_ADDRESS);
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], BIT(40), MMU_READ), FAULT_BAD_ADDRESS);
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(GIB(3)), MMU_READ), FAULT_MMIO);
+	assert_int_equal(mirror_fault(GIB(3) >> PAGE_SHIFT), FAULT_MMIO);
+	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], SHARED(0x4000), LEVEL_4K), FAULT_BAD_ADDRESS);
+	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], 0x5000, LEVEL_4K), FAULT_WRONG_KIND);
+	add(0x100000, 512, GIB(2), SLOT_READONLY | SLOT_PRIVATE);
+	assert_int_equal(mirror_fault(0x100000), FAULT_READONLY_WRITE); /* private faults are writes */
+}
+
+/* 4K pages of the image, and then a fault in the same frame that could have a 2M page. */
+static void image_then_large(void **state)
+{
+	(void)state;
+	build(7);
+	build(8);
+	build(FRAME + 1);
+	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], 7, &why), -EEXIST);
+	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], PAGES, &why), -ENOENT);
+	assert_int_equal(mirror_fault(9), FAULT_MAPPED); /* before the guest starts */
+	mirror_agrees();
+	run();
+	assert_int_equal(mirror_fault(300), FAULT_MAPPED); /* and after */
+	assert_int_equal(mirror_fault(FRAME + 300), FAULT_MAPPED);
+	assert_int_equal(mirror_fault(2 * FRAME + 300), FAULT_MAPPED);
+	assert_int_equal(mirror_level(9), LEVEL_4K);
+	assert_int_equal(mirror_level(300), LEVEL_4K);
+	assert_int_equal(mirror_level(FRAME + 300), LEVEL_4K);
+	assert_int_equal(mirror_level(2 * FRAME + 300), LEVEL_2M);
+	assert_int_equal(mirror_state(7), FAKE_MAPPED);
+	assert_int_equal(mirror_state(300), FAKE_PENDING);
+	assert_int_equal(mirror_counts().mirror.kept_4k, 2);
+}
+
+/* A 2M page wanted over children that are pending, accepted, both, and partly missing. */
+static void large_over_children(void **state)
+{
+	(void)state;
+	run();
+	for (gfn_t frame = 0; frame < 4; frame++)
+		for (gfn_t i = 0; i < (frame == 3 ? 100 : FRAME); i++)
+			if (frame == 0 || frame == 3 || (frame == 2 && i % 2))
+				assert_int_equal(mirror_accept(frame * FRAME + i, LEVEL_4K), LEVEL_4K);
+			else
+				assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], (frame * FRAME + i) << PAGE_SHIFT,
+								   LEVEL_4K), FAULT_MAPPED);
+	mirror_agrees();
+	for (gfn_t frame = 0; frame < 4; frame++)
+		for (gfn_t i = 0; i < FRAME; i += 37) {
+			assert_int_equal(mirror_fault(frame * FRAME + i), FAULT_MAPPED);
+			assert_int_equal(mirror_level(frame * FRAME + i), LEVEL_4K);
+		}
+	assert_int_equal(mirror_accept(FRAME, LEVEL_2M), LEVEL_4K); /* the guest is told to try smaller */
+	assert_int_equal(mirror_counts().mirror.kept_4k, 4);
+}
+
+/* The goal is 1G, the 1G entry is a table, and so is the 2M entry in it. */
+static void goal_1g_over_tables(void **state)
+{
+	hpa_t page;
+
+	(void)state;
+	fake.ops.max_level = LEVEL_1G;
+	add(0x40000, 0x80000, GIB(2), SLOT_PRIVATE);
+	run();
+	assert_int_equal(mirror_accept(0x40007, LEVEL_4K), LEVEL_4K);
+	assert_int_equal(mirror_fault(0x40023), FAULT_MAPPED);
+	assert_int_equal(mirror_fault(0x40000 + 5 * FRAME + 77), FAULT_MAPPED);
+	assert_int_equal(mirror_fault(0x80000 + 5 * FRAME + 77), FAULT_MAPPED);
+	assert_int_equal(mirror_level(0x40023), LEVEL_4K);
+	assert_int_equal(mirror_level(0x40000 + 5 * FRAME + 77), LEVEL_2M);
+	assert_int_equal(mirror_level(0x80000 + 5 * FRAME + 77), LEVEL_1G);
+	mirror_accept(0x40023, LEVEL_4K);
+	mirror_accept(0x40000 + 5 * FRAME, LEVEL_2M);
+	assert_int_equal(fake_touch(&fake, 0, 0x40023, &page), FAKE_GOOD);
+	assert_true(page == GIB(2) + 0x23000);
+	assert_int_equal(fake_touch(&fake, 0, 0x40000 + 5 * FRAME + 77, &page), FAKE_GOOD);
+	assert_true(page == GIB(2) + 5 * MIB(2) + 77 * PAGE_SIZE);
+	mirror_agrees();
+	/* From 1G to 4K in one go: two splits. */
+	assert_int_equal(mirror_accept(0x80000 + 5 * FRAME + 77, LEVEL_4K), LEVEL_4K);
+	assert_int_equal(mirror_level(0x80000 + 5 * FRAME + 78), LEVEL_4K);
+	assert_int_equal(mirror_level(0x80000 + 6 * FRAME), LEVEL_2M);
+	mirror_agrees();
+	assert_int_equal(mirror_convert(0x80000 + 6 * FRAME + 5, 3 * FRAME, false), 0);
+	assert_int_equal(mirror_level(0x80000 + 6 * FRAME + 4), LEVEL_4K);
+	assert_int_equal(mirror_level(0x80000 + 6 * FRAME + 5), 0);
+	assert_int_equal(mirror_level(0x80000 + 8 * FRAME), 0);
+	assert_int_equal(mirror_level(0x80000 + 9 * FRAME + 5), LEVEL_4K);
+	assert_int_equal(mirror_level(0x80000 + 10 * FRAME), LEVEL_2M);
+}
+
+/* Where a larger page was mapped than the guest accepts: no endless exits. */
+static void accept_smaller(void **state)
+{
+	(void)state;
+	run();
+	assert_int_equal(mirror_fault(100), FAULT_MAPPED);
+	assert_int_equal(mirror_level(100), LEVEL_2M);
+	assert_int_equal(mirror_accept(100, LEVEL_4K), LEVEL_4K);
+	assert_int_equal(mirror_level(100), LEVEL_4K);
+	assert_int_equal(mirror_state(100), FAKE_MAPPED);
+	assert_int_equal(mirror_state(101), FAKE_PENDING);
+	/* What was said stands after the memory has been away: the frame stays at 4K. */
+	assert_int_equal(mirror_convert(0, FRAME, false), 0);
+	assert_int_equal(mirror_convert(0, FRAME, true), 0);
+	assert_int_equal(mirror_fault(5), FAULT_MAPPED);
+	assert_int_equal(mirror_level(5), LEVEL_4K);
+	/* A fresh frame, accepted at 4K before it was mapped, and one accepted at 2M. */
+	assert_int_equal(mirror_accept(FRAME + 9, LEVEL_4K), LEVEL_4K);
+	assert_int_equal(mirror_fault(FRAME + 10), FAULT_MAPPED);
+	assert_int_equal(mirror_level(FRAME + 10), LEVEL_4K);
+	assert_int_equal(mirror_accept(2 * FRAME, LEVEL_2M), LEVEL_2M);
+}
+
+/* Part of a 2M page becomes shared: the rest keeps its contents, and nothing is promoted on the way back. */
+static void convert_part(void **state)
+{
+	hpa_t page;
+
+	(void)state;
+	run();
+	assert_int_equal(mirror_accept(0, LEVEL_2M), LEVEL_2M);
+	assert_int_equal(fake_touch(&fake, 2, 10, &page), FAKE_GOOD); /* in a TLB */
+	assert_int_equal(mirror_convert(10, 20, false), 0);
+	mirror_agrees();
+	for (gfn_t gfn = 0; gfn < FRAME; gfn++) {
+		assert_int_equal(mirror_state(gfn), gfn - 10 < 20 ? FAKE_FREE : FAKE_MAPPED);
+		assert_int_equal(mirror_level(gfn), gfn - 10 < 20 ? 0 : LEVEL_4K);
+	}
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0xa000), MMU_WRITE), FAULT_MAPPED);
+	assert_int_equal(mirror_convert(10, 20, true), 0);
+	for (gfn_t gfn = 10; gfn < 30; gfn++)
+		assert_int_equal(mirror_fault(gfn), FAULT_MAPPED);
+	assert_int_equal(mirror_level(10), LEVEL_4K);
+	assert_int_equal(mirror_state(10), FAKE_PENDING); /* to be accepted anew */
+	assert_int_equal(mirror_counts().mirror.kept_4k, 1);
+	/* All of it, and back: the table has stayed. */
+	assert_int_equal(mirror_convert(0, FRAME, false), 0);
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0x3000), MMU_WRITE), FAULT_MAPPED);
+	assert_int_equal(mirror_counts().mapped[LEVEL_2M], 1); /* the shared root has its large page */
+	assert_int_equal(mirror_convert(0, FRAME, true), 0);
+	assert_int_equal(mirror_fault(3), FAULT_MAPPED);
+	assert_int_equal(mirror_level(3), LEVEL_4K);
+}
+
+/* However many entries: one TRACK and one kick. */
+static void removal_is_batched(void **state)
+{
+	uint64_t tracks, kicks;
+
+	(void)state;
+	run();
+	for (gfn_t gfn = 0; gfn < 2 * FRAME; gfn++)
+		mirror_accept(gfn, LEVEL_4K);
+	mirror_fault(2 * FRAME);
+	mirror_fault(3 * FRAME);
+	tracks = fake.ops_done[EXTERNAL_TRACK];
+	kicks = fake.kicks;
+	assert_int_equal(mirror_convert(5, 3 * FRAME - 5, false), 0);
+	assert_int_equal(fake.ops_done[EXTERNAL_TRACK] - tracks, 1);
+	assert_int_equal(fake.kicks - kicks, 1);
+	/* Both edges of a range in the middle of two large pages: one for the splits, one for the rest. */
+	mirror_fault(4 * FRAME);
+	assert_int_equal(mirror_convert(3 * FRAME + 5, FRAME, false), 0);
+	assert_int_equal(fake.ops_done[EXTERNAL_TRACK] - tracks, 3);
+	assert_int_equal(fake.ops_done[EXTERNAL_DEMOTE], 2);
+	/* Nothing mapped: nothing to track. */
+	assert_int_equal(mirror_convert(6 * FRAME, FRAME, false), 0);
+	assert_int_equal(fake.ops_done[EXTERNAL_TRACK] - tracks, 3);
+}
+
+/* The transition refuses by itself what the fault path never asks for. */
+static void refusals(void **state)
+{
+	struct transition t;
+	struct flush_token token;
+	gfn_t frame = 0;
+
+	(void)state;
+	run();
+	mirror_accept(3, LEVEL_4K);
+	t = mirror_find(&mirrored, 3);
+	t.sptep = NULL;
+	for (uint64_t *table = mirrored.mirror->table; t.sptep == NULL; table = phys_to_virt(spte_hpa(*table)))
+		if (spte_is_table(*table, LEVEL_2M) && !spte_is_table(*(uint64_t *)phys_to_virt(spte_hpa(*table)), LEVEL_2M))
+			t.sptep = table;
+	t.level = LEVEL_2M;
+	t.gfn = frame;
+	t.old = spte_read(t.sptep);
+	t.new = spte_make_leaf(RAM, LEVEL_2M, true);
+	assert_int_equal(transition_install(&t), -EPERM); /* promotion */
+	mmu_exclusive_begin(&mirrored);
+	token = flush_token_new(&mirrored);
+	assert_int_equal(transition_begin(&t, &token), -EPERM);
+	t.new = SPTE_EMPTY;
+	assert_int_equal(transition_begin(&t, &token), -EPERM); /* unlinking a table */
+	t = mirror_find(&mirrored, 3);
+	t.new = spte_make_leaf(RAM + MIB(2), LEVEL_4K, true);
+	assert_int_equal(transition_begin(&t, &token), -EPERM); /* another page */
+	flush_spend(&mirrored, token);
+	mmu_exclusive_end(&mirrored);
+	assert_int_equal(transition_install(&t), -EPERM);
+	assert_int_equal(mirrored.mirror_refused, 5);
+	mirrored.mirror_refused = 0;
+	assert_int_equal(fake.ops_done[EXTERNAL_TRACK], 0);
+}
+
+static void busy_is_retried(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	run();
+	fake.busy_percent = 100;
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], 0x3000, MMU_READ), FAULT_RETRY);
+	assert_true(mirrored.mirror->table[0] == SPTE_EMPTY);
+	fake.busy_percent = 0;
+	mirror_agrees();
+	mirror_accept(0, LEVEL_2M);
+	before = fake.kicks;
+	fake.busy_percent = 100; /* each time, until entry is barred and all are out */
+	assert_int_equal(mirror_convert(7, 1, false), 0);
+	fake.busy_percent = 0;
+	assert_false(fake.barred);
+	/* DEMOTE and REMOVE with BLOCK and TRACK each, all busy; and after each TRACK its own kick. */
+	assert_int_equal(fake.kicks - before, 6 + 2);
+	assert_int_equal(mirror_counts().mirror.kicks, 6);
+	assert_int_equal(mirror_level(7), 0);
+}
+
+/* An interrupted split leaves everything as it was. */
+static void split_interrupted(void **state)
+{
+	struct mmu_counts before, after;
+
+	(void)state;
+	run();
+	mirror_accept(0, LEVEL_2M);
+	before = mirror_counts();
+	fake.interrupt_percent = 100;
+	assert_int_equal(mmu_set_attributes(&mirrored, 7, 1, false, &why), -EAGAIN);
+	assert_int_equal(fake.ops_done[EXTERNAL_UNBLOCK], 1);
+	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], 0x5000, LEVEL_4K), FAULT_RETRY);
+	assert_int_equal(mirror_level(7), LEVEL_2M);
+	assert_int_equal(mirror_state(7), FAKE_MAPPED);
+	after = mirror_counts();
+	assert_int_equal(before.mirror.tables, after.mirror.tables);
+	mirror_agrees();
+	fake.interrupt_percent = 50;
+	assert_int_equal(mirror_convert(7, 1, false), 0);
+}
+
+/* Out of memory: nothing is half done, and it works once there is some. */
+static void no_memory(void **state)
+{
+	enum fault_result result = FAULT_MAPPED;
+	gfn_t frame = 0;
+
+	(void)state;
+	run();
+	for (gfn_t i = 0; i < 8; i++)
+		assert_int_equal(mirror_accept(i * FRAME, LEVEL_2M), LEVEL_2M);
+	add(GIB(1) >> PAGE_SHIFT, FRAME, RAM + GIB(1), SLOT_PRIVATE);
+	add(GIB(600) >> PAGE_SHIFT, 64 * FRAME, RAM + GIB(2), SLOT_PRIVATE);
+	world_allocs_left = 0;
+	while (result == FAULT_MAPPED)
+		result = mmu_mirror_accept(&mirror_vcpus[0], GIB(600) + frame++ * MIB(2), LEVEL_4K);
+	assert_int_equal(result, FAULT_OUT_OF_MEMORY);
+	mirror_agrees();
+	assert_int_equal(mirror_fault(GIB(1) >> PAGE_SHIFT), FAULT_OUT_OF_MEMORY);
+	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], GIB(1) >> PAGE_SHIFT, &why), -ENOMEM);
+	for (gfn_t i = 0; i < 8; i++)
+		assert_int_equal(mirror_convert(i * FRAME + 5, 1, false), -ENOMEM);
+	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], 0x3000, LEVEL_4K), FAULT_OUT_OF_MEMORY);
+	mirror_agrees();
+	assert_int_equal(mirror_level(5), LEVEL_2M);
+	world_allocs_left = ~(uint64_t)0;
+	assert_int_equal(mirror_convert(5, 1, false), 0);
+	assert_int_equal(mirror_accept(GIB(1) >> PAGE_SHIFT, LEVEL_2M), LEVEL_2M);
+}
+
+static void slots_come_and_go(void **state)
+{
+	(void)state;
+	run();
+	add(0x10000, 700, GIB(2), SLOT_PRIVATE);
+	add(0x20000, FRAME, GIB(3) + PAGE_SIZE, SLOT_PRIVATE); /* not congruent: no large page */
+	for (gfn_t i = 0; i < 700; i += 99)
+		mirror_accept(0x10000 + i, LEVEL_2M);
+	mirror_accept(0x20005, LEVEL_2M);
+	assert_int_equal(mirror_level(0x10000), LEVEL_2M);
+	assert_int_equal(mirror_level(0x10000 + 594), LEVEL_4K);
+	assert_int_equal(mirror_level(0x20005), LEVEL_4K);
+	assert_int_equal(mirror_counts().mirror.kept_4k, 0); /* these could never be larger */
+	mirror_agrees();
+	mmu_zap_range(&mirrored, 0, BIT(28)); /* of shared memory: the mirror stays */
+	assert_int_equal(mirror_level(0x10000), LEVEL_2M);
+	assert_int_equal(mmu_slot_delete(&mirrored, 0x10000, &why), 0);
+	assert_int_equal(mirror_level(0x10000), 0);
+	assert_int_equal(mirror_level(0x20005), LEVEL_4K);
+	mirror_agrees();
+	assert_int_equal(mmu_slot_delete(&mirrored, 0x20000, &why), 0);
+	add(0x20000, FRAME, GIB(3), SLOT_PRIVATE);
+	assert_int_equal(mirror_fault(0x20005), FAULT_MAPPED);
+	assert_int_equal(mirror_level(0x20005), LEVEL_4K); /* its table has stayed */
+	assert_int_equal(mirror_counts().mirror.kept_4k, 1);
+}
+
+/* ---- failures that nobody can mend ---- */
+
+/* No page that the external table has is anybody's to use. */
+static void pages_are_ours(void)
+{
+	for (const struct sp *sp = mirrored.pool.free; sp; sp = sp->next)
+		assert_int_equal(fake.metadata[sp_hpa(sp) >> PAGE_SHIFT], 0);
+	for (int i = 0; i < FAKE_VCPUS; i++)
+		for (uint32_t n = 0; n < mirror_vcpus[i].spare_count; n++)
+			assert_int_equal(fake.metadata[sp_hpa(mirror_vcpus[i].spare[n]) >> PAGE_SHIFT], 0);
+}
+
+static void is_broken(void)
+{
+	assert_true(mmu_is_broken(&mirrored, &why));
+	assert_non_null(why.text[0] ? why.text : NULL);
+	assert_int_equal(mirror_fault(3), FAULT_BROKEN);
+	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], 0x5000, LEVEL_4K), FAULT_BROKEN);
+	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], 3, &why), -EIO);
+	if (mmu_check(&mirrored, &why))
+		fail_msg("%s", why.text);
+	pages_are_ours();
+}
+
+static void busy_twice(void **state)
+{
+	(void)state;
+	run();
+	mirror_accept(0, LEVEL_2M);
+	mirror_accept(FRAME, LEVEL_2M);
+	fake.stuck = true;
+	assert_int_equal(mmu_set_attributes(&mirrored, 0, 2 * FRAME, false, &why), -EIO);
+	assert_false(fake.barred);
+	is_broken();
+	assert_int_equal(fake.kicks, 1);
+	/* What was to become shared has not: its pages are still the guest's. */
+	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0), MMU_READ), FAULT_WRONG_KIND);
+	assert_int_equal(mirror_counts().mirror.mapped[LEVEL_2M], 2);
+	assert_int_equal(mmu_slot_delete(&mirrored, 0, &why), -EIO);
+}
+
+/* A guest's life in short; a failure may come from anywhere in it. Returns whether one came. */
+static bool short_life(void)
+{
+	add(0, PAGES, RAM, SLOT_PRIVATE);
+	add(0x10000, FRAME + 3, GIB(2), SLOT_PRIVATE);
+	fake.adding = true;
+	mmu_mirror_build(&mirror_vcpus[0], FRAME + 3, &why);
+	fake.adding = false;
+	run();
+	mmu_fault(&mirror_vcpus[1], 0x5000, MMU_WRITE);
+	mmu_fault(&mirror_vcpus[2], 0x5000 + MIB(4), MMU_WRITE);
+	mmu_fault(&mirror_vcpus[2], 0x10000000, MMU_WRITE);
+	mmu_fault(&mirror_vcpus[2], 0x10201000, MMU_WRITE);
+	fake_accept(&fake, 0, LEVEL_2M);
+	mmu_set_attributes(&mirrored, FRAME - 3, FRAME + 6, false, &why);
+	mmu_mirror_accept(&mirror_vcpus[0], 0x3000 + MIB(4), LEVEL_4K);
+	mmu_slot_delete(&mirrored, 0x10000, &why);
+	return fake.fail_in == 0;
+}
+
+static void any_operation_fails(bool late)
+{
+	uint64_t n = 0;
+	bool failed;
+
+	do {
+		mirror_world_start(LEVEL_2M);
+		fake.fail_in = ++n;
+		fake.fail_late = late;
+		failed = short_life();
+		if (failed)
+			is_broken();
+		else
+			mirror_agrees();
+		mirror_world_end(true);
+	} while (failed);
+	assert_true(n > 30);
+}
+
+static void failures_early(void **state)
+{
+	(void)state;
+	any_operation_fails(false);
+}
+
+static void failures_late(void **state)
+{
+	(void)state;
+	any_operation_fails(true);
+}
+
+/* Pages that the external table does not give back: nobody gets them, and the owner is told. */
+static void lost_at_the_end(void **state)
+{
+	(void)state;
+	run();
+	mirror_accept(0, LEVEL_2M);
+	mirror_accept(FRAME, LEVEL_4K);
+	assert_int_equal(mmu_mirror_reclaim(&mirrored, &why), -EIO); /* the guest is still alive */
+	assert_non_null(strstr(why.text, "513 pages"));
+	pages_are_ours();
+}
+
+/* Forgetting the TRACK is noticed where it is made. */
+static void token_unspent(void **state)
+{
+	struct flush_token token;
+	struct transition t;
+
+	(void)state;
+	run();
+	mirror_accept(0, LEVEL_2M);
+	mmu_exclusive_begin(&mirrored);
+	token = flush_token_new(&mirrored);
+	t = mirror_find(&mirrored, 0);
+	t.new = SPTE_EMPTY;
+	assert_int_equal(transition_begin(&t, &token), 0);
+	assert_true(EXPECT_PANIC(assert_int_equal(transition_finish(&t), 0)));
+	flush_spend(&mirrored, token);
+	assert_int_equal(transition_abandon(&t), 0);
+	mmu_exclusive_end(&mirrored);
+}
+
+static void configuration(void **state)
+{
+	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 46, .gpa_bits = 48, .max_level = LEVEL_1G,
+				     .external = &fake.ops, .shared_bit = 47 };
+	struct mmu mmu;
+
+	(void)state;
+	world_start();
+	assert_int_equal(mmu_init(&mmu, &config, &why), -EINVAL);
+	config.shared_bit = 52;
+	assert_int_equal(mmu_init(&mmu, &config, &why), -EINVAL);
+	world_end();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST_BROKEN(name) cmocka_unit_test_setup_teardown(name, start, end_broken)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(maps_large),
+		TEST(private_or_shared),
+		TEST(image_then_large),
+		TEST(large_over_children),
+		TEST(goal_1g_over_tables),
+		TEST(accept_smaller),
+		TEST(convert_part),
+		TEST(removal_is_batched),
+		TEST(refusals),
+		TEST(busy_is_retried),
+		TEST(split_interrupted),
+		TEST(no_memory),
+		TEST(slots_come_and_go),
+		TEST(token_unspent),
+		TEST_BROKEN(busy_twice),
+		TEST_BROKEN(lost_at_the_end),
+		cmocka_unit_test(failures_early),
+		cmocka_unit_test(failures_late),
+		cmocka_unit_test(configuration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
