@@ -3,6 +3,7 @@
  */
 #include "hv/monitor/line.h"
 #include "vmx/core/msrs.h"
+#include "vmx/guard.h"
 #include "vmx/vmx.h"
 
 static const char *state_of(enum feature f)
@@ -37,6 +38,7 @@ void vmx_describe(struct monitor_out *out)
 		   VMX_BASIC_REVISION(c->basic), MISC_TIMER_RATE(c->misc), c->ept_vpid);
 	mon_printf(out, "optional features:\n");
 	describe_features(out);
+	vmx_guard_describe(out);
 	mon_printf(out, "controls:\n");
 	describe_controls(out);
 }

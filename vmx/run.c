@@ -8,6 +8,7 @@
 #include "hv/base/x86.h"
 #include "hv/vcpu.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/guard.h"
 #include "vmx/timer.h"
 
 #define COLD __attribute__((noinline, cold))
@@ -101,7 +102,7 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 	/* The notification may have been taken in root mode, or while another vCPU was in the guest. */
 	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
 		vlapic_sync_posted(&x->v.lapic);
-	if (x->vid && !(x->attention & ~ATTENTION_NO_TIMER))
+	if (x->vid && !(x->attention & ~(ATTENTION_NO_TIMER | ATTENTION_GUARD)))
 		vmx_apic_update(x);
 	else if (x->attention | x->v.lapic.irr_pending)
 		vmx_deliver_events(x);
@@ -109,6 +110,8 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 		vmx_timer_lapic(x, *now, left);
 	else
 		vmx_timer_set(x, left);
+	if (UNLIKELY(x->attention & ATTENTION_GUARD))
+		vmx_guard_entry(x->v.cpu->vmx);
 	return true;
 }
 

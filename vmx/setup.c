@@ -11,6 +11,7 @@
 #include "mmu/mmu.h"
 #include "vmx/core/msrs.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/guard.h"
 #include "vmx/vm.h"
 
 struct table_register {
@@ -29,7 +30,7 @@ static void host_state(const struct vmx_vcpu *x)
 	vmwrite(VMCS_HOST_CR0, read_cr0());
 	vmwrite(VMCS_HOST_CR3, read_cr3());
 	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
+	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_guard_exit_stub(c->vmx));
 	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
 	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
 	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);

@@ -7,6 +7,7 @@
 #include "hv/base/x86.h"
 #include "hv/guest/loader.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/guard.h"
 
 #define AR_CODE_16 0x9bu   /* present, readable, accessed */
 #define AR_DATA_16 0x93u
@@ -108,6 +109,8 @@ static void reset_activity(struct vmx_vcpu *x)
 	x->attention = ATTENTION_EXTINT; /* look at the PIC once */
 	if (!vmx_uses(FEATURE_PREEMPTION_TIMER))
 		x->attention |= ATTENTION_NO_TIMER;
+	if (vmx_guard_entries(x->v.cpu->vmx))
+		x->attention |= ATTENTION_GUARD;
 	vmx_set_primary(x, x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
 }
 

@@ -10,6 +10,7 @@
 #include "hv/base/x86.h"
 #include "hv/fpu.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/guard.h"
 #include "vmx/vm.h"
 
 #define VCPU_PAGES ((sizeof(struct vmx_vcpu) + PAGE_SIZE - 1) >> PAGE_SHIFT)
@@ -76,6 +77,7 @@ static void save_registers(struct vmx_vcpu *x)
 {
 	save_debug(&x->v);
 	vmx_msrs_save(x);
+	vmx_guard_unload(x->v.cpu->vmx, x);
 	x->cr2 = read_cr2();
 }
 
@@ -113,6 +115,7 @@ void vmx_vcpu_load(struct vcpu *v)
 			INVARIANT(vmclear(x->vmcs)); /* SDM "VMCLEAR": a region's first use */
 		INVARIANT(vmptrld(x->vmcs));
 		c->current = x;
+		vmx_guard_load(c, x);
 		load_registers(x);
 	}
 	fpu_switch_to(v);

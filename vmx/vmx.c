@@ -9,6 +9,7 @@
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
 #include "vmx/core/msrs.h"
+#include "vmx/guard.h"
 
 /* What the first CPU that was enabled has; every other one must have as much of it. */
 static struct vmx_caps host_caps;
@@ -91,6 +92,7 @@ static int cpu_enable(struct cpu *c, struct failure *f)
 	if (err)
 		return err;
 	vmx_read_caps(&vc->caps);
+	vmx_guard_init(vc);
 	spin_lock(&lock);
 	err = judge(&vc->caps, f);
 	spin_unlock(&lock);

@@ -26,6 +26,7 @@
 #define ATTENTION_EXTINT BIT(2)   /* the PIC may want something */
 #define ATTENTION_WINDOW BIT(3)   /* window exiting is on */
 #define ATTENTION_NO_TIMER BIT(4) /* no preemption timer: the host's APIC timer limits the guest's time */
+#define ATTENTION_GUARD BIT(5)    /* vmx_guard_entry() before each entry */
 
 enum apic_mode { APIC_VIRT_NONE, APIC_VIRT_XAPIC, APIC_VIRT_X2APIC };
 
@@ -167,7 +168,7 @@ void vmx_left_guest(struct vmx_vcpu *x);
 /* ---- entry.S ---- */
 /* Enters the guest; returns 0 when vmx_exit said to leave, 1 when the entry failed (VMfail). */
 int vmx_enter(struct vcpu *v, bool launched);
-extern const char vmx_exit_stub[];
+extern const char vmx_exit_stub[], vmx_exit_stub_filling[];
 
 /* ---- events.c ---- */
 void vmx_inject(struct vcpu *v, unsigned vector, int64_t error);

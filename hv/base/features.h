@@ -33,7 +33,12 @@
 	X(TSC_DEADLINE, "tsc-deadline", "TSC-deadline mode of the host's local APIC timer") \
 	X(SMEP, "smep", "SMEP for the hypervisor")                                      \
 	X(SMAP, "smap", "SMAP for the hypervisor")                                      \
-	X(PCID, "pcid", "PCID in guests")
+	X(PCID, "pcid", "PCID in guests")                                               \
+	X(L1D_FLUSH, "l1d-flush", "L1 data cache flushed before entries")               \
+	X(VERW, "verw", "CPU buffers overwritten before entries (VERW)")                \
+	X(RSB_FILL, "rsb-fill", "return stack buffer filled after exits")               \
+	X(IBPB, "ibpb", "branch predictions dropped between guests")                    \
+	X(SPEC_CTRL, "spec-ctrl", "speculation control (IA32_SPEC_CTRL) in guests")
 
 enum feature {
 #define FEATURE_ENUM(sym, name, text) FEATURE_##sym,

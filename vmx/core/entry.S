@@ -59,6 +59,18 @@ vmx_entry_failed:
 	jmp vmx_leave
 	.size vmx_enter, . - vmx_enter
 
+	/* Returns of the hypervisor shall not be predicted by what the guest called: 32 calls fill the return
+	 * stack buffer, then the stub is as always. Intel's guidance on branch target injection. */
+	.globl vmx_exit_stub_filling
+	.type vmx_exit_stub_filling, @function
+vmx_exit_stub_filling:
+	.rept 32
+	call 1f
+	int3
+1:
+	.endr
+	add $(32 * 8), %rsp
+	lfence
 	.globl vmx_exit_stub
 	.type vmx_exit_stub, @function
 vmx_exit_stub:

@@ -14,6 +14,9 @@ struct vmx_cpu {
 	bool on;
 	struct vmx_caps caps;
 	void *current;          /* who owns the current VMCS, or NULL */
+	feature_set_t leaks;    /* measures against leaks that are taken here: vmx/leaks.h */
+	uint64_t spec_ctrl;     /* IA32_SPEC_CTRL while no guest has its own */
+	uint32_t predicted_vm;  /* whose branches the CPU may have learnt; 0: no guest's */
 	uint64_t timer_armed;   /* host TSC the host's APIC timer is set to; 0: not by us */
 };
 

@@ -72,7 +72,7 @@ def ends():
 
 # Every optional feature of VMX is off in one of these; a feature that needs it is off with it.
 OFF = ["vpid vid", "ept-ad apic-register", "preemption-timer virt-x2apic", "ept-2m tpr-shadow",
-       "virtual-nmi virt-apic-access pml"]
+       "virtual-nmi virt-apic-access pml posted-interrupts ept-1g"]
 OFF_VMS = [("inject", ""), ("apic", ""), ("mmio", ""), ("paging", ""), ("ept", "memory = 128M\n")]
 
 
@@ -82,6 +82,12 @@ def without(features):
     return Case("guests-without-" + features.replace(" ", "-"), conf=conf(vms, f"disable = {features}\n"),
                 files=files(vms), steps=each_in_turn(vms), never=[r"FAIL \w"], host={"cpu": "corei7_skylake_x"})
 
+
+# The model that asks for measures against leaks: they are taken at every exit, and between guests.
+GUARDED = [("exits", ""), ("cost", "")]
+GUARDED_STEPS = each_in_turn(GUARDED) + [
+    Send("caps\n"), Expect(r"verw +used"), Expect(r"rsb-fill +used"), Expect(r"ibpb +used"), Expect(r"spec-ctrl +used"),
+]
 
 CASES = [
     Case("guests-1cpu", conf=conf(ONE_CPU), files=files(ONE_CPU), steps=each_in_turn(ONE_CPU), never=[r"FAIL \w"]),
@@ -93,7 +99,10 @@ CASES = [
          host={"cpu": "corei7_icelake_u"}, never=[r"FAIL \w"]),
     Case("guests-mailbox", conf=conf(MAILBOX), files=files(MAILBOX), steps=each_in_turn(MAILBOX),
          host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
-    Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"], steps=[
+    Case("guests-guarded", conf=conf(GUARDED), files=files(GUARDED), steps=GUARDED_STEPS, never=[r"FAIL \w"],
+         host={"cpu": "tigerlake"}),
+    Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"],
+         host={"cpu": "tigerlake"}, steps=[
         Expect(r"guest busy starts"), Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
         Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
     ]),

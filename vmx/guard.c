@@ -1,0 +1,109 @@
+/*
+ * L1D flush, VERW, filling of the return stack buffer, IBPB, and IA32_SPEC_CTRL between guests.
+ */
+#include "vmx/guard.h"
+
+#include "hv/base/machine.h"
+#include "hv/base/msr.h"
+#include "hv/base/x86.h"
+#include "hv/guest/msr.h"
+#include "hv/monitor/line.h"
+#include "vmx/leaks.h"
+
+#define CPUID7_EDX_ARCH_CAPABILITIES BIT(29)
+#define FLUSH_CMD_L1D BIT(0)
+#define PRED_CMD_IBPB BIT(0)
+
+static struct leak_facts facts_here(void)
+{
+	struct cpuid_regs leaf7 = cpuid(7, 0);
+	struct leak_facts f = { .leaf7_ebx = leaf7.ebx, .leaf7_edx = leaf7.edx };
+
+	if (cpuid(0, 0).eax < 7)
+		return (struct leak_facts){ 0 };
+	if (leaf7.edx & CPUID7_EDX_ARCH_CAPABILITIES)
+		f.arch_capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
+	return f;
+}
+
+static feature_set_t disabled(void)
+{
+	feature_set_t set = 0;
+
+	for (int f = 0; f < FEATURE_COUNT; f++)
+		if (!machine_feature_enabled((enum feature)f))
+			set |= BIT(f);
+	return set;
+}
+
+void vmx_guard_init(struct vmx_cpu *c)
+{
+	struct leak_facts f = facts_here();
+
+	c->leaks = leaks_used(&f, disabled());
+	c->spec_ctrl = leaks_spec_ctrl(&f, disabled());
+	if (feature_in(c->leaks, FEATURE_SPEC_CTRL))
+		wrmsr(MSR_SPEC_CTRL, c->spec_ctrl);
+}
+
+bool vmx_guard_entries(const struct vmx_cpu *c)
+{
+	return feature_in(c->leaks, FEATURE_L1D_FLUSH) || feature_in(c->leaks, FEATURE_VERW);
+}
+
+/* What the CPU loads after this are the guest's own registers. SDM volume 2B "VERR/VERW": the form with
+ * a memory operand and a valid selector is the one that clears. */
+void vmx_guard_entry(const struct vmx_cpu *c)
+{
+	static const uint16_t selector = SEL_DATA;
+
+	if (feature_in(c->leaks, FEATURE_L1D_FLUSH))
+		wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
+	else
+		__asm__ volatile("verw %0" : : "m"(selector) : "cc");
+}
+
+const char *vmx_guard_exit_stub(const struct vmx_cpu *c)
+{
+	return feature_in(c->leaks, FEATURE_RSB_FILL) ? vmx_exit_stub_filling : vmx_exit_stub;
+}
+
+/* Branch predictions of one guest shall not steer another. vCPUs of one guest trust each other. */
+void vmx_guard_load(struct vmx_cpu *c, const struct vmx_vcpu *x)
+{
+	if (c->predicted_vm == x->v.vm->id)
+		return;
+	if (feature_in(c->leaks, FEATURE_IBPB) && c->predicted_vm)
+		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	c->predicted_vm = x->v.vm->id;
+}
+
+/* The next vCPU may be one that has not written the MSR yet. */
+void vmx_guard_unload(const struct vmx_cpu *c, const struct vmx_vcpu *x)
+{
+	for (uint32_t i = 0; i < x->switched_count; i++)
+		if (x->switched[i].msr == MSR_SPEC_CTRL)
+			wrmsr(MSR_SPEC_CTRL, c->spec_ctrl);
+}
+
+static const char *state_of(const struct leak_facts *f, enum feature feature)
+{
+	if (!feature_in(leaks_offered(f), feature))
+		return "no means";
+	if (!feature_in(leaks_needed(f), feature))
+		return "not needed";
+	if (feature_in(leaks_used(f, disabled()), feature))
+		return "used";
+	return machine_feature_enabled(feature) ? "done by l1d-flush" : "needed, disabled";
+}
+
+void vmx_guard_describe(struct monitor_out *out)
+{
+	struct leak_facts f = facts_here();
+
+	mon_printf(out, "measures against leaks (this CPU's IA32_ARCH_CAPABILITIES: %lx):\n", f.arch_capabilities);
+	for (int i = 0; i < FEATURE_COUNT; i++)
+		if (feature_in(leaks_scope(), (enum feature)i))
+			mon_printf(out, "  %-18s %-18s %s\n", feature_names[i], state_of(&f, (enum feature)i),
+				   feature_texts[i]);
+}
