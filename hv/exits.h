@@ -31,8 +31,10 @@ struct string_exit {
 enum exit_result exit_string_io(struct vcpu *v, const struct string_exit *io);
 
 /* An access to a guest physical address without RAM: fetches, decodes and carries out the
- * instruction at RIP. gva is the linear address when the CPU gave it, valid says so. Sets RIP. */
-enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write);
+ * instruction at RIP, which it sets. exit_mmio_at when the CPU gave the linear address, gva; exit_mmio
+ * when it did not, and perhaps not even said whether it is a write. */
+enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, bool write);
+enum exit_result exit_mmio_at(struct vcpu *v, gpa_t gpa, gva_t gva, bool write);
 
 /* An access to RAM that the guest must not make itself, as a write to a read-only slot: the same, but
  * every address is looked up, and memory is read and written by the rules of mmu/gpa.h. Sets RIP. */

@@ -11,13 +11,12 @@
 #include "hv/emulate/string_io.h"
 #include "hv/exits.h"
 #include "hv/fpu.h"
+#include "hv/mmio_device.h"
+#include "hv/mmio_memo.h"
 #include "mmu/gpa.h"
-#include "mmu/walk_cache.h"
 
 #define CS_AR_L BIT(13)
 #define CS_AR_DB BIT(14)
-#define LAPIC_BASE_ENABLE BIT(11)
-#define LAPIC_BASE_ADDR BITS(51, 12)
 
 /* One instruction's work: what the emulator gets, and the registers that decide about paging. */
 struct access {
@@ -25,6 +24,7 @@ struct access {
 	struct vcpu *v;
 	uint64_t rsp; /* before the instruction */
 	gpa_t device; /* the access that caused the exit is to a device, there; else GPA_UNKNOWN */
+	uint32_t cs_ar;
 	bool paging_complete; /* PKRU and PDPTEs are there, or not needed */
 	struct guest_paging paging;
 };
@@ -89,90 +89,36 @@ static enum emu_result translate(struct access *a, gva_t la, uint32_t kind, gpa_
 
 /* ---- fetch ---- */
 
-/* At least 15 bytes of a page: two moves, of which the second overlaps the first by a byte. */
-static inline void copy_code(uint8_t *bytes, const uint8_t *from)
+static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got)
 {
-	__builtin_memcpy(bytes, from, 8);
-	__builtin_memcpy(bytes + 7, from + 7, 8);
-}
-
-static inline bool fetch_remembered(struct access *a, gva_t la, uint8_t *bytes)
-{
-	const struct walk_line *l;
-	bool good;
-
-	mmu_enter(a->v->mmu);
-	l = walk_line_find(a->v->mmu, a->v->walks, &a->paging, la, WALK_FETCH);
-	good = l && l->host;
-	if (LIKELY(good))
-		copy_code(bytes, l->host + (la & PAGE_MASK));
-	mmu_leave(a->v->mmu);
-	return good;
-}
-
-static enum emu_result fetch_by_walk(struct access *a, gva_t la, uint8_t *bytes, unsigned in_page)
-{
+	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
 	enum emu_result r;
 	gpa_t gpa;
 
+	*got = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
 	r = translate(a, la, WALK_FETCH, &gpa);
 	if (r != EMU_DONE)
 		return r;
-	if (gpa_read(a->v->mmu, gpa, bytes, in_page) == 0)
+	if (gpa_read(a->v->mmu, gpa, bytes, *got) == 0)
 		return EMU_DONE;
 	a->cpu.reason = "the guest executes outside its memory";
 	return EMU_UNSUPPORTED;
 }
 
-static enum emu_result fetch(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got)
-{
-	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
-
-	*got = (unsigned)min_u64(max, PAGE_SIZE - (la & PAGE_MASK));
-	if (LIKELY(*got == INSN_MAX_BYTES && a->paging_complete) && LIKELY(fetch_remembered(a, la, bytes)))
-		return EMU_DONE;
-	return fetch_by_walk(a, la, bytes, *got);
-}
-
 /* ---- data ---- */
-
-static bool is_lapic_page(const struct vcpu *v, gpa_t gpa)
-{
-	uint64_t base = v->lapic.apic_base;
-
-	return ((gpa ^ base) & LAPIC_BASE_ADDR) == 0 && (base & LAPIC_BASE_ENABLE) && !vlapic_x2apic(&v->lapic);
-}
-
-static uint64_t device_read(struct vcpu *v, gpa_t gpa, unsigned size)
-{
-	uint64_t value = ~(uint64_t)0;
-
-	if (is_lapic_page(v, gpa))
-		return vlapic_mmio_read(&v->lapic, gpa & PAGE_MASK);
-	bus_mmio_read(v->vm->bus, gpa, size, &value); /* nobody there: all ones */
-	return value;
-}
-
-static void device_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
-{
-	if (is_lapic_page(v, gpa))
-		vlapic_mmio_write(&v->lapic, gpa & PAGE_MASK, (uint32_t)value);
-	else
-		bus_mmio_write(v->vm->bus, gpa, size, value);
-}
 
 static void read_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	*value = 0;
 	if (gpa == a->device || gpa_read(a->v->mmu, gpa, value, size))
-		*value = device_read(a->v, gpa, size);
+		*value = mmio_device_read(a->v, gpa, size);
 }
 
 /* A write to read-only memory is dropped, as ROM drops it. */
 static void write_gpa(struct access *a, gpa_t gpa, unsigned size, uint64_t value)
 {
 	if (gpa == a->device || gpa_write(a->v->mmu, gpa, &value, size) == -EFAULT)
-		device_write(a->v, gpa, size, value);
+		mmio_device_write(a->v, gpa, size, value);
 }
 
 static uint64_t low_bytes(uint64_t value, unsigned size)
@@ -230,7 +176,7 @@ static enum emu_result mem_read(struct emu_cpu *cpu, struct emu_addr at, unsigne
 
 	if (UNLIKELY(at.gpa != a->device || at.gpa == GPA_UNKNOWN))
 		return read_ram_too(a, at, size, value);
-	*value = low_bytes(device_read(a->v, at.gpa, size), size);
+	*value = low_bytes(mmio_device_read(a->v, at.gpa, size), size);
 	return EMU_DONE;
 }
 
@@ -283,7 +229,7 @@ static enum emu_result compare_exchange(struct emu_cpu *cpu, struct emu_addr at,
 	/* The APIC-access page lies under the device as RAM that nobody reads. */
 	err = gpa[0] == a->device ? -EFAULT : gpa_exchange(a->v->mmu, gpa[0], old, new_value, size);
 	for (unsigned i = 0; err == -EFAULT && i < size; i += 8)
-		device_write(a->v, gpa[0] + i, (unsigned)min_u64(size, 8), new_value[i / 8]);
+		mmio_device_write(a->v, gpa[0] + i, (unsigned)min_u64(size, 8), new_value[i / 8]);
 	return err == -EAGAIN ? EMU_RETRY : EMU_DONE;
 }
 
@@ -316,21 +262,7 @@ static void segment(struct emu_cpu *cpu, enum insn_segment s, struct emu_segment
 	out->rights = (uint32_t)reg(v, REG_ES_AR + s);
 }
 
-static bool recalls_write(struct emu_cpu *cpu, gva_t la)
-{
-	struct access *a = CONTAINER_OF(cpu, struct access, cpu);
-	const struct walk_line *l;
-	bool same;
-
-	mmu_enter(a->v->mmu);
-	l = walk_line_find(a->v->mmu, a->v->walks, &a->paging, la, WALK_WRITE);
-	same = l && l->frame == (cpu->exit_gpa & ~PAGE_MASK);
-	mmu_leave(a->v->mmu);
-	return same && a->paging_complete;
-}
-
 static const struct emu_ops emu_ops = {
-	.recalls_write = recalls_write,
 	.fetch = fetch,
 	.read = mem_read,
 	.write = mem_write,
@@ -353,11 +285,11 @@ static inline enum cpu_mode mode_of(uint64_t efer, uint32_t cs_ar)
 static void begin(struct access *a, struct vcpu *v)
 {
 	struct guest_paging *g = &a->paging;
-	uint32_t cs_ar;
 
 	a->v = v;
-	a->cpu.rip = v->vm->backend->get_code_state(v, g, &cs_ar);
-	a->rsp = v->gpr[GPR_RSP];
+	a->cpu.rip = v->vm->backend->get_code_state(v, g, &a->cs_ar);
+	a->rsp = reg(v, REG_RSP);
+	v->gpr[GPR_RSP] = a->rsp;
 	g->pkru = 0;
 	g->maxphyaddr = v->vm->mmu->config.gpa_bits;
 	g->page_1g = v->page_1g;
@@ -366,7 +298,7 @@ static void begin(struct access *a, struct vcpu *v)
 	a->cpu.cache = v->decoded;
 	a->cpu.gpr = v->gpr;
 	a->cpu.rflags = g->rflags;
-	a->cpu.mode = mode_of(g->efer, cs_ar);
+	a->cpu.mode = mode_of(g->efer, a->cs_ar);
 	a->cpu.la_bits = 48;
 	a->device = GPA_UNKNOWN;
 	a->cpu.exit_gpa = GPA_UNKNOWN;
@@ -415,17 +347,35 @@ static enum exit_result finish(struct access *a, enum emu_result r)
 	return EXIT_RESUME;
 }
 
-enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write)
+static NOINLINE enum exit_result emulate_mmio(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write)
 {
+	enum exit_result result;
+	enum emu_result r;
 	struct access a;
+	gva_t rip;
 
 	begin(&a, v);
 	a.device = gpa;
+	rip = a.cpu.rip;
 	a.cpu.exit_gpa = gpa;
 	a.cpu.exit_la = gva;
 	a.cpu.exit_la_valid = gva_valid;
 	a.cpu.exit_write = write;
-	return finish(&a, emulate_instruction(&a.cpu));
+	r = emulate_instruction(&a.cpu);
+	result = finish(&a, r);
+	if (r == EMU_DONE && !gva_valid)
+		mmio_memo_keep(v, &a.paging, a.cs_ar, rip);
+	return result;
+}
+
+enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, bool write)
+{
+	return LIKELY(mmio_memo_repeat(v, gpa)) ? EXIT_RESUME : emulate_mmio(v, gpa, 0, false, write);
+}
+
+enum exit_result exit_mmio_at(struct vcpu *v, gpa_t gpa, gva_t gva, bool write)
+{
+	return emulate_mmio(v, gpa, gva, true, write);
 }
 
 enum exit_result exit_memory(struct vcpu *v)

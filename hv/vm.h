@@ -28,6 +28,7 @@ struct msr_cpu;
 struct guest_entry;
 struct guest_paging;
 struct decode_cache;
+struct mmio_memos;
 struct walk_cache;
 struct fpu;
 struct pc;
@@ -113,6 +114,7 @@ struct vcpu {
 	struct decode_cache *decoded; /* hv/emulate/decode.h */
 	uint64_t refused_rip;       /* where the emulator last gave up: once more there and the guest stops */
 	struct walk_cache *walks;   /* mmu/walk_cache.h */
+	struct mmio_memos *memos;   /* hv/mmio_memo.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
 	uint64_t xcr0;
 	bool page_1g;               /* its CPUID has 1-GByte pages */
@@ -190,7 +192,7 @@ struct backend {
 	uint64_t (*get_reg)(struct vcpu *v, enum guest_reg r);
 	void (*set_reg)(struct vcpu *v, enum guest_reg r, uint64_t value);
 	/* What the emulator needs for every instruction, in one call: of g all but PDPTEs, PKRU and
-	 * what CPUID says; RSP goes to v->gpr. *cs_ar: CS access rights. Returns RIP. */
+	 * what CPUID says. *cs_ar: CS access rights. Returns RIP. */
 	uint64_t (*get_code_state)(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar);
 	/* An emulated instruction has completed and the next is at rip: interrupt shadows end, RFLAGS.TF
 	 * leaves a trap pending. */

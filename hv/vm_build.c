@@ -15,10 +15,10 @@
 #include "hv/guest/loader.h"
 #include "hv/guest/msr.h"
 #include "hv/host.h"
+#include "hv/mmio_memo.h"
 #include "hv/pc.h"
 #include "hv/vcpu.h"
 #include "mmu/mmu.h"
-#include "mmu/walk_cache.h"
 
 static frame_owner_t meta_owner(const struct vm *vm) { return OWNER_VM_META(vm->id); }
 
@@ -147,6 +147,7 @@ static void destroy_vcpu(struct vm *vm, struct vcpu *v)
 	meta_free(vm, v->snapshot, PAGE_SIZE);
 	meta_free(vm, v->decoded, sizeof *v->decoded);
 	meta_free(vm, v->walks, sizeof *v->walks);
+	meta_free(vm, v->memos, sizeof *v->memos);
 	meta_free(vm, v->lapic.regs, PAGE_SIZE);
 	meta_free(vm, v->lapic.posted, PAGE_SIZE);
 	vm->backend->vcpu_destroy(v);
@@ -160,11 +161,12 @@ static int fill_vcpu(struct vm *vm, struct vcpu *v, struct failure *f)
 	v->snapshot = meta_alloc(vm, PAGE_SIZE);
 	v->decoded = meta_alloc(vm, sizeof *v->decoded);
 	v->walks = meta_alloc(vm, sizeof *v->walks);
+	v->memos = meta_alloc(vm, sizeof *v->memos);
 	v->lapic.regs = meta_alloc(vm, PAGE_SIZE);
 	v->lapic.posted = meta_alloc(vm, PAGE_SIZE);
 	v->fpu = fpu_create(meta_owner(vm));
 	if (!v->cpuid || !v->msr || !v->mmu || !v->snapshot || !v->decoded ||
-	    !v->walks || !v->lapic.regs || !v->lapic.posted || !v->fpu)
+	    !v->walks || !v->memos || !v->lapic.regs || !v->lapic.posted || !v->fpu)
 		return fail(f, -ENOMEM, "no memory for vCPU %u of guest %s", v->index, vm->config->name);
 	fpu_reset(v);
 	mmu_vcpu_init(v->mmu, vm->mmu);

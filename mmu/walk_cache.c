@@ -5,15 +5,22 @@
 
 #include "mmu/gpa.h"
 
+const uint64_t walk_line_unused = 0;
+
 /* The entries of a walk and where they are; false when one of them is no RAM. Inside the lock. */
 static bool remember_entries(struct mmu_vcpu *mv, struct walk_line *l, const struct walk_result *r)
 {
-	l->count = 0;
-	for (int level = r->top; level >= r->leaf; level--) {
-		l->where[l->count] = gpa_to_hva(mv, r->entry_gpa[level], sizeof(uint64_t));
-		l->entry[l->count] = r->entry[level];
-		if (!l->where[l->count++])
+	int i = 0;
+
+	for (int level = r->top; level >= r->leaf; level--, i++) {
+		l->where[i] = gpa_to_hva(mv, r->entry_gpa[level], sizeof(uint64_t));
+		l->entry[i] = r->entry[level];
+		if (!l->where[i])
 			return false;
+	}
+	for (; i < WALK_MAX_LEVELS; i++) {
+		l->where[i] = &walk_line_unused;
+		l->entry[i] = walk_line_unused;
 	}
 	return true;
 }

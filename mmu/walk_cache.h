@@ -20,7 +20,6 @@ struct walk_line {
 	uint64_t generation; /* of the slots: the pointers go into their memory. 0: empty line */
 	gpa_t frame;
 	const uint8_t *host; /* the page itself, NULL when it is no RAM */
-	uint32_t count;
 	const uint64_t *where[WALK_MAX_LEVELS];
 	uint64_t entry[WALK_MAX_LEVELS];
 };
@@ -29,6 +28,9 @@ struct walk_cache {
 	struct walk_line line[WALK_CACHE_LINES];
 };
 
+/* Where those levels of a line are that a walk did not have; their entry is the same, 0. */
+extern const uint64_t walk_line_unused;
+
 static inline uint64_t walk_modes(const struct guest_paging *g) { return g->cr0 << 32 | (uint32_t)g->cr4; }
 
 static inline uint64_t walk_rights(const struct guest_paging *g, uint32_t access)
@@ -36,12 +38,17 @@ static inline uint64_t walk_rights(const struct guest_paging *g, uint32_t access
 	return (uint64_t)g->pkru << 32 | (g->rflags & RFLAGS_AC) | access << 20 | g->cpl << 24 | (g->efer & 0xffff);
 }
 
+static inline uint64_t walk_entry_change(const struct walk_line *l, int i)
+{
+	return __atomic_load_n(l->where[i], __ATOMIC_RELAXED) ^ l->entry[i];
+}
+
+/* All levels there can be, without a loop's cost: those that are not used read as walk_line_unused. */
 static inline bool walk_line_unchanged(const struct walk_line *l)
 {
-	for (uint32_t i = 0; i < l->count; i++)
-		if (__atomic_load_n(l->where[i], __ATOMIC_RELAXED) != l->entry[i])
-			return false;
-	return true;
+	_Static_assert(WALK_MAX_LEVELS == 5, "one term for each level");
+	return !(walk_entry_change(l, 0) | walk_entry_change(l, 1) | walk_entry_change(l, 2) |
+		 walk_entry_change(l, 3) | walk_entry_change(l, 4));
 }
 
 static inline struct walk_line *walk_line_of(struct walk_cache *cache, gva_t gva, uint32_t access)

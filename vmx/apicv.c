@@ -164,7 +164,7 @@ enum exit_result vmx_exit_apic_access(struct vcpu *v)
 			"tables (access type %u)", v->index, gpa, type);
 		return EXIT_RESUME;
 	}
-	return exit_mmio(v, gpa, 0, false, type == APIC_ACCESS_WRITE);
+	return exit_mmio(v, gpa, type == APIC_ACCESS_WRITE);
 }
 
 /* The CPU has stored the value and moved RIP on: SDM "APIC-Write VM Exits". */

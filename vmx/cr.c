@@ -81,15 +81,15 @@ static uint64_t seen(uint64_t real, uint64_t shadow, uint64_t mask)
 
 uint64_t vmx_cr0(const struct vmx_vcpu *x)
 {
-	return seen(vmread(VMCS_GUEST_CR0), vmread(VMCS_CR0_SHADOW), x->cr0_mask);
+	return seen(vmread_always(VMCS_GUEST_CR0), x->cr0_shadow, x->cr0_mask);
 }
 
 uint64_t vmx_cr4(const struct vmx_vcpu *x)
 {
-	return seen(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), x->cr4_mask);
+	return seen(vmread_always(VMCS_GUEST_CR4), x->cr4_shadow, x->cr4_mask);
 }
 
-uint64_t vmx_cr3(const struct vmx_vcpu *x) { return x->shadow ? x->paging.cr3 : vmread(VMCS_GUEST_CR3); }
+uint64_t vmx_cr3(const struct vmx_vcpu *x) { return x->shadow ? x->paging.cr3 : vmread_always(VMCS_GUEST_CR3); }
 
 uint64_t vmx_efer(const struct vmx_vcpu *x) { return x->shadow ? x->paging.efer : vmread(VMCS_GUEST_EFER); }
 
@@ -126,6 +126,7 @@ static void put_hardware_cr4(const struct vmx_vcpu *x, uint64_t value)
 
 void vmx_put_cr0(struct vmx_vcpu *x, uint64_t value)
 {
+	x->cr0_shadow = value;
 	vmwrite(VMCS_CR0_SHADOW, value);
 	vmwrite(VMCS_GUEST_CR0, (value & ~x->cr0_mask) | x->cr0_on);
 	update_long_mode(x, vmx_efer(x), value);
@@ -141,6 +142,7 @@ void vmx_put_cr4(struct vmx_vcpu *x, uint64_t value)
 {
 	bool shown = (vmx_cr4(x) ^ value) & CR4_CPUID;
 
+	x->cr4_shadow = value;
 	vmwrite(VMCS_CR4_SHADOW, value);
 	put_hardware_cr4(x, value);
 	x->paging.cr4 = value;

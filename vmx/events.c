@@ -63,14 +63,10 @@ static void set_nmi_blocking(struct vmx_vcpu *x, bool on)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, on ? state | BLOCKING_NMI : state & ~BLOCKING_NMI);
 }
 
-/* SDM "Information for VM Exits That Occur During Event Delivery". An NMI whose delivery was cut
- * short has set blocking already; entry delivers it again only where there is none. */
-void vmx_keep_delivery(struct vmx_vcpu *x)
+/* An NMI whose delivery was cut short has set blocking already; entry delivers it again only where there
+ * is none. */
+void vmx_keep_event(struct vmx_vcpu *x, uint64_t info)
 {
-	uint64_t info = vmread(VMCS_IDT_VECTORING_INFO);
-
-	if (LIKELY(!(info & INTR_VALID)))
-		return;
 	vmx_queue(x, inject_cut_short((uint32_t)info, (uint32_t)vmread(VMCS_IDT_VECTORING_ERROR),
 				      (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH)));
 	if (INTR_TYPE(info) == INTR_NMI)

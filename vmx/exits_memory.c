@@ -30,7 +30,9 @@ static bool delivers_event(struct vcpu *v, gpa_t gpa)
 
 enum exit_result vmx_device_access(struct vcpu *v, gpa_t gpa, gva_t gva, bool gva_valid, bool write)
 {
-	return delivers_event(v, gpa) ? EXIT_RESUME : exit_mmio(v, gpa, gva, gva_valid, write);
+	if (delivers_event(v, gpa))
+		return EXIT_RESUME;
+	return gva_valid ? exit_mmio_at(v, gpa, gva, write) : exit_mmio(v, gpa, write);
 }
 
 enum exit_result vmx_readonly_write(struct vcpu *v, gpa_t gpa)
@@ -50,8 +52,8 @@ static enum exit_result device(struct vcpu *v, gpa_t gpa, uint64_t q)
 enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
-	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
+	uint64_t q = vmread_always(VMCS_EXIT_QUALIFICATION);
+	gpa_t gpa = vmread_always(VMCS_GUEST_PHYSICAL);
 	enum fault_result r;
 
 	vmx_keep_delivery(x);
@@ -75,12 +77,12 @@ enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 /* mmu/ marks what is no memory by entries that the CPU reports as misconfigured: no qualification. */
 enum exit_result vmx_exit_ept_misconfig(struct vcpu *v)
 {
-	gpa_t gpa = vmread(VMCS_GUEST_PHYSICAL);
+	gpa_t gpa = vmread_always(VMCS_GUEST_PHYSICAL);
 
 	vmx_keep_delivery(to_vmx(v));
 	switch (mmu_mmio_hit(v->mmu, gpa)) {
 	case MMIO_HIT:
-		return device(v, gpa, 0);
+		return delivers_event(v, gpa) ? EXIT_RESUME : exit_mmio(v, gpa, false);
 	case MMIO_STALE:
 		mmu_fault(v->mmu, gpa, MMU_READ);
 		return EXIT_RESUME;

@@ -75,15 +75,14 @@ uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs
 {
 	struct vmx_vcpu *x = to_vmx(v);
 
-	v->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
-	g->rflags = vmread(VMCS_GUEST_RFLAGS);
+	g->rflags = vmread_always(VMCS_GUEST_RFLAGS);
 	g->cr0 = vmx_cr0(x);
 	g->cr3 = vmx_cr3(x);
 	g->cr4 = vmx_cr4(x);
 	g->efer = vmx_efer(x);
-	g->cpl = (uint32_t)vmread(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
-	*cs_ar = (uint32_t)vmread(VMCS_GUEST_CS_AR);
-	return vmread(VMCS_GUEST_RIP);
+	g->cpl = (uint32_t)vmread_always(VMCS_GUEST_SS_AR) >> 5 & 3; /* SS.DPL: SDM "Guest Register State" */
+	*cs_ar = (uint32_t)vmread_always(VMCS_GUEST_CS_AR);
+	return vmread_always(VMCS_GUEST_RIP);
 }
 
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value)

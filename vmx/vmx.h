@@ -10,6 +10,7 @@
 #include "mmu/walk.h"
 #include "vmx/core/controls.h"
 #include "vmx/core/reasons.h"
+#include "vmx/core/vmcs.h"
 #include "vmx/core/vmxon.h"
 #include "vmx/inject.h"
 
@@ -52,6 +53,7 @@ struct vmx_vcpu {
 	struct vmx_event event; /* for the next entry: an exception, or again what an exit cut short */
 	uint64_t eptp;
 	uint64_t cr0_mask, cr4_mask, cr4_allowed;
+	uint64_t cr0_shadow, cr4_shadow; /* as in the VMCS */
 	uint64_t cr0_on; /* bits of CR0 that are 1 whatever the guest has there */
 	bool shadow;     /* runs under shadow paging */
 	struct guest_paging paging; /* then: the guest's registers, CR0 and CR4 without the bits it owns */
@@ -174,9 +176,17 @@ extern const char vmx_exit_stub[], vmx_exit_stub_filling[];
 void vmx_inject(struct vcpu *v, unsigned vector, int64_t error);
 /* Makes e what the next entry delivers, in place of what was queued. */
 void vmx_queue(struct vmx_vcpu *x, struct vmx_event e);
+void vmx_keep_event(struct vmx_vcpu *x, uint64_t info);
 /* First in the handlers of all exits that may cut short the delivery of an event (exceptions, EPT,
- * APIC accesses): keeps it for the next entry. All other exits come between instructions. */
-void vmx_keep_delivery(struct vmx_vcpu *x);
+ * APIC accesses): keeps it for the next entry. All other exits come between instructions.
+ * SDM "Information for VM Exits That Occur During Event Delivery". */
+static inline void vmx_keep_delivery(struct vmx_vcpu *x)
+{
+	uint64_t info = vmread_always(VMCS_IDT_VECTORING_INFO);
+
+	if (UNLIKELY(info & INTR_VALID))
+		vmx_keep_event(x, info);
+}
 /* An instruction that removed NMI blocking will run again: blocks again. */
 void vmx_undo_iret(struct vmx_vcpu *x);
 /* Chooses and writes what the next entry delivers, opens windows for what has to wait. */

@@ -55,6 +55,7 @@ struct vlapic_host; /* callbacks, below */
 #define VLAPIC_BASE_BSP BIT(8)
 #define VLAPIC_BASE_EXTD BIT(10)
 #define VLAPIC_BASE_EN BIT(11)
+#define VLAPIC_BASE_ADDR BITS(51, 12)
 
 /* How an IPI names its targets, as vlapic_host.send sees it. */
 enum vlapic_shorthand {

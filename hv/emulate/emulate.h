@@ -48,8 +48,6 @@ struct emu_cpu;
  * values are zero-extended. Addresses are canonical, and below 4 GiB outside 64-bit mode.
  */
 struct emu_ops {
-	/* Whether a write at la is known to reach exit_gpa's page without a fault, without a walk. */
-	bool (*recalls_write)(struct emu_cpu *cpu, gva_t la);
 	/* Up to max bytes of code at la, ending at the page's end at the latest; *got is at least 1. */
 	enum emu_result (*fetch)(struct emu_cpu *cpu, gva_t la, uint8_t *bytes, unsigned max, unsigned *got);
 	enum emu_result (*read)(struct emu_cpu *cpu, struct emu_addr at, unsigned size, uint64_t *value);

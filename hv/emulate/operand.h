@@ -40,24 +40,13 @@ static inline bool emu_is_exit_operand(const struct emu_cpu *cpu, enum insn_segm
 	       segment < SEG_FS && cpu->mode == CPU_MODE_64 && (cpu->exit_gpa & PAGE_MASK) + size < PAGE_SIZE;
 }
 
-/* The same where the exit gave no linear address: for a write, the caller's memory of its walks stands
- * in for it; a read needs only the same place in the page, as in emu_place_checked(). */
-static inline bool emu_recalls_exit_operand(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
-					    uint64_t offset, unsigned size, enum emu_access access)
-{
-	return !cpu->exit_la_valid && ((offset ^ cpu->exit_gpa) & PAGE_MASK) == 0 && in->op == OP_MOV &&
-	       segment < SEG_FS && cpu->mode == CPU_MODE_64 && (offset & PAGE_MASK) + size < PAGE_SIZE &&
-	       (access == ACCESS_READ || cpu->ops->recalls_write(cpu, offset));
-}
-
 /* emu_linear() and, when it is the access of the exit, the gpa from there. A write whose address
  * must be walked is probed, so that a later write does not fault. */
 static inline enum emu_result emu_place(struct emu_cpu *cpu, const struct insn *in, enum insn_segment segment,
 					uint64_t offset, unsigned size, enum emu_access access,
 					struct emu_addr *at)
 {
-	if (UNLIKELY(!emu_is_exit_operand(cpu, segment, offset, size, access) &&
-		     !emu_recalls_exit_operand(cpu, in, segment, offset, size, access)))
+	if (!emu_is_exit_operand(cpu, segment, offset, size, access))
 		return emu_place_checked(cpu, in, segment, offset, size, access, at);
 	at->la = offset;
 	at->gpa = cpu->exit_gpa;

@@ -130,14 +130,7 @@ static void on_port_write(struct emu_cpu *cpu, uint16_t port, unsigned size, uin
 	assert_true(size == 4 || value >> (8 * size) == 0);
 }
 
-static bool recalls_nothing(struct emu_cpu *cpu, gva_t la)
-{
-	(void)cpu;
-	(void)la;
-	return false;
-}
-
-static const struct emu_ops ops = { recalls_nothing, on_fetch, on_read, on_write,
+static const struct emu_ops ops = { on_fetch, on_read, on_write,
 				    on_probe, on_exchange, on_xmm_read, on_xmm_write, on_segment };
 
 static struct emu_cpu make_cpu(struct decode_cache *cache, uint64_t *gpr)

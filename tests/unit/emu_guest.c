@@ -122,14 +122,7 @@ static void guest_segment(struct emu_cpu *cpu, enum insn_segment segment, struct
 	*out = g.segments[segment];
 }
 
-static bool recalls_nothing(struct emu_cpu *cpu, gva_t la)
-{
-	(void)cpu;
-	(void)la;
-	return false;
-}
-
-static const struct emu_ops ops = { recalls_nothing, guest_fetch, guest_read, guest_write, guest_probe,
+static const struct emu_ops ops = { guest_fetch, guest_read, guest_write, guest_probe,
 				    guest_exchange, guest_xmm_read, guest_xmm_write, guest_segment };
 
 int guest_setup(void **state)

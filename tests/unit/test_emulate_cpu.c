@@ -232,14 +232,7 @@ static void test_segment(struct emu_cpu *cpu, enum insn_segment segment, struct 
 	fail_msg("no segment is needed here");
 }
 
-static bool recalls_nothing(struct emu_cpu *cpu, gva_t la)
-{
-	(void)cpu;
-	(void)la;
-	return false;
-}
-
-static const struct emu_ops ops = { recalls_nothing, test_fetch, test_read, test_write, test_probe,
+static const struct emu_ops ops = { test_fetch, test_read, test_write, test_probe,
 				    test_exchange, test_xmm_read, test_xmm_write, test_segment };
 
 /* ---- one comparison ---- */

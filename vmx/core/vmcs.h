@@ -40,7 +40,8 @@ static inline void vmwrite(uint32_t field, uint64_t value)
 		vmcs_access_failed(field, true);
 }
 
-/* Fields that every CPU with VMX has: while a VMCS is current these cannot fail. For the exit path. */
+/* Fields that every CPU with VMX has, or that the exit at hand proves it has: while a VMCS is current
+ * these cannot fail. For the exit path. */
 static inline uint64_t vmread_always(uint32_t field)
 {
 	uint64_t value;

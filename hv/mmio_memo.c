@@ -1,0 +1,163 @@
+/*
+ * Remembering device accesses, and carrying out the remembered ones.
+ */
+#include "hv/mmio_memo.h"
+
+#include "hv/emulate/operand.h"
+#include "hv/mmio_device.h"
+#include "mmu/gpa.h"
+
+/* The code is compared by two words, which both lie in RIP's page. */
+#define CODE_WORDS 16
+
+/* An instruction is remembered in this place, or in its neighbour once another one wanted the place. */
+static inline unsigned place_of(gva_t rip) { return (rip ^ rip >> 4) % MMIO_MEMOS; }
+
+static inline bool code_unchanged(const struct mmio_memo *m)
+{
+	uint64_t word[2];
+
+	__builtin_memcpy(word, m->code.host + (m->rip & PAGE_MASK), sizeof word);
+	return (word[0] & m->insn.mask[0]) == m->insn.bytes[0] && (word[1] & m->insn.mask[1]) == m->insn.bytes[1];
+}
+
+/* Whether all that the memo depends on is as it was. Between mmu_enter() and mmu_leave(). */
+static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, const struct guest_paging *g)
+{
+	const struct walk_line *c = &m->code;
+
+	if (UNLIKELY((c->cr3 ^ g->cr3) | (c->modes ^ walk_modes(g)) | (c->rights ^ walk_rights(g, WALK_FETCH)) |
+		     (c->generation ^ slot_set_of(mv->mmu)->generation)))
+		return false;
+	if (UNLIKELY(!walk_line_unchanged(c) || !code_unchanged(m)))
+		return false;
+	return m->insn.insn.form == FORM_LOAD || LIKELY(walk_line_unchanged(&m->data));
+}
+
+static inline const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint32_t cs_ar,
+						const struct guest_paging *g)
+{
+	const struct mmio_memo *m = &v->memos->memo[place_of(rip)];
+	bool holds;
+
+	if (UNLIKELY(m->rip != rip))
+		m = &v->memos->memo[place_of(rip) ^ 1];
+	if (UNLIKELY(m->rip != rip || m->cs_ar != cs_ar))
+		return NULL;
+	mmu_enter(v->mmu);
+	holds = memo_holds(v->mmu, m, g);
+	mmu_leave(v->mmu);
+	return LIKELY(holds) ? m : NULL;
+}
+
+/* Whether the operand is the access of the exit and within its page. A write must be to the page whose
+ * walk is remembered; a read needs only the same place in the page, as in emu_place_checked(). */
+static inline bool is_operand(const struct mmio_memo *m, gva_t la, gpa_t gpa)
+{
+	if (UNLIKELY((la ^ gpa) & PAGE_MASK || (gpa & PAGE_MASK) + m->insn.insn.size > PAGE_SIZE))
+		return false;
+	return m->insn.insn.form == FORM_LOAD ||
+	       LIKELY(la >> PAGE_SHIFT == m->data.page && (gpa & ~PAGE_MASK) == m->data.frame);
+}
+
+static inline uint64_t offset_of(const struct vcpu *v, const struct mmio_memo *m)
+{
+	const struct insn *in = &m->insn.insn;
+	uint64_t offset = (uint64_t)in->disp;
+
+	if (LIKELY(in->base < INSN_REG_RIP))
+		offset += v->gpr[in->base];
+	else if (in->base == INSN_REG_RIP)
+		offset += m->rip + in->length;
+	if (UNLIKELY(in->index != INSN_REG_NONE))
+		offset += v->gpr[in->index] << in->scale;
+	return offset;
+}
+
+static inline void carry_out(struct vcpu *v, const struct insn *in, gpa_t gpa)
+{
+	uint64_t *gpr = &v->gpr[in->reg], value;
+
+	switch (in->form) {
+	case FORM_LOAD:
+		value = mmio_device_read(v, gpa, in->size);
+		if (UNLIKELY(in->reg_shift))
+			*gpr = (*gpr & ~0xff00ul) | (value & 0xff) << 8;
+		else
+			emu_gpr_set(gpr, in->size, value);
+		break;
+	case FORM_STORE:
+		value = *gpr >> in->reg_shift;
+		mmio_device_write(v, gpa, in->size, in->size == 4 ? (uint32_t)value : truncate_to(value, in->size));
+		break;
+	default:
+		mmio_device_write(v, gpa, in->size, truncate_to(in->imm, in->size));
+		break;
+	}
+}
+
+bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa)
+{
+	const struct backend *b = v->vm->backend;
+	const struct mmio_memo *m;
+	struct guest_paging g;
+	uint32_t cs_ar;
+	gva_t rip;
+
+	rip = b->get_code_state(v, &g, &cs_ar);
+	g.pkru = 0; /* a memo is of a state without protection keys */
+	m = memo_find(v, rip, cs_ar, &g);
+	/* RF goes with the instruction's end: the emulator sees to it. */
+	if (UNLIKELY(!m || !is_operand(m, offset_of(v, m), gpa) || (g.rflags & RFLAGS_RF)))
+		return false;
+	carry_out(v, &m->insn.insn, gpa);
+	b->instruction_done(v, rip + m->insn.insn.length);
+	return true;
+}
+
+/* ---- remembering ---- */
+
+/* RSP is the back end's to keep. A base that a load has overwritten is no matter: only a write's address
+ * is asked for. */
+static bool is_eligible(const struct insn *in, gva_t rip)
+{
+	return in->op == OP_MOV && in->form <= FORM_IMM && in->segment < SEG_FS && in->addr_size == 8 &&
+	       in->base != GPR_RSP && in->reg != GPR_RSP && (rip & PAGE_MASK) <= PAGE_SIZE - CODE_WORDS;
+}
+
+/* Walks, unless that was just done, and copies the line. False: it cannot be remembered. */
+static bool copy_line(struct vcpu *v, const struct guest_paging *g, gva_t gva, uint32_t access,
+		      struct walk_line *to)
+{
+	const struct walk_line *l;
+	struct walk_result r;
+	gpa_t gpa;
+
+	if (guest_walk_cached(v->mmu, v->walks, g, gva, access, &gpa, &r) != WALK_OK)
+		return false;
+	mmu_enter(v->mmu);
+	l = walk_line_find(v->mmu, v->walks, g, gva, access);
+	if (l)
+		*to = *l;
+	mmu_leave(v->mmu);
+	return l != NULL;
+}
+
+void mmio_memo_keep(struct vcpu *v, const struct guest_paging *g, uint32_t cs_ar, gva_t rip)
+{
+	const struct decode_slot *slot = decode_slot_of(v->decoded, rip);
+	struct mmio_memo *m = &v->memos->memo[place_of(rip)];
+
+	if (slot->mode != CPU_MODE_64 || !is_eligible(&slot->insn, rip) || (g->cr4 & CR4_PKE))
+		return;
+	if (m->rip != rip)
+		v->memos->memo[place_of(rip) ^ 1] = *m;
+	m->code.generation = 0; /* until all is there */
+	m->rip = rip;
+	m->cs_ar = cs_ar;
+	m->insn = *slot;
+	if (slot->insn.form != FORM_LOAD && !copy_line(v, g, offset_of(v, m), WALK_WRITE, &m->data))
+		return;
+	if (!copy_line(v, g, rip, WALK_FETCH, &m->code) || !m->code.host)
+		m->code.generation = 0;
+}
