@@ -83,9 +83,9 @@ void vmx_shadow_changed(struct vmx_vcpu *x, bool root, bool flush)
 
 void vmx_shadow_no_real_mode(struct vcpu *v, const char *how)
 {
-	vm_stop(v->vm, "vCPU %u is to run in real mode (%s), which takes unrestricted guest of the CPU and `mmu = "
-		"ept`: start a kernel for protected or 64-bit mode that wakes its CPUs by the ACPI mailbox", v->index,
-		how);
+	vm_stop(v->vm, "vCPU %u is to run in real mode (%s), which shadow paging cannot: start a kernel for "
+		"protected or 64-bit mode with wakeup = mailbox, or set mmu = ept on a CPU with unrestricted guest",
+		v->index, how);
 }
 
 /* ---- exits ---- */

@@ -1,9 +1,10 @@
 /*
  * Proves the guest's paging modes: none, 32-bit, PAE and 4-level, the step between any two of them,
- * compatibility mode, and real mode. The accesses themselves are in paging.S.
+ * compatibility mode, and real mode (but with `real=no`). The accesses themselves are in paging.S.
  */
 #include "hv/base/x86.h"
 #include "tests/guests/lib/memory.h"
+#include "tests/guests/lib/option.h"
 #include "tests/guests/lib/paging.h"
 #include "tests/guests/lib/regs.h"
 #include "tests/guests/lib/report.h"
@@ -192,7 +193,8 @@ void guest_main(void)
 	test_32bit();
 	test_pae();
 	test_no_paging();
-	test_real_mode();
+	if (!option_is("real", "no"))
+		test_real_mode();
 	test_flushes();
 	report_vector("64-bit-as-before", TRY("int3", : : : "memory"), VEC_BP);
 }

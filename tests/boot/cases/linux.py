@@ -33,6 +33,12 @@ CASES = [
     Case("linux-2cpu-skylake-reset", conf=conf(2), files=FILES, host={"cpu": "corei7_skylake_x", "count": 2},
          steps=shell(2) + [Send("reboot -f\n"), Expect(r"gnomon: guest linux .*reset"),
                            Expect(r"Linux 6\.1\S* on 2 CPU")]),
+    # No EPT: shadow paging by itself.
+    Case("linux-shadow-penryn", conf=conf(1), files=FILES, host={"cpu": "core2_penryn_t9600"},
+         steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
+    # Without virtual-interrupt delivery: there Bochs leaves the IDT-vectoring field stale.
+    Case("linux-shadow-skylake", conf=conf(1, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
+         host={"cpu": "corei7_skylake_x"}, steps=shell(1)),
     Case("linux-pvh", conf=PVH, files=PVH_FILES, steps=[
         Expect(r"gnomon: guest linux starts"), Expect(r"Linux 6\.1\S* on 1 CPU"), Expect(r"linux# ")]),
 ]
