@@ -1,0 +1,328 @@
+/* sources: hv/console.c */
+/*
+ * The shared serial line: who has the focus, what happens to the output of the others, and where
+ * input goes. The line is a buffer with as much room as a test gives it. The console's state stays
+ * from test to test, as it does from start-up on: the first test is the one before any key was used.
+ */
+#include "hv/console.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "drivers/fbcon.h"
+#include "drivers/ioapic.h"
+#include "drivers/uart.h"
+#include "hv/base/map.h"
+#include "hv/base/panic.h"
+#include "hv/base/trap.h"
+#include "hv/monitor/monitor.h"
+#include "hv/pc.h"
+#include "hv/vm_life.h"
+#include "tests/unit/support/support.h"
+
+#include <cmocka.h>
+
+#define KEY 0x1d
+#define SCROLLBACK KIB(64)
+
+static struct vm_config configs[2] = { { .name = "one" }, { .name = "two" } };
+static struct pc pcs[2];
+static struct vm vms[2] = { { .id = 1, .config = &configs[0], .pc = &pcs[0] },
+			    { .id = 2, .config = &configs[1], .pc = &pcs[1] } };
+static struct vuart_host ends[2];
+static char line[2 * SCROLLBACK];
+static size_t line_len, room; /* room: what the line takes besides the log's reserve */
+static size_t refill;         /* room that comes back with every yield */
+static const char *typed = "";
+static uint8_t received[2][300];
+static size_t received_len[2], rx_room;
+static unsigned ready[2], shown;
+
+/* The leak checker would wait by the C library's sched_yield(), whose name the scheduler's has here. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) { return 1; }
+
+size_t uart_room(void) { return room + UART_LOG_RESERVE; }
+size_t uart_write(const char *text, size_t len)
+{
+	assert_true(len <= room && line_len + len <= sizeof(line));
+	memcpy(line + line_len, text, len);
+	line_len += len;
+	room -= len;
+	return len;
+}
+int uart_read(void) { return *typed ? (uint8_t)*typed++ : -1; }
+void uart_service(void) {}
+void uart_flush(void) {}
+bool uart_init(uint16_t port) { return port != 0; }
+void uart_set_notify(void (*notify)(void)) { (void)notify; }
+void uart_start_interrupts(void) {}
+void uart_log_sink(enum log_level level, const char *text, size_t len)
+{
+	(void)level;
+	(void)text;
+	(void)len;
+}
+void uart_panic_write(const char *text, size_t len)
+{
+	(void)text;
+	(void)len;
+}
+int fbcon_init(const struct boot_framebuffer *fb, void *pixels, struct failure *f)
+{
+	(void)fb;
+	(void)pixels;
+	(void)f;
+	return 0;
+}
+void fbcon_log_sink(enum log_level level, const char *text, size_t len) { uart_log_sink(level, text, len); }
+void fbcon_panic_write(const char *text, size_t len) { uart_panic_write(text, len); }
+int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f)
+{
+	(void)apic_id;
+	(void)vector;
+	(void)f;
+	assert_int_equal(irq, 4);
+	return 0;
+}
+void *map_device(hpa_t pa, uint64_t size, enum map_cache cache)
+{
+	(void)pa;
+	(void)size;
+	(void)cache;
+	return line;
+}
+void monitor_wake(void) {}
+void monitor_show(void) { shown++; }
+void sched_yield(void) { room += refill; }
+uint32_t vms_count(void) { return 2; }
+struct vm *vm_at(uint32_t index) { return &vms[index]; }
+void trap_set_irq(uint8_t vector, void (*handler)(void))
+{
+	(void)vector;
+	(void)handler;
+}
+void panic_add_output(panic_output_fn output) { (void)output; }
+int log_add_sink(log_sink_fn sink) { return sink ? 0 : -EINVAL; }
+void log_set_level(enum log_level level) { (void)level; }
+size_t vuart_rx(struct vuart *u, const uint8_t *bytes, size_t n)
+{
+	unsigned i = u == &pcs[1].com1;
+
+	n = min_u64(n, rx_room);
+	memcpy(received[i] + received_len[i], bytes, n);
+	received_len[i] += n;
+	rx_room -= n;
+	return n;
+}
+void vuart_output_ready(struct vuart *u)
+{
+	unsigned i = u == &pcs[1].com1;
+
+	ready[i]++;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	line_len = refill = 0;
+	room = 1000;
+	rx_room = 100;
+	received_len[0] = received_len[1] = 0;
+	ready[0] = ready[1] = shown = 0;
+	return 0;
+}
+
+static int group_start(void **state)
+{
+	struct config c = { .serial_port = 0x3f8, .switch_key = KEY };
+
+	(void)state;
+	test_phys_init(MIB(1), 64 * PAGE_SIZE);
+	console_init_early(&c);
+	for (unsigned i = 0; i < 2; i++)
+		ends[i] = console_vuart_host(console_guest(&vms[i]));
+	return 0;
+}
+
+static int group_end(void **state)
+{
+	(void)state;
+	test_phys_end();
+	return 0;
+}
+
+static size_t say(unsigned guest, const char *text)
+{
+	return ends[guest].out(ends[guest].ctx, (const uint8_t *)text, strlen(text));
+}
+
+static void expect_line(const char *text)
+{
+	assert_int_equal(line_len, strlen(text));
+	assert_memory_equal(line, text, line_len);
+	line_len = 0;
+}
+
+/* Unasked, the first guest that starts gets the focus and keeps it until it stops. */
+static void first_guest_gets_the_focus(void **state)
+{
+	(void)state;
+	assert_null(console_focused());
+	vms[0].state = vms[1].state = VM_RUNNING;
+	console_guest_started(&vms[0]);
+	console_guest_started(&vms[1]);
+	assert_ptr_equal(console_focused(), &vms[0]);
+	assert_int_equal(say(0, "hello"), 5);
+	expect_line("hello");
+	assert_int_equal(say(1, "behind"), 6); /* to its scrollback */
+	expect_line("");
+	vms[0].state = VM_STOPPED;
+	console_guest_stopped(&vms[0]);
+	assert_ptr_equal(console_focused(), &vms[1]);
+	console_pump();
+	expect_line("behind");
+	vms[1].state = VM_STOPPED;
+	console_guest_stopped(&vms[0]); /* not in focus: nothing changes */
+	assert_ptr_equal(console_focused(), &vms[1]);
+	console_guest_stopped(&vms[1]);
+	assert_null(console_focused());
+	assert_int_equal(shown, 1);
+}
+
+/* What the line does not take, the guest keeps, and is told when there is room; the log's part stays free. */
+static void full_line(void **state)
+{
+	(void)state;
+	console_focus(&vms[0]);
+	room = 3;
+	assert_int_equal(say(0, "abcdef"), 3);
+	console_pump();
+	assert_int_equal(ready[0], 0);
+	room = 10;
+	console_pump();
+	assert_int_equal(ready[0], 1);
+	assert_int_equal(say(0, "def"), 3);
+	expect_line("abcdef");
+	console_pump();
+	assert_int_equal(ready[0], 1); /* once for each refusal */
+}
+
+/* The scrollback comes before what the guest writes next. */
+static void order_is_kept(void **state)
+{
+	(void)state;
+	console_focus(NULL);
+	assert_int_equal(say(0, "older"), 5);
+	console_focus(&vms[0]);
+	assert_int_equal(say(0, "newer"), 0);
+	room = 2;
+	console_pump();
+	expect_line("ol");
+	assert_int_equal(ready[0], 0);
+	room = 100;
+	console_pump();
+	expect_line("der");
+	assert_int_equal(ready[0], 1);
+	assert_int_equal(say(0, "newer"), 5);
+	expect_line("newer");
+}
+
+static void scrollback_keeps_the_last(void **state)
+{
+	char text[65] = "";
+
+	(void)state;
+	console_focus(NULL);
+	for (unsigned i = 0; i < SCROLLBACK / 64 + 2; i++) {
+		memset(text, 'A' + (int)(i % 26), 64);
+		assert_int_equal(say(1, text), 64);
+	}
+	room = sizeof(line);
+	console_focus(&vms[1]);
+	console_pump();
+	assert_int_equal(line_len, SCROLLBACK);
+	assert_int_equal(line[0], 'A' + 2); /* two pieces were pushed out */
+	assert_int_equal(line[line_len - 1], 'A' + (int)((SCROLLBACK / 64 + 1) % 26));
+}
+
+/* From guest to guest, then the monitor; from then on nobody gets the focus unasked. */
+static void switch_key(void **state)
+{
+	(void)state;
+	console_focus(NULL);
+	typed = "\x1d";
+	console_pump();
+	assert_ptr_equal(console_focused(), &vms[0]);
+	typed = "a\x1d" "b\x1d" "c";
+	console_pump();
+	assert_null(console_focused());
+	assert_true(received_len[0] == 1 && received[0][0] == 'a');
+	assert_true(received_len[1] == 1 && received[1][0] == 'b');
+	uint8_t byte = 0;
+	assert_true(console_monitor_byte(&byte) && byte == 'c');
+	assert_false(console_monitor_byte(&byte));
+	console_guest_started(&vms[0]);
+	assert_null(console_focused());
+}
+
+/* A byte that nobody takes now is neither lost nor passed over. */
+static void input_waits(void **state)
+{
+	(void)state;
+	console_focus(&vms[0]);
+	rx_room = 1;
+	typed = "xyz";
+	console_pump();
+	console_pump();
+	assert_int_equal(received_len[0], 1);
+	rx_room = 10;
+	console_pump();
+	assert_int_equal(received_len[0], 3);
+	assert_memory_equal(received[0], "xyz", 3);
+}
+
+/* Lines of the monitor end in CR LF, and wait for room instead of being cut. */
+static void monitor_lines(void **state)
+{
+	struct monitor_out *out = console_monitor_out();
+
+	(void)state;
+	out->write(out->ctx, "one\ntwo", 7);
+	expect_line("one\r\ntwo");
+	room = 0;
+	refill = 2;
+	out->write(out->ctx, "three\n", 6);
+	expect_line("three\r\n");
+}
+
+/* A guest whose building failed must not be looked at again; it may be built anew. */
+static void guest_gone(void **state)
+{
+	(void)state;
+	console_focus(&vms[1]);
+	console_guest_gone(&vms[1]);
+	assert_null(console_focused());
+	vms[1].pc = NULL;
+	typed = "\x1d\x1d";
+	console_pump();
+	assert_null(console_focused()); /* one guest, then the monitor */
+	vms[1].pc = &pcs[1];
+	ends[1] = console_vuart_host(console_guest(&vms[1]));
+	assert_int_equal(say(1, "again"), 5);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, start)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(first_guest_gets_the_focus), TEST(full_line), TEST(order_is_kept),
+		TEST(scrollback_keeps_the_last), TEST(switch_key), TEST(input_waits), TEST(monitor_lines),
+		TEST(guest_gone),
+	};
+
+	return cmocka_run_group_tests(tests, group_start, group_end);
+}
