@@ -1,4 +1,4 @@
-/* sources: hv/guest/bzimage.c hv/guest/pvh.c hv/guest/multiboot1.c hv/guest/elf.c hv/guest/loader.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/guest/bzimage.c hv/guest/pvh.c hv/guest/multiboot1.c hv/guest/elf.c hv/guest/loader.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c tests/unit/loader_guest.c */
 /*
  * bzImage: what the kernel finds in memory and registers, and a sentence for every damaged file.
  */
@@ -10,8 +10,7 @@
 
 #include "hv/guest/e820.h"
 #include "hv/guest/guest.h"
-#include "hv/guest/loader.h"
-#include "tests/unit/support/guest_ram.h"
+#include "tests/unit/loader_guest.h"
 
 #include <cmocka.h>
 
@@ -22,10 +21,6 @@
 
 static uint8_t file[SETUP + PAYLOAD];
 static uint8_t initrd[70000];
-static struct guest_mem mem;
-static struct guest_image img;
-static struct guest_entry entry;
-static struct failure f;
 
 static void put(unsigned at, uint64_t v, unsigned size) { memcpy(file + at, &v, size); }
 
@@ -64,30 +59,6 @@ static int setup(void **state)
 	make_image();
 	mem = test_guest_ram(MIB(256), true);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_guest_ram_free(&mem);
-	return 0;
-}
-
-static uint64_t field(gpa_t at, unsigned size)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, test_guest_at(&mem, at, size), size);
-	return v;
-}
-
-/* The load fails and the sentence holds this text. */
-static void refused(int err, const char *text)
-{
-	f.text[0] = 0;
-	assert_int_equal(guest_load(&mem, &img, &entry, &f), err);
-	if (!strstr(f.text, text))
-		fail_msg("\"%s\" does not say \"%s\"", f.text, text);
 }
 
 static void enters_long_mode(void **state)

@@ -1,4 +1,4 @@
-/* sources: hv/guest/bzimage.c hv/guest/pvh.c hv/guest/multiboot1.c hv/guest/elf.c hv/guest/loader.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/guest/bzimage.c hv/guest/pvh.c hv/guest/multiboot1.c hv/guest/elf.c hv/guest/loader.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c tests/unit/loader_guest.c */
 /*
  * Multiboot 1: load addresses and ELF32, the information structure, and a sentence per damaged header.
  */
@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "hv/guest/guest.h"
-#include "hv/guest/loader.h"
-#include "tests/unit/support/guest_ram.h"
+#include "tests/unit/loader_guest.h"
 
 #include <cmocka.h>
 
@@ -22,10 +21,6 @@
 
 static uint8_t file[0x3000];
 static uint8_t initrd[5000];
-static struct guest_mem mem;
-static struct guest_image img;
-static struct guest_entry entry;
-static struct failure f;
 
 static void put(unsigned at, uint32_t v) { memcpy(file + at, &v, 4); }
 
@@ -79,29 +74,6 @@ static int setup(void **state)
 	make_kernel();
 	mem = test_guest_ram(MIB(64), true);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_guest_ram_free(&mem);
-	return 0;
-}
-
-static uint64_t field(gpa_t at, unsigned size)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, test_guest_at(&mem, at, size), size);
-	return v;
-}
-
-static void refused(int err, const char *text)
-{
-	f.text[0] = 0;
-	assert_int_equal(guest_load(&mem, &img, &entry, &f), err);
-	if (!strstr(f.text, text))
-		fail_msg("\"%s\" does not say \"%s\"", f.text, text);
 }
 
 static void check_started(void)
