@@ -4,7 +4,7 @@
  *           mixed flag as the attributes say; attributes take frames only where both kinds occur
  *   entries one of five kinds, none frozen at rest; reserved bits; writable bits; suppress-#VE
  *   leafs   large ones only where no reason forbids them, inside one slot, frame and permission
- *           as the slot says
+ *           as the slot says; in a slot that is logged none by which the guest writes unnoticed
  *   MMIO    at 4K, own gfn; no slot at an entry's generation when that is the current one
  *   tables  header agrees with the place (so a table hangs in one place), every table of the pool
  *           is linked, spare or free, and those not linked are empty
@@ -76,6 +76,8 @@ static int check_slot(struct check *c, const struct slot_entry *e, gfn_t after)
 		return BROKEN("slot at gfn %lx has the impossible size of %lu pages", s->base, s->npages);
 	err = check_attributes(s, c->f);
 	if (!err)
+		err = check_derived(s, c->f);
+	if (!err)
 		err = check_words(c, s, LEVEL_2M);
 	return err ? err : check_words(c, s, LEVEL_1G);
 }
@@ -101,7 +103,7 @@ static int check_leaf(struct check *c, struct check_tree *tree, gfn_t gfn, int l
 
 	if (!s || gfn + level_pages(level) > slot_end(s))
 		return BROKEN("leaf %lx of level %d at gfn %lx is not inside one slot", spte, level, gfn);
-	if (level > (tree == &c->mirror ? mirror_goal(c->mmu, s, gfn) : hugepage_max_level(s, gfn)))
+	if (level > (tree == &c->mirror ? mirror_goal(c->mmu, s, gfn) : hugepage_shape_level(s, gfn)))
 		return BROKEN("leaf %lx of level %d at gfn %lx is larger than allowed there", spte, level,
 			      gfn);
 	if (spte_hpa(spte) != slot_hpa(s, gfn))
@@ -114,7 +116,7 @@ static int check_leaf(struct check *c, struct check_tree *tree, gfn_t gfn, int l
 	if (tree == &c->mirror && (spte & EPT_RWX) != EPT_RWX)
 		return BROKEN("private leaf %lx at gfn %lx does not allow everything", spte, gfn);
 	tree->mapped[level]++;
-	return 0;
+	return tree == &c->mirror ? 0 : check_logged(c->mmu, s, gfn, level, spte, c->f);
 }
 
 static int check_mmio(struct check *c, gfn_t gfn, int level, uint64_t spte)

@@ -4,7 +4,9 @@
 #include "mmu/check_slot.h"
 
 #include "mmu/attr.h"
+#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
+#include "mmu/spte.h"
 
 static int check_chunk(const struct slot *s, uint64_t i, gfn_t first, gfn_t end, struct failure *f)
 {
@@ -57,4 +59,33 @@ bool check_mixed(const struct slot *s, gfn_t frame, int level)
 		}
 	}
 	return !same;
+}
+
+int check_derived(const struct slot *s, struct failure *f)
+{
+	bool logged = s->flags & SLOT_LOGGED;
+
+	if (logged != (s->dirty != NULL))
+		return fail(f, -EFAULT, "slot at gfn %lx: there is a dirty log, or none, against its flags %x",
+			    s->base, s->flags);
+	if (s->max_level != (logged ? LEVEL_4K : s->shape_level))
+		return fail(f, -EFAULT, "slot at gfn %lx: its pages go up to level %d, of %d", s->base, s->max_level,
+			    s->shape_level);
+	if (((s->leaf[0] | s->leaf[1]) & EPT_WRITE) && (s->flags & SLOT_READONLY))
+		return fail(f, -EFAULT, "slot at gfn %lx is read-only, its leafs are not", s->base);
+	return 0;
+}
+
+int check_logged(const struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, uint64_t spte,
+		 struct failure *f)
+{
+	if (!(s->flags & SLOT_LOGGED) || !(spte & EPT_WRITE))
+		return 0;
+	if (level > LEVEL_4K)
+		return fail(f, -EFAULT, "leaf %lx of level %d at gfn %lx is writable and the slot logged", spte,
+			    level, gfn);
+	/* What the CPU has logged may still be in its buffer. */
+	if (!mmu->config.pml && !dirty_is_marked(s, gfn))
+		return fail(f, -EFAULT, "leaf %lx at gfn %lx is writable, and the log does not have it", spte, gfn);
+	return 0;
 }

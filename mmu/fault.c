@@ -3,6 +3,7 @@
  * two exits that lead here, EPT violation and EPT misconfiguration.
  */
 #include "mmu/attr.h"
+#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/mirror.h"
 #include "mmu/mmu.h"
@@ -51,14 +52,33 @@ static __attribute__((noinline)) enum fault_result fault_mmio(struct mmu_vcpu *m
 	return tdp_map_mmio(mv, f);
 }
 
+/*
+ * A write to a slot that takes no writes, or logs them. A leaf made for the write lacks the right at first
+ * unless the CPU logs; what CPUs log they do when they set the dirty flag, and here it is set already.
+ */
+static NOINLINE enum fault_result fault_special_write(struct mmu_vcpu *mv, struct fault *f)
+{
+	enum fault_result result;
+
+	if (f->slot->flags & SLOT_READONLY)
+		return FAULT_READONLY_WRITE;
+	f->goal = LEVEL_4K;
+	result = tdp_map(mv, f);
+	if (result == FAULT_MAPPED && !mv->mmu->config.pml)
+		result = tdp_map(mv, f);
+	if (result == FAULT_MAPPED)
+		dirty_mark(f->slot, f->gfn);
+	return result;
+}
+
 /* Inside the lock. */
 static inline enum fault_result fault_handle(struct mmu_vcpu *mv, struct fault *f)
 {
 	f->slot = slot_find(mv, f->gfn);
 	if (UNLIKELY(!f->slot))
 		return fault_mmio(mv, f);
-	if (UNLIKELY((f->access & MMU_WRITE) && (f->slot->flags & SLOT_READONLY)))
-		return FAULT_READONLY_WRITE;
+	if (UNLIKELY((f->access & MMU_WRITE) && (f->slot->flags & (SLOT_READONLY | SLOT_LOGGED))))
+		return fault_special_write(mv, f);
 	f->goal = hugepage_max_level(f->slot, f->gfn);
 	return tdp_map(mv, f);
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "mmu/dirty.h"
 #include "mmu/shadow_write.h"
 
 /* A small copy is one move each way, so that the guest never sees half of an aligned value. */
@@ -17,6 +18,15 @@ static void copy(void *to, const void *from, uint64_t len)
 	case 8: __builtin_memcpy(to, from, 8); break;
 	default: memcpy(to, from, len);
 	}
+}
+
+bool gpa_writes(const struct slot *s, gpa_t gpa, uint64_t len)
+{
+	if (s->flags & SLOT_READONLY)
+		return false;
+	for (gfn_t gfn = gpa >> PAGE_SHIFT; gfn <= (gpa + len - 1) >> PAGE_SHIFT; gfn++)
+		dirty_mark(s, gfn);
+	return true;
 }
 
 /* Bytes from gpa to the end of its slot, at most len; 0 when it is no RAM. *s is the slot. */
@@ -123,7 +133,7 @@ int gpa_write(struct mmu_vcpu *mv, gpa_t gpa, const void *buf, uint64_t len)
 	}
 	for (; !err && len > 0; gpa += run, buf = (const char *)buf + run, len -= run) {
 		run = run_at(mv, gpa, len, &s);
-		copy(phys_to_virt(gpa + s->offset), buf, run);
+		copy(gpa_to_hva_writable(mv, gpa, run), buf, run);
 	}
 	mmu_leave(mv);
 	return err;

@@ -26,13 +26,20 @@ static inline void *gpa_to_hva(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
 	return phys_to_virt(gpa + s->offset);
 }
 
-/* As gpa_to_hva(), for writing: NULL too when the slot is read-only. */
+/* The slot is read-only or logged: whether bytes at gpa may be written, which are noted as written. Inside the lock. */
+bool gpa_writes(const struct slot *s, gpa_t gpa, uint64_t len);
+
+/* As gpa_to_hva(), for writing: NULL too when the slot is read-only. The pages are noted as written. */
 static inline void *gpa_to_hva_writable(struct mmu_vcpu *mv, gpa_t gpa, uint64_t len)
 {
 	void *hva = gpa_to_hva(mv, gpa, len);
 
+	if (UNLIKELY(!hva))
+		return NULL;
 	/* The slot just found is the hint. */
-	return hva && !(mv->hint->flags & SLOT_READONLY) ? hva : NULL;
+	if (UNLIKELY(mv->hint->flags & (SLOT_READONLY | SLOT_LOGGED)) && !gpa_writes(mv->hint, gpa, len))
+		return NULL;
+	return hva;
 }
 
 /*

@@ -51,11 +51,9 @@ void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed);
 void hugepage_forbid(const struct slot *s, gfn_t gfn);
 void hugepage_permit(const struct slot *s, gfn_t gfn);
 
-/* The largest level at whose word only bits outside of reasons are set. */
-static inline int hugepage_level(const struct slot *s, gfn_t gfn, uint32_t reasons)
+/* The largest level up to that one at whose word only bits outside of reasons are set. */
+static inline int hugepage_level(const struct slot *s, gfn_t gfn, int level, uint32_t reasons)
 {
-	int level = s->max_level;
-
 	while (level > LEVEL_4K && (__atomic_load_n(hugepage_word(s, gfn, level), __ATOMIC_RELAXED) & reasons))
 		level--;
 	return level;
@@ -67,12 +65,18 @@ static inline int hugepage_level(const struct slot *s, gfn_t gfn, uint32_t reaso
  */
 static inline int hugepage_max_level(const struct slot *s, gfn_t gfn)
 {
-	return hugepage_level(s, gfn, ~HUGEPAGE_INHIBIT);
+	return hugepage_level(s, gfn, s->max_level, ~HUGEPAGE_INHIBIT);
 }
 
 static inline int hugepage_private_level(const struct slot *s, gfn_t gfn)
 {
-	return hugepage_level(s, gfn, ~(uint32_t)0);
+	return hugepage_level(s, gfn, s->shape_level, ~(uint32_t)0);
+}
+
+/* The same for the ordinary root, were no slot logged: what a leaf that the guest cannot write may have. */
+static inline int hugepage_shape_level(const struct slot *s, gfn_t gfn)
+{
+	return hugepage_level(s, gfn, s->shape_level, ~HUGEPAGE_INHIBIT);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mmu/attr.h"
+#include "mmu/dirty.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/mirror.h"
@@ -106,6 +107,7 @@ void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 		counts->pages += mmu->slots->entry[i].slot->npages;
 		counts->metadata_frames += mmu->slots->entry[i].slot->run_pages;
 		counts->metadata_frames += attr_frames(mmu->slots->entry[i].slot);
+		counts->metadata_frames += dirty_frames(mmu->slots->entry[i].slot);
 	}
 	counts->table_frames = mmu->pool.block_count * SP_BLOCK_FRAMES;
 	counts->flushes = mmu->flush.count;
@@ -128,6 +130,7 @@ void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from)
 	to->spurious += from->spurious;
 	to->tables += from->tables;
 	to->splits += from->splits;
+	to->granted += from->granted;
 	to->collapses += from->collapses;
 }
 
@@ -165,6 +168,8 @@ static int visit_slot(const struct visit *v, const struct slot *s)
 	size_t chunks = attr_chunks(s->base, s->npages);
 	int err = v->fn(v->ctx, virt_to_phys(s), s->run_pages, MMU_FRAME_META);
 
+	if (!err && s->dirty)
+		err = v->fn(v->ctx, virt_to_phys(s->dirty), dirty_frames(s), MMU_FRAME_META);
 	for (size_t i = 0; !err && i < chunks; i++)
 		if (s->attr[i].bits)
 			err = v->fn(v->ctx, virt_to_phys(s->attr[i].bits), 1, MMU_FRAME_META);

@@ -22,6 +22,8 @@ static int config_judge(const struct mmu_config *c, struct failure *f)
 	if (c->gpa_bits < 32 || c->gpa_bits > 48)
 		return fail(f, -EINVAL, "a guest physical address width of %u bits is outside 32 to 48",
 			    c->gpa_bits);
+	if (c->pml && (!c->ept_ad || !c->pml_switch || !c->pml_sync))
+		return fail(f, -EINVAL, "page-modification logging works only with accessed and dirty flags");
 	if (c->max_level < LEVEL_4K || c->max_level > LEVEL_1G)
 		return fail(f, -EINVAL, "the largest page level is %d; right is 1 (4K), 2 (2M) or 3 (1G)",
 			    c->max_level);

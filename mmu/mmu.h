@@ -63,6 +63,14 @@ struct mmu_config {
 	 */
 	const struct mmu_external *external;
 	uint32_t shared_bit;
+	/*
+	 * Page-modification logging, with ept_ad; for the dirty log. pml_switch says whether the CPUs are to
+	 * log from now on; for those in the guest that is so when it returns. pml_sync returns when what was
+	 * logged before it was called has been handed over by mmu_pml_drain(). Both get flush_ctx.
+	 */
+	bool pml;
+	void (*pml_switch)(void *ctx, bool on);
+	void (*pml_sync)(void *ctx);
 };
 
 enum fault_result {
@@ -89,6 +97,7 @@ struct mmu_stats {
 	int64_t mapped[ROOT_LEVEL];     /* present leafs by level, [0] unused: meaningful only as a sum */
 	int64_t tables;                 /* linked tables, likewise; the root is not counted */
 	uint64_t splits, collapses;     /* large leafs replaced by tables, and the other way round */
+	uint64_t granted;               /* rights given back to present leafs */
 	struct {                        /* of the mirror root, which is in none of the above but faults */
 		int64_t mapped[ROOT_LEVEL];
 		int64_t tables;
@@ -163,6 +172,7 @@ struct mmu {
 	struct rwlock lock;
 	struct slot_set *slots; /* immutable; replaced as a whole under the exclusive lock */
 	uint64_t generation;    /* of slots, for a look without the lock */
+	uint32_t logged_slots;  /* under changes */
 	struct sp *root;
 	struct sp_pool pool;
 	struct mmu_flush flush;

@@ -9,6 +9,7 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "mmu/attr.h"
+#include "mmu/dirty.h"
 #include "mmu/flush.h"
 #include "mmu/hugepage.h"
 #include "mmu/mirror.h"
@@ -76,6 +77,17 @@ static void set_free(struct mmu *mmu, struct slot_set *set)
 	frame_free(virt_to_phys(set), meta_owner(mmu));
 }
 
+void slot_derive(const struct mmu *mmu, struct slot *s)
+{
+	bool writable = !(s->flags & SLOT_READONLY), logged = s->flags & SLOT_LOGGED;
+
+	s->leaf[0] = spte_make_leaf(0, LEVEL_4K, writable);
+	s->leaf[1] = spte_make_leaf(0, LEVEL_2M, writable);
+	if (logged && !mmu->config.pml)
+		s->leaf[0] &= ~EPT_WRITE;
+	s->max_level = logged ? LEVEL_4K : s->shape_level;
+}
+
 static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
 {
 	size_t words = align_up(hugepage_words(gfn, npages), 2) * sizeof(uint32_t);
@@ -95,6 +107,8 @@ static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_
 	s->run_pages = (uint32_t)(bytes >> PAGE_SHIFT);
 	attr_init(s, (struct attr_chunk *)(s + 1), flags & SLOT_PRIVATE);
 	hugepage_init(s, (uint32_t *)((uint8_t *)(s + 1) + chunks), mmu->config.max_level);
+	s->shape_level = s->max_level;
+	slot_derive(mmu, s);
 	if (mmu->shadow)
 		rmap_slot_init(s, (uint8_t *)(s + 1) + chunks + words);
 	return s;
@@ -105,6 +119,7 @@ static void slot_free(struct mmu *mmu, struct slot *s)
 	attr_destroy(mmu, s);
 	if (mmu->shadow)
 		rmap_slot_free(mmu, s);
+	dirty_destroy(mmu, s);
 	frame_free_run(virt_to_phys(s), s->run_pages, meta_owner(mmu));
 }
 
@@ -261,8 +276,10 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 		set_publish(mmu, set, gfn, slot->npages);
 	}
 	mmu_exclusive_end(mmu);
-	if (!err)
+	if (!err) {
 		zap_changed(mmu, gfn, slot->npages);
+		dirty_slot_deleted(mmu, slot);
+	}
 	spin_unlock(&mmu->changes);
 	if (!err)
 		slot_free(mmu, slot);

@@ -16,16 +16,25 @@ struct slot {
 	gfn_t base;
 	uint64_t npages;
 	uint64_t offset;    /* host physical address = guest-physical address + offset, modulo 2^64 */
-	uint32_t flags;     /* SLOT_* */
+	uint32_t flags;     /* SLOT_*, SLOT_LOGGED */
 	uint32_t run_pages; /* frames of the run that holds this record and its counts */
 	int max_level;      /* no gfn of the slot can have a larger page, for its shape and the CPU */
 	uint32_t *disallow[HUGE_LEVELS]; /* mmu/hugepage.h; [0] is 2M */
 	struct attr_chunk *attr;         /* mmu/attr.h */
+	uint64_t leaf[2];   /* what a leaf is made of besides its address: [0] at 4K, [1] a large one */
+	uint64_t *dirty;    /* mmu/dirty.h: while the slot is logged, a bit per page from base on */
+	int shape_level;    /* what max_level is unless the slot is logged */
 	/* Shadow mode only. */
 	uint32_t **rmap;                   /* mmu/rmap.h: heads of 4K leafs, by frame of heads */
 	uint32_t *rmap_large[HUGE_LEVELS]; /* heads of large leafs */
 	uint64_t *tracked;                 /* mmu/track.h: a bit per gfn, from base rounded down to 64 on */
 };
+
+#define SLOT_LOGGED ((uint32_t)1 << 31) /* in flags: writes are logged */
+
+/* Brings what follows from the flags up to date: leaf and max_level. The lock is held exclusively, or the slot
+ * is not published yet. */
+void slot_derive(const struct mmu *mmu, struct slot *s);
 
 struct slot_entry {
 	gfn_t base; /* = slot->base, here so that a search stays within the set */

@@ -147,6 +147,8 @@ void sp_untake(struct mmu_vcpu *mv, struct sp *sp)
 	mv->spare[mv->spare_count++] = sp;
 }
 
+void sp_clear(struct sp *sp) { table_fill(sp->table, SPTE_EMPTY); }
+
 void sp_release(struct mmu *mmu, struct sp *sp)
 {
 	INVARIANT(sp->state == SP_DOOMED);

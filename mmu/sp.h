@@ -125,6 +125,8 @@ void sp_drain(struct mmu_vcpu *mv);
 struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level);
 /* Returns what sp_take() gave, still all empty, after a lost race. */
 void sp_untake(struct mmu_vcpu *mv, struct sp *sp);
+/* Empties all entries of a table that is not linked. */
+void sp_clear(struct sp *sp);
 /* A doomed table, after the flush. */
 void sp_release(struct mmu *mmu, struct sp *sp);
 

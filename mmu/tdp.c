@@ -62,7 +62,7 @@ static enum fault_result install_leaf(struct mmu_vcpu *mv, struct fault *f, uint
 				      int level)
 {
 	gfn_t first = align_down(f->gfn, level_pages(level));
-	uint64_t leaf = spte_make_leaf(slot_hpa(f->slot, first), level, !(f->slot->flags & SLOT_READONLY));
+	uint64_t leaf = slot_hpa(f->slot, first) | f->slot->leaf[level > LEVEL_4K];
 
 	/* The access at hand will set them: save the CPU the trouble. */
 	if (mv->mmu->config.ept_ad && f->access)
@@ -75,12 +75,14 @@ static enum fault_result install_leaf(struct mmu_vcpu *mv, struct fault *f, uint
 	return FAULT_MAPPED;
 }
 
-/* A leaf is there already: another vCPU was faster, or this CPU's TLB was behind. */
-static enum fault_result found_leaf(struct mmu_vcpu *mv, struct fault *f, uint64_t spte, int level)
+/* A leaf is there already: another vCPU was faster, this CPU's TLB was behind, or a right is lacking. */
+static enum fault_result found_leaf(struct mmu_vcpu *mv, struct fault *f, uint64_t *sptep, uint64_t spte, int level)
 {
+	if (UNLIKELY(!spte_allows(spte, f->access)))
+		return tdp_grant(mv, f, sptep, spte, level);
 	f->level = level;
 	mv->stats.spurious++;
-	return spte_allows(spte, f->access) ? FAULT_MAPPED : FAULT_READONLY_WRITE;
+	return FAULT_MAPPED;
 }
 
 enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f)
@@ -90,7 +92,7 @@ enum fault_result tdp_map(struct mmu_vcpu *mv, struct fault *f)
 
 	spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
 	if (spte_is_present(spte))
-		return found_leaf(mv, f, spte, level);
+		return found_leaf(mv, f, sptep, spte, level);
 	if (UNLIKELY(spte == SPTE_FROZEN))
 		return FAULT_RETRY;
 	for (; level > f->goal; spte = SPTE_EMPTY) {

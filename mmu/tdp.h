@@ -56,6 +56,23 @@ void tdp_doom(struct mmu *mmu, struct sp *sp);
  */
 struct flush_token tdp_collapse_some(struct mmu *mmu, struct tdp_work *work) MUST_CHECK;
 
+/* The entry that decides about gfn: not a table. Inside the lock. */
+uint64_t *tdp_locate(const struct mmu *mmu, gfn_t gfn, int *level);
+
+/*
+ * Takes from a leaf what would let the guest write unnoticed: the right, or under PML the dirty flag. For one
+ * gfn, and hold by hold for a range as tdp_zap_some(). The lock is held exclusively.
+ */
+void tdp_protect(struct mmu *mmu, gfn_t gfn, struct flush_token *token);
+struct flush_token tdp_protect_some(struct mmu *mmu, struct tdp_work *work) MUST_CHECK;
+
+/*
+ * f's access is not let through by spte, the present leaf of that level at sptep: gives it the right, splitting
+ * it first where a large leaf may not have it. FAULT_READONLY_WRITE: there is no such right. Between
+ * mmu_enter() and mmu_leave(), with a slot.
+ */
+enum fault_result tdp_grant(struct mmu_vcpu *mv, struct fault *f, uint64_t *sptep, uint64_t spte, int level);
+
 /*
  * Replaces a large leaf by the table sp, which holds its parts; sp is one level below and not linked. False
  * when the entry is no longer leaf: sp is to be tried again or cleared. Inside the lock, shared or exclusive;

@@ -32,11 +32,9 @@ static bool has_leafs_only(const struct sp *sp)
 }
 
 /* The CPU may set flags in the table until it is gone: the leaf has them all. */
-static uint64_t large_leaf(const struct mmu *mmu, const struct slot *s, gfn_t gfn, int level)
+static uint64_t large_leaf(const struct mmu *mmu, const struct slot *s, gfn_t gfn)
 {
-	uint64_t leaf = spte_make_leaf(slot_hpa(s, gfn), level, !(s->flags & SLOT_READONLY));
-
-	return leaf | (mmu->config.ept_ad ? EPT_ACCESSED | EPT_DIRTY : 0);
+	return slot_hpa(s, gfn) | s->leaf[1] | (mmu->config.ept_ad ? EPT_ACCESSED | EPT_DIRTY : 0);
 }
 
 static void collapse_table(struct collapse *c, const struct sp *sp, uint64_t *sptep, gfn_t gfn, struct sp *child)
@@ -45,7 +43,7 @@ static void collapse_table(struct collapse *c, const struct sp *sp, uint64_t *sp
 
 	if (!s || hugepage_max_level(s, gfn) < sp->level || !has_leafs_only(child))
 		return;
-	__atomic_exchange_n(sptep, large_leaf(c->mmu, s, gfn, sp->level), __ATOMIC_ACQ_REL);
+	__atomic_exchange_n(sptep, large_leaf(c->mmu, s, gfn), __ATOMIC_ACQ_REL);
 	tdp_doom(c->mmu, child);
 	tdp_work_done(c->work, SPTES_PER_TABLE);
 	flush_owe(&c->token, gfn, level_pages(sp->level));

@@ -34,3 +34,16 @@ bool tdp_split(struct mmu_stats *stats, uint64_t *sptep, uint64_t leaf, struct s
 	stats->splits++;
 	return true;
 }
+
+uint64_t *tdp_locate(const struct mmu *mmu, gfn_t gfn, int *level)
+{
+	const struct sp *sp = mmu->root;
+	uint64_t *sptep = &sp->table[spte_index(gfn, sp->level)], spte;
+
+	while (spte_is_table(spte = spte_read(sptep), sp->level)) {
+		sp = sp_of(spte_hpa(spte));
+		sptep = &sp->table[spte_index(gfn, sp->level)];
+	}
+	*level = sp->level;
+	return sptep;
+}
