@@ -339,6 +339,8 @@ static int judge_range(const struct mmu *mmu, gfn_t first, uint64_t npages, stru
 {
 	gfn_t limit = BIT(mmu->config.gpa_bits - PAGE_SHIFT), gfn = first;
 
+	if (mmu->config.kind != MMU_EPT)
+		return fail(f, -EOPNOTSUPP, "memory is private or shared under the EPT only; this guest has mmu = shadow");
 	if (npages == 0 || first >= limit || npages > limit - first)
 		return fail(f, -EINVAL, "%lu pages from gfn %lx on are no part of the guest's address space",
 			    npages, first);

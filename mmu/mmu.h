@@ -223,7 +223,8 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /*
  * Makes npages from gfn on private, or shared. What changes kind is zapped, page by page, and nothing else;
  * the rest of a large page stays mapped by smaller ones. On return no translation of a page as what it was
- * is left. -EINVAL: no such addresses; -ENOENT: not all of it is memory, and nothing was changed; -ENOMEM: f
+ * is left. -EOPNOTSUPP: there is no EPT; -EINVAL: no such addresses;
+ * -ENOENT: not all of it is memory, and nothing was changed; -ENOMEM: f
  * says from where on nothing was changed. With a mirror root also -EAGAIN: interrupted, to be asked again;
  * -EIO: the guest is broken (FAULT_BROKEN).
  */
