@@ -252,6 +252,8 @@ static int fake_act(void *ctx, enum external_op op, gfn_t gfn, int level, hpa_t 
 	bool fails;
 	int err = 0;
 
+	if (f->meanwhile && (op == EXTERNAL_LINK || op == EXTERNAL_MAP))
+		f->meanwhile(f, op, gfn, level);
 	pthread_mutex_lock(&f->lock);
 	fails = f->fail_in && --f->fail_in == 0;
 	if (is_busy(f))

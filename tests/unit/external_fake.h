@@ -54,6 +54,8 @@ struct fake {
 	bool stuck;                 /* busy for ever */
 	uint64_t fail_in;           /* the operation, counted down, that fails unexpectedly; 0: none */
 	bool fail_late;             /* ... after it has been carried out */
+	/* NULL, or called while the entry is frozen, before LINK and MAP. */
+	void (*meanwhile)(struct fake *f, enum external_op op, gfn_t gfn, int level);
 
 	uint64_t ops_done[EXTERNAL_OPS], busy, kicks;
 	uint64_t promotions; /* leafs that were to replace a table: must stay 0 */

@@ -61,13 +61,31 @@ void mirror_world_end(bool may_lose)
 	world_end();
 }
 
+void mirror_add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
+{
+	struct failure why;
+
+	if (mmu_slot_add(&mirrored, gfn, npages, hpa, flags, &why))
+		fail_msg("%s", why.text);
+}
+
+void mirror_run(void)
+{
+	fake.running = true;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
+		assert_true(fake_enter(&fake, i));
+}
+
 void mirror_agrees(void)
 {
 	struct failure why;
-	const char *differs = fake_differs(&fake, &mirrored);
+	const char *differs;
 
 	if (mmu_check(&mirrored, &why))
 		fail_msg("%s", why.text);
+	mmu_exclusive_begin(&mirrored);
+	differs = fake_differs(&fake, &mirrored);
+	mmu_exclusive_end(&mirrored);
 	if (differs)
 		fail_msg("%s", differs);
 	if (fake.rejected)
@@ -99,9 +117,12 @@ int mirror_accept(gfn_t gfn, int level)
 		case FAKE_SIZE_MISMATCH:
 			assert_true(level > LEVEL_4K);
 			level--;
+			exits = 0;
 			break;
 		case FAKE_ACCEPT_EXIT:
 			result = mmu_mirror_accept(&mirror_vcpus[0], gfn << PAGE_SHIFT, level);
+			if (result == FAULT_OUT_OF_MEMORY && world_allocs_left == 0)
+				return 0;
 			assert_true(result == FAULT_MAPPED || result == FAULT_RETRY);
 			/* Without busy nothing needs a second exit. */
 			assert_true(++exits < (fake.busy_percent || fake.interrupt_percent ? PATIENCE : 2));

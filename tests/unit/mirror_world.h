@@ -24,12 +24,16 @@ void mirror_world_start(int max_level);
 /* Dismantles the guest. may_lose: pages may stay with the external table. */
 void mirror_world_end(bool may_lose);
 
+void mirror_add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags);
+/* The guest has started, and all vCPUs are in it. */
+void mirror_run(void);
+
 /* All invariants hold and both tables say the same; nothing was refused or rejected. */
 void mirror_agrees(void);
 
 /* vCPU 0 until the fault is no longer to be retried; a bound that no fault may reach. */
 enum fault_result mirror_fault(gfn_t gfn);
-/* The guest accepts one page; returns the level it ended with. Exits must come to an end. */
+/* The guest accepts one page; returns the level it ended with, 0 when memory was out. Exits must come to an end. */
 int mirror_accept(gfn_t gfn, int level);
 /* Private or shared from now on; until it is no longer to be retried. */
 int mirror_convert(gfn_t gfn, uint64_t npages, bool private);
