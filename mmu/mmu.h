@@ -118,7 +118,17 @@ struct shadow_root {
 	uint32_t role;
 };
 
+/* The 4K-level page that the last fault came through, as long as nothing above it has changed. */
+struct shadow_near {
+	struct sp *sp;    /* looked at inside the lock, after version */
+	gfn_t table;      /* that it shadows */
+	uint32_t access;  /* of the levels above, together */
+	uint64_t region;  /* gva >> 21 */
+	uint64_t version; /* of the shadow's links; 0: none */
+};
+
 struct shadow_vcpu {
+	struct shadow_near near;
 	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
 	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
 	uint64_t cr3;         /* guest's, of the current root */

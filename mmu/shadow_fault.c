@@ -120,19 +120,20 @@ static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_
 
 /* ---- ahead of faults ---- */
 
-/* An entry beside the faulting one, of a guest's 4K table: only what the guest has used before. */
-static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t index, const void *table)
+/* An entry beside the faulting one, of a guest's 4K table, that the guest has used before. */
+static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t index, uint64_t gpte,
+			      const struct gpte_format *format)
 {
-	uint64_t gpte = gpte_load(sp, table, index), spte;
-	gfn_t gfn = (gpte & PTE_ADDR) >> PAGE_SHIFT;
-	uint32_t access = gpte_access(sp, gpte);
-	const struct slot *s;
+	gfn_t gfn = gpte_gfn(gpte);
+	uint32_t access = gpte_access(format, gpte);
+	const struct slot *s = slot_find(f->mv, gfn);
 	bool writable;
+	uint64_t spte;
 
-	if (!gpte_is_usable(f->mv->mmu, sp, gpte) || !(s = slot_find(f->mv, gfn)) || !rmap_reserve(NULL, s, gfn))
+	if (!s || !rmap_reserve(NULL, s, gfn))
 		return;
 	writable = (access & ACCESS_WRITE) && (gpte & PTE_D) && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
-	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte_pkey(sp, gpte));
+	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
 	shadow_set_leaf(f->mv->mmu, sp, index, gfn, with_writing(s, spte, writable), &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
 }
@@ -155,11 +156,15 @@ static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t inde
 static void prefetch_window(struct shadow_fault *f, struct sp *sp, uint32_t at)
 {
 	uint32_t first = (uint32_t)align_down(at, PREFETCH_WINDOW);
+	struct gpte_format format = gpte_format_of(f->mv->mmu, sp);
 	const void *table = gpte_table(f->mv, sp);
 
-	for (uint32_t i = first; table && i < first + PREFETCH_WINDOW; i++)
-		if (sp->table[i] == SPTE_EMPTY)
-			prefetch_indirect(f, sp, i, table);
+	for (uint32_t i = first; table && i < first + PREFETCH_WINDOW; i++) {
+		uint64_t gpte = gpte_load(sp, table, i);
+
+		if (sp->table[i] == SPTE_EMPTY && gpte_is_usable(&format, gpte))
+			prefetch_indirect(f, sp, i, gpte, &format);
+	}
 }
 
 static bool is_only_entry(const struct sp *sp, uint32_t index)
@@ -183,6 +188,39 @@ static void prefetch(struct shadow_fault *f, struct sp *sp, uint32_t at)
 		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
 			if (i != at)
 				prefetch_direct(f, sp, i);
+}
+
+/* ---- the page near by ---- */
+
+/*
+ * The CPU may use what it has cached of the levels above a 4K table until the guest flushes it, and so
+ * may a walk here: it begins at the table that the last fault came through, as long as no page of the
+ * shadow was unlinked since. What it needs is kept by the vCPU, for others change pages meanwhile.
+ */
+static bool near_is_good(const struct mmu_vcpu *mv, gva_t gva)
+{
+	const struct shadow_near *n = &mv->shadow.near;
+
+	return n->version == __atomic_load_n(&mv->mmu->shadow->version, __ATOMIC_RELAXED) && n->region == gva >> 21;
+}
+
+static void remember_near(struct shadow_fault *f, struct sp *sp)
+{
+	if (sp->level == LEVEL_4K && !sp->role.direct)
+		f->mv->shadow.near = (struct shadow_near){ .sp = sp, .table = sp->gfn, .access = sp->role.access,
+							   .region = f->gva >> 21,
+							   .version = f->mv->mmu->shadow->version };
+}
+
+static enum walk_status walk_near(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t kind,
+				  struct walk_result *r)
+{
+	const struct shadow_near *n = &mv->shadow.near;
+	struct walk_start start = { .table = n->table << PAGE_SHIFT,
+				    .rights = n->access & (ACCESS_WRITE | ACCESS_USER),
+				    .executable = n->access & ACCESS_EXEC };
+
+	return guest_walk_from(mv, g, gva, kind, &start, r);
 }
 
 /* ---- down to the leaf ---- */
@@ -272,6 +310,7 @@ static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
 	}
 	if (!gpte_unchanged(f, sp, index))
 		return FAULT_RETRY;
+	remember_near(f, sp);
 	result = map_leaf(f, sp, index);
 	if (result == FAULT_MAPPED && sp->level == LEVEL_4K)
 		prefetch(f, sp, index);
@@ -285,14 +324,12 @@ static struct sp *root_for(const struct mmu_vcpu *mv, gva_t gva)
 	return sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0];
 }
 
-/* With the lock held exclusively, and the walk done. */
-static enum fault_result handle(struct shadow_fault *f, const struct guest_paging *g)
+/* With the lock held exclusively, and the walk done; from: a page of the current root to begin at. */
+static enum fault_result handle(struct shadow_fault *f, struct sp *from)
 {
-	struct mmu *mmu = f->mv->mmu;
-	struct sp *root = root_for(f->mv, f->gva);
-	union role role = role_of_root(g);
+	union role role = { .word = f->mv->shadow.role };
 
-	if (f->mv->shadow.stale || !root)
+	if (f->mv->shadow.stale || !from)
 		return FAULT_RETRY;
 	f->slot = slot_find(f->mv, f->gfn);
 	if (!f->slot)
@@ -301,28 +338,48 @@ static enum fault_result handle(struct shadow_fault *f, const struct guest_pagin
 		return FAULT_READONLY_WRITE;
 	if (!leaf_rights(f, role))
 		return FAULT_EMULATE_WRITE;
-	shadow_make_room(mmu, &f->token);
-	return fetch(f, root);
+	return fetch(f, from);
+}
+
+static void top_up(struct mmu_vcpu *mv)
+{
+	if (UNLIKELY(mv->spare_count < SHADOW_SPARES))
+		sp_topup(mv);
+	if (UNLIKELY(mv->shadow.chunk_count < SHADOW_CHUNKS))
+		rmap_topup(mv);
+}
+
+static enum fault_result map(struct shadow_fault *f, bool near)
+{
+	struct mmu_vcpu *mv = f->mv;
+	enum fault_result result = FAULT_RETRY;
+
+	top_up(mv);
+	mmu_exclusive_begin(mv->mmu);
+	f->token = flush_token_new(mv->mmu);
+	if (!near) {
+		shadow_make_room(mv->mmu, &f->token);
+		result = handle(f, root_for(mv, f->gva));
+	} else if (near_is_good(mv, f->gva)) {
+		result = handle(f, mv->shadow.near.sp);
+	}
+	flush_spend(mv->mmu, f->token);
+	mmu_exclusive_end(mv->mmu);
+	return result;
 }
 
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
 				   uint32_t error_code, struct walk_result *r)
 {
 	struct shadow_fault f = { .mv = mv, .r = r, .gva = gva, .write = error_code & PFERR_WRITE };
-	enum walk_status status = guest_walk(mv, g, gva, walk_kind(g, error_code), r);
+	uint32_t kind = walk_kind(g, error_code);
+	bool near = near_is_good(mv, gva);
+	enum walk_status status = near ? walk_near(mv, g, gva, kind, r) : guest_walk(mv, g, gva, kind, r);
 	enum fault_result result = status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
 
 	if (status == WALK_OK) {
 		f.gfn = r->gpa >> PAGE_SHIFT;
-		if (UNLIKELY(mv->spare_count < SHADOW_SPARES))
-			sp_topup(mv);
-		if (UNLIKELY(mv->shadow.chunk_count < SHADOW_CHUNKS))
-			rmap_topup(mv);
-		mmu_exclusive_begin(mv->mmu);
-		f.token = flush_token_new(mv->mmu);
-		result = handle(&f, g);
-		flush_spend(mv->mmu, f.token);
-		mmu_exclusive_end(mv->mmu);
+		result = map(&f, near);
 	}
 	mv->stats.faults[result]++;
 	return result;

@@ -36,31 +36,42 @@ static inline uint64_t gpte_load(const struct sp *sp, const void *table, uint32_
 	return table ? __atomic_load_n((const uint64_t *)table + i, __ATOMIC_RELAXED) : ~(uint64_t)0;
 }
 
-/* Of an entry of a 4K table: rights, together with those of the levels above. */
-static inline uint32_t gpte_access(const struct sp *sp, uint64_t gpte)
-{
-	return guest_entry_access(gpte, sp->role.nx ? PTE_XD : 0) & sp->role.access;
-}
+/* What the entries of the guest's 4K table behind a shadow page have in common. */
+struct gpte_format {
+	uint64_t reserved; /* bits that must be clear */
+	uint64_t xd;       /* the bit that forbids fetches, or 0 */
+	uint64_t pkey;     /* where the protection key is; the CPU heeds it while CR4.PKE is set */
+	uint32_t access;   /* rights of the levels above, together */
+};
 
-/* The protection key, where entries have one; the CPU heeds it while CR4.PKE is set. */
-static inline uint64_t gpte_pkey(const struct sp *sp, uint64_t gpte)
+static inline struct gpte_format gpte_format_of(const struct mmu *mmu, const struct sp *sp)
 {
-	return sp->role.mode >= PAGING_4 ? gpte & PTE_PKEY : 0;
-}
-
-/* Of an entry of a 4K table: present, used before, and no reserved bit set. */
-static inline bool gpte_is_usable(const struct mmu *mmu, const struct sp *sp, uint64_t gpte)
-{
+	struct gpte_format f = { .access = sp->role.access };
 	uint32_t top = sp->role.mode == PAGING_PAE ? 62 : 51;
-	uint64_t reserved = sp->role.nx ? 0 : PTE_XD;
 
-	if ((gpte & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
-		return false;
 	if (sp->role.mode == PAGING_32)
-		return true;
+		return f;
+	f.xd = sp->role.nx ? PTE_XD : 0;
+	f.reserved = PTE_XD & ~f.xd;
 	if (mmu->config.gpa_bits <= top)
-		reserved |= BITS(top, mmu->config.gpa_bits);
-	return !(gpte & reserved);
+		f.reserved |= BITS(top, mmu->config.gpa_bits);
+	if (sp->role.mode >= PAGING_4)
+		f.pkey = PTE_PKEY;
+	return f;
 }
+
+/* Present, used before, and no reserved bit set. */
+static inline bool gpte_is_usable(const struct gpte_format *f, uint64_t gpte)
+{
+	return (gpte & (PTE_P | PTE_A | f->reserved)) == (PTE_P | PTE_A);
+}
+
+/* Rights of the translation that ends with the entry. */
+static inline uint32_t gpte_access(const struct gpte_format *f, uint64_t gpte)
+{
+	return guest_entry_access(gpte, f->xd) & f->access;
+}
+
+static inline gfn_t gpte_gfn(uint64_t gpte) { return (gpte & PTE_ADDR) >> PAGE_SHIFT; }
 
 #endif

@@ -20,6 +20,7 @@ int shadow_init(struct mmu *mmu)
 		return -ENOMEM;
 	mmu->shadow = phys_to_virt(home);
 	mmu->shadow->generation = 1;
+	mmu->shadow->version = 1;
 	mmu->shadow->skip = true;
 	mmu->shadow->budget = mmu->config.shadow_pages ? mmu->config.shadow_pages : SHADOW_BUDGET_MIN;
 	return 0;
@@ -190,6 +191,7 @@ static void unlink_child(struct mmu *mmu, struct sp *parent, uint32_t index, str
 		parent->unsync_children--;
 	}
 	parents_remove(mmu, child, parent, index);
+	__atomic_store_n(&mmu->shadow->version, mmu->shadow->version + 1, __ATOMIC_RELAXED);
 }
 
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token)

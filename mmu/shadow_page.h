@@ -22,6 +22,7 @@ struct shadow {
 	struct sp *newest, *oldest; /* every live page, by age */
 	uint64_t pages;             /* in that list */
 	uint64_t budget;
+	uint64_t version;           /* from 1; grows when a page is unlinked */
 	uint64_t stamp;             /* of the last emulated write to a guest's table */
 	uint32_t generation;        /* pages of another one are gone as far as anybody can tell */
 	bool skip;                  /* the unsync fast skip is on */

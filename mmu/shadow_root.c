@@ -15,6 +15,9 @@
 
 static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
 
+/* Upper levels of the guest's tables are read again by the next fault. */
+static void forget_near(struct mmu_vcpu *mv) { mv->shadow.near.version = 0; }
+
 /* ---- references ---- */
 
 static void put_roots(struct mmu_vcpu *mv, struct flush_token *token)
@@ -216,6 +219,7 @@ int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flus
 		sp_topup(mv);
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.loads++;
+	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	if (!is_current(mv, cr3, role))
 		good = load(mv, g, cr3, role, &token);
@@ -268,6 +272,7 @@ void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t 
 		return;
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.invlpgs++;
+	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	if (sv->loaded)
 		sync_address(mv, sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0], gva, &token);
@@ -283,6 +288,7 @@ void mmu_shadow_flush(struct mmu_vcpu *mv)
 
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.flushes++;
+	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	sync_roots(mv, &token);
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)

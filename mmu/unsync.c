@@ -75,51 +75,67 @@ bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsyn
 
 /* ---- bringing up to date ---- */
 
-/* The entry's leaf as the guest's entry now wants it, but for the right to write, which is kept or lost. */
-static bool still_wanted(struct mmu_vcpu *mv, const struct sp *sp, uint32_t index, uint64_t gpte, uint64_t spte,
-			 uint64_t *want)
-{
-	gfn_t gfn = (gpte & PTE_ADDR) >> PAGE_SHIFT;
-	const struct slot *s = slot_find(mv, gfn);
-	uint32_t access = gpte_access(sp, gpte);
+/* An unsync page whose entries are read again. */
+struct refresh {
+	struct mmu_vcpu *mv;
+	struct sp *sp;
+	struct flush_token *token;
+	const void *table;         /* the guest's */
+	const uint32_t *links;
+	const struct slot *slot;   /* that the entry before led into; most lead into one */
+	struct gpte_format format;
+};
 
-	if (!s || slot_hpa(s, gfn) != spte_hpa(spte) || rmap_key(mv->mmu, sp, index) != gfn)
-		return false;
-	*want = shadow_leaf_make(spte_hpa(spte), LEVEL_4K, access, gpte_pkey(sp, gpte));
-	if ((access & ACCESS_WRITE) && (gpte & PTE_D))
-		*want |= spte & SHADOW_WRITABLE;
-	else
-		*want |= spte & SHADOW_HOST_WRITABLE;
-	return true;
+static struct refresh refresh_of(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
+{
+	return (struct refresh){ .mv = mv, .sp = sp, .token = token, .table = gpte_table(mv, sp),
+				 .links = sp_links(sp), .format = gpte_format_of(mv->mmu, sp) };
 }
 
-static void sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, uint64_t gpte,
-		       struct flush_token *token)
+/* Whether the leaf is of the frame that the guest's entry means, and filed under that gfn. */
+static bool is_same_page(struct refresh *r, uint32_t index, uint64_t spte, gfn_t gfn)
 {
-	uint64_t spte = sp->table[index], want;
+	if (UNLIKELY(!r->slot || !slot_covers(r->slot, gfn)))
+		r->slot = slot_find(r->mv, gfn);
+	if (!r->slot || slot_hpa(r->slot, gfn) != spte_hpa(spte))
+		return false;
+	return LIKELY(r->links[index] == (RMAP_END | gfn)) || rmap_key(r->mv->mmu, r->sp, index) == gfn;
+}
 
-	mv->mmu->shadow->counts.synced_entries++;
-	if (!gpte_is_usable(mv->mmu, sp, gpte) || !still_wanted(mv, sp, index, gpte, spte, &want)) {
-		shadow_drop_entry(mv->mmu, sp, index, token);
+/* The leaf as the guest's entry now wants it, but for the right to write, which is kept or lost. */
+static uint64_t wanted(const struct refresh *r, uint64_t gpte, uint64_t spte)
+{
+	uint32_t access = gpte_access(&r->format, gpte);
+	uint64_t kept = (access & ACCESS_WRITE) && (gpte & PTE_D) ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE;
+
+	return shadow_leaf_make(spte_hpa(spte), LEVEL_4K, access, gpte & r->format.pkey) | (spte & kept);
+}
+
+static void sync_entry(struct refresh *r, uint32_t index)
+{
+	uint64_t gpte = gpte_load(r->sp, r->table, index), spte = r->sp->table[index], want;
+
+	if (!gpte_is_usable(&r->format, gpte) || !is_same_page(r, index, spte, gpte_gfn(gpte))) {
+		shadow_drop_entry(r->mv->mmu, r->sp, index, r->token);
 		return;
 	}
+	want = wanted(r, gpte, spte);
 	/* The flags the CPU has set make no difference: ours are set from the start. */
-	if (((spte ^ want) & ~(uint64_t)(PTE_A | PTE_D)) == 0)
+	if (LIKELY(((spte ^ want) & ~(uint64_t)(PTE_A | PTE_D)) == 0))
 		return;
-	spte_write(&sp->table[index], want);
-	shadow_owe(token);
+	spte_write(&r->sp->table[index], want);
+	shadow_owe(r->token);
 }
 
 static void refresh_entries(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
 {
+	struct refresh r = refresh_of(mv, sp, token);
 	const uint64_t *present = sp_present_bits(sp);
-	const void *table = gpte_table(mv, sp);
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
 		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
-
-			sync_entry(mv, sp, index, gpte_load(sp, table, index), token);
+			sync_entry(&r, w * 64 + (uint32_t)__builtin_ctzl(bits));
+			mv->mmu->shadow->counts.synced_entries++;
 		}
 }
 
@@ -191,6 +207,10 @@ void unsync_sync_below(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *t
 
 void unsync_sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, struct flush_token *token)
 {
-	if (sp->unsync && spte_is_present(sp->table[index]))
-		sync_entry(mv, sp, index, gpte_load(sp, gpte_table(mv, sp), index), token);
+	struct refresh r;
+
+	if (!sp->unsync || !spte_is_present(sp->table[index]))
+		return;
+	r = refresh_of(mv, sp, token);
+	sync_entry(&r, index);
 }

@@ -21,6 +21,7 @@ static const struct {
 struct walk {
 	struct mmu_vcpu *mv;
 	const struct guest_paging *g;
+	const struct walk_start *start; /* NULL: CR3 */
 	struct walk_result *r;
 	gva_t gva;
 	uint32_t access;
@@ -94,6 +95,10 @@ static gpa_t walk_start(const struct walk *w, int *level)
 {
 	uint64_t cr3 = w->g->cr3;
 
+	if (w->start) {
+		*level = 1;
+		return w->start->table;
+	}
 	*level = formats[w->mode].levels;
 	if (w->mode == PAGING_32)
 		return cr3 & BITS(31, 12);
@@ -151,8 +156,12 @@ static enum walk_status walk_tables(struct walk *w)
 	int level;
 	gpa_t table = walk_start(w, &level);
 
-	if (w->mode == PAGING_PAE && !(w->g->pdpte[(w->gva >> 30) & 3] & PTE_P))
+	if (w->start) {
+		all = w->start->rights | ~(uint64_t)(PTE_RW | PTE_US);
+		any = w->start->executable ? 0 : w->no_exec;
+	} else if (w->mode == PAGING_PAE && !(w->g->pdpte[(w->gva >> 30) & 3] & PTE_P)) {
 		return page_fault(w, 0);
+	}
 	r->top = level;
 	for (shift = level_shift(w, level);; level--, shift -= index_bits) {
 		uint64_t index = (w->gva >> shift) & (BIT(index_bits) - 1), entry;
@@ -276,10 +285,11 @@ static enum walk_status walk_without_paging(struct walk *w)
 	return WALK_OK;
 }
 
-enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
-			    struct walk_result *r)
+enum walk_status guest_walk_from(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+				 const struct walk_start *start, struct walk_result *r)
 {
-	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .mode = guest_paging_mode(g) };
+	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .start = start,
+			  .mode = guest_paging_mode(g) };
 	enum walk_status status = WALK_RETRY;
 
 	r->gva = gva;
@@ -303,6 +313,12 @@ enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, g
 		status = walk_once(&w);
 	mmu_leave(mv);
 	return status;
+}
+
+enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+			    struct walk_result *r)
+{
+	return guest_walk_from(mv, g, gva, access, NULL, r);
 }
 
 int guest_load_pdptes(struct mmu_vcpu *mv, uint64_t cr3, uint32_t maxphyaddr, uint64_t pdpte[4])
