@@ -232,18 +232,17 @@ static enum exit_result mov_to_cr(struct vmx_vcpu *x, unsigned number, uint64_t 
 			return refuse(&x->v);
 		vlapic_mmio_write(&x->v.lapic, VLAPIC_TPR, (uint32_t)value << 4);
 		return EXIT_ADVANCE;
-	case 3: /* under shadow paging only */
-		return vmx_shadow_mov_to_cr3(x, value);
 	default:
 		return vmx_exit_impossible(&x->v);
 	}
 }
 
-static uint64_t operand(struct vmx_vcpu *x, unsigned gpr)
+/* 64 bits in 64-bit mode, else 32: asked only when it matters. */
+static inline uint64_t operand(const struct vmx_vcpu *x, unsigned gpr)
 {
-	uint64_t value = gpr == GPR_RSP ? vmread(VMCS_GUEST_RSP) : x->v.gpr[gpr];
+	uint64_t value = UNLIKELY(gpr == GPR_RSP) ? vmread(VMCS_GUEST_RSP) : x->v.gpr[gpr];
 
-	return vmx_in_long_mode() ? value : (uint32_t)value;
+	return LIKELY(!(value >> 32)) || vmx_in_long_mode() ? value : (uint32_t)value;
 }
 
 /* CR0 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE the
@@ -267,8 +266,10 @@ static enum exit_result mov_from_cr(struct vmx_vcpu *x, unsigned number, unsigne
 enum exit_result vmx_exit_cr(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
-	struct cr_access a = cr_access_decode(vmread(VMCS_EXIT_QUALIFICATION));
+	struct cr_access a = cr_access_decode(vmread_always(VMCS_EXIT_QUALIFICATION));
 
+	if (LIKELY(a.type == CR_MOV_TO && a.number == 3)) /* under shadow paging only */
+		return vmx_shadow_mov_to_cr3(x, operand(x, a.gpr));
 	switch (a.type) {
 	case CR_MOV_TO:
 		return mov_to_cr(x, a.number, operand(x, a.gpr));

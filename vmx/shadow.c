@@ -37,7 +37,8 @@ void vmx_shadow_efer(const struct vmx_vcpu *x)
 	wrmsr(MSR_EFER, machine_efer() | (x->paging.efer & EFER_SCE));
 }
 
-const struct guest_paging *vmx_shadow_paging(struct vmx_vcpu *x)
+/* All that decides about an access. */
+static const struct guest_paging *paging_now(struct vmx_vcpu *x)
 {
 	struct guest_paging *g = &x->paging;
 
@@ -50,7 +51,7 @@ const struct guest_paging *vmx_shadow_paging(struct vmx_vcpu *x)
 
 void vmx_shadow_load(struct vmx_vcpu *x, bool flush)
 {
-	if (UNLIKELY(mmu_shadow_load(x->v.mmu, vmx_shadow_paging(x), flush))) {
+	if (UNLIKELY(mmu_shadow_load(x->v.mmu, &x->paging, flush))) {
 		vm_stop(x->v.vm, "no host memory is left for the shadow page tables of guest %s: lower `memory` of "
 			"a guest", x->v.vm->config->name);
 		return;
@@ -122,7 +123,7 @@ enum exit_result vmx_exit_invlpg(struct vcpu *v)
 	struct vmx_vcpu *x = to_vmx(v);
 	gva_t gva = vmread_always(VMCS_EXIT_QUALIFICATION);
 
-	mmu_shadow_invlpg(v->mmu, vmx_shadow_paging(x), gva);
+	mmu_shadow_invlpg(v->mmu, &x->paging, gva);
 	drop_address(x, gva);
 	return EXIT_ADVANCE;
 }
@@ -144,7 +145,7 @@ enum exit_result vmx_exit_invpcid(struct vcpu *v)
 		vmx_inject(v, VEC_GP, 0);
 		return EXIT_RESUME;
 	case INVPCID_ADDRESS:
-		mmu_shadow_invlpg(v->mmu, vmx_shadow_paging(x), descriptor[1]);
+		mmu_shadow_invlpg(v->mmu, &x->paging, descriptor[1]);
 		drop_address(x, descriptor[1]);
 		break;
 	case INVPCID_MORE:
@@ -206,7 +207,7 @@ static enum exit_result fault_result(struct vmx_vcpu *x, enum fault_result resul
 {
 	switch (result) {
 	case FAULT_MMIO:
-		return vmx_device_access(&x->v, r->gpa, 0, false, write);
+		return vmx_device_access(&x->v, r->gpa, r->gva, true, write);
 	case FAULT_READONLY_WRITE:
 		return vmx_readonly_write(&x->v, r->gpa);
 	case FAULT_WRITE_TRACKED:
@@ -222,7 +223,7 @@ enum exit_result vmx_exit_page_fault(struct vmx_vcpu *x, uint32_t info)
 	gva_t gva = vmread_always(VMCS_EXIT_QUALIFICATION);
 	uint32_t error = (uint32_t)vmread_always(VMCS_EXIT_ERROR_CODE);
 	struct walk_result r;
-	enum fault_result result = mmu_shadow_fault(x->v.mmu, vmx_shadow_paging(x), gva, error, &r);
+	enum fault_result result = mmu_shadow_fault(x->v.mmu, paging_now(x), gva, error, &r);
 
 	if (result == FAULT_GUEST) {
 		page_fault(x, &r);

@@ -3,7 +3,6 @@
  */
 #include "vmx/shadow_rules.h"
 
-#define CR3_NO_FLUSH BIT(63)
 #define PCID_MASK BITS(11, 0)
 
 #define INVPCID_TYPES 4
@@ -18,22 +17,6 @@ uint64_t shadow_hardware_cr4(uint64_t cr4, uint64_t cr0)
 	if (cr0 & CR0_PG)
 		kept |= cr4 & (CR4_SMEP | CR4_SMAP | CR4_LA57);
 	return kept | CR4_PAE;
-}
-
-struct cr3_load shadow_cr3_load(uint64_t value, uint64_t cr4, uint64_t efer, unsigned maxphyaddr)
-{
-	struct cr3_load load = { .valid = true, .flush = true, .cr3 = value };
-
-	if (!(efer & EFER_LMA)) {
-		load.cr3 = (uint32_t)value;
-		return load;
-	}
-	if (cr4 & CR4_PCIDE) {
-		load.flush = !(value & CR3_NO_FLUSH);
-		load.cr3 = value & ~CR3_NO_FLUSH;
-	}
-	load.valid = load.cr3 >> maxphyaddr == 0;
-	return load;
 }
 
 /* SDM table "Format of the VM-Exit Instruction-Information Field as Used for INVEPT, INVPCID, and INVVPID". */

@@ -26,13 +26,29 @@ static inline bool shadow_other_root(uint64_t cr0_changed, uint64_t cr4_changed)
 /* The hardware's CR4 for what the guest has in CR4 (bits it may set) and CR0. */
 uint64_t shadow_hardware_cr4(uint64_t cr4, uint64_t cr0);
 
+#define CR3_NO_FLUSH BIT(63) /* with CR4.PCIDE */
+
 /* What MOV to CR3 with value loads. PDPTEs are the caller's to check. */
 struct cr3_load {
 	bool valid;   /* else #GP(0) */
 	bool flush;   /* the guest's translations go */
 	uint64_t cr3; /* what the register holds then */
 };
-struct cr3_load shadow_cr3_load(uint64_t value, uint64_t cr4, uint64_t efer, unsigned maxphyaddr);
+static inline struct cr3_load shadow_cr3_load(uint64_t value, uint64_t cr4, uint64_t efer, unsigned maxphyaddr)
+{
+	struct cr3_load load = { .valid = true, .flush = true, .cr3 = value };
+
+	if (!(efer & EFER_LMA)) {
+		load.cr3 = (uint32_t)value;
+		return load;
+	}
+	if (cr4 & CR4_PCIDE) {
+		load.flush = !(value & CR3_NO_FLUSH);
+		load.cr3 = value & ~CR3_NO_FLUSH;
+	}
+	load.valid = load.cr3 >> maxphyaddr == 0;
+	return load;
+}
 
 /* VM-exit instruction information of INVPCID. */
 struct invpcid_operands {

@@ -56,7 +56,8 @@ struct vmx_vcpu {
 	uint64_t cr0_shadow, cr4_shadow; /* as in the VMCS */
 	uint64_t cr0_on; /* bits of CR0 that are 1 whatever the guest has there */
 	bool shadow;     /* runs under shadow paging */
-	struct guest_paging paging; /* then: the guest's registers, CR0 and CR4 without the bits it owns */
+	struct guest_paging paging; /* then: the guest's registers; of CR0 and CR4 what it does not own.
+				     * RFLAGS, CPL and PKRU are of the last page fault */
 	uint64_t pat;               /* then: the guest's IA32_PAT, of no effect */
 	struct {
 		uint64_t attempt;
@@ -129,8 +130,6 @@ enum exit_result vmx_exit_cr(struct vcpu *v);
 void vmx_shadow_reset(struct vmx_vcpu *x);
 /* IA32_EFER of this CPU as the guest needs it; when the vCPU is loaded, and when its EFER changes. */
 void vmx_shadow_efer(const struct vmx_vcpu *x);
-/* All that decides about paging, brought up to date. */
-const struct guest_paging *vmx_shadow_paging(struct vmx_vcpu *x);
 /* The root for x->paging into the VMCS; stops the guest when there is no memory. CR0.PE is 1. */
 void vmx_shadow_load(struct vmx_vcpu *x, bool flush);
 /* After changes of x->paging's CR0, CR4 or PDPTEs; root: another root is needed; flush: the CPU would

@@ -6,6 +6,7 @@
 #include "hv/guest/guest.h"
 #include "tests/guests/lib/apic.h"
 #include "tests/guests/lib/acpi.h"
+#include "tests/guests/lib/memory.h"
 #include "tests/guests/lib/paging.h"
 #include "tests/guests/lib/regs.h"
 #include "tests/guests/lib/report.h"
@@ -204,6 +205,57 @@ static void measure_interrupts(void)
 	cli();
 }
 
+/* ---- what shadow paging makes exits of ---- */
+
+#define VIEW (5ul << 39) /* pages mapped here for the purpose */
+
+static uint64_t view_pages[2], cr3_value, other_root[512] __attribute__((aligned(4096)));
+
+static void cr3_read(void) { (void)read_cr3(); }
+static void cr3_same(void) { write_cr3(cr3_value); }
+
+static void cr3_switch(void)
+{
+	write_cr3((uint64_t)other_root);
+	write_cr3(cr3_value);
+}
+
+static void cr4_pge(void) { write_cr4(read_cr4() ^ CR4_PGE); }
+static void do_invlpg(void) { invlpg((void *)VIEW); }
+static void page_fault(void) { (void)TRY("mov (%0), %%al", : : "r"(VIEW + PAGE_SIZE) : "rax"); }
+
+static void remap(void)
+{
+	static unsigned turn;
+
+	page_map(VIEW, view_pages[++turn & 1], PTE_P | PTE_W);
+	(void)*(volatile uint64_t *)VIEW;
+}
+
+static void remap_and_load_cr3(void)
+{
+	remap();
+	write_cr3(cr3_value);
+}
+
+static void measure_paging(void)
+{
+	static const struct { const char *name; void (*operation)(void); } table[] = {
+		{ "cr3-read", cr3_read }, { "cr3-same", cr3_same }, { "cr3-switch", cr3_switch },
+		{ "cr4-pge", cr4_pge }, { "invlpg", do_invlpg }, { "page-fault", page_fault },
+		{ "remap", remap }, { "remap-and-cr3", remap_and_load_cr3 },
+	};
+
+	cr3_value = read_cr3();
+	view_pages[0] = fresh_memory();
+	view_pages[1] = fresh_memory();
+	page_map(VIEW + PAGE_SIZE, 0, 0);
+	page_map(VIEW, view_pages[0], PTE_P | PTE_W);
+	memcpy(other_root, (const void *)(cr3_value & BITS(51, 12)), sizeof other_root);
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
+		measure(table[i].name, table[i].operation, REPEAT);
+}
+
 /* First touches: pages one after the other within 2 MiB, then each in a region of its own. */
 static void measure_memory(void)
 {
@@ -242,6 +294,7 @@ void guest_main(void)
 		measure("x2apic-self-ipi", self_ipi, REPEAT);
 		cli();
 	}
+	measure_paging();
 	measure_memory();
 	measure_other_cpu();
 	report(true, "measured", "all");

@@ -16,8 +16,6 @@ CASES = [
             files={"/k": b"\x7fELF" + b"no kernel at all" * 100}),
     refused("refused-memory", "kernel = /k\nmemory = 8G\n", r"gnomon: guest bad does not start: .*8192 MiB",
             files={"/k": "guests/memtest"}),
-    refused("refused-shadow", "kernel = /k\nmmu = shadow\n", r"gnomon: guest bad does not start: shadow paging is not built",
-            files={"/k": "guests/memtest"}),
     refused("refused-ept", "kernel = /k\nmmu = ept\n", r"it has no EPT: set mmu = shadow in \[vm bad\]",
             files={"/k": "guests/memtest"}, host={"cpu": "core2_penryn_t9600"}),
     refused("refused-vcpus", "kernel = /k\nvcpus = 4\n", r"gnomon: guest bad does not start: .*vCPU",
