@@ -14,11 +14,12 @@
 
 struct shadow_fault {
 	struct mmu_vcpu *mv;
+	const struct guest_paging *g;
 	const struct walk_result *r;
 	const struct slot *slot;
 	gva_t gva;
 	gfn_t gfn;
-	bool write;
+	bool write, user;
 	uint32_t access;  /* rights of the leaf */
 	uint64_t pkey;
 	struct flush_token token;
@@ -45,6 +46,17 @@ static bool leaf_for_wp0(struct shadow_fault *f, union role role)
 		f->access &= ~ACCESS_EXEC;
 	f->access &= ~ACCESS_USER;
 	return true;
+}
+
+/* CR0.WP = 0 lets the supervisor write to user pages whose key forbids writing; the CPU, which runs with
+ * CR0.WP = 1, does not. SDM "Protection Keys". */
+static bool key_stops_wp0(const struct shadow_fault *f)
+{
+	const struct guest_paging *g = f->g;
+
+	if (guest_paging_mode(g) < PAGING_4 || !(g->cr4 & CR4_PKE) || (g->cr0 & CR0_WP))
+		return false;
+	return f->write && !f->user && f->r->user && (g->pkru >> (2 * f->r->pkey) & 2);
 }
 
 /* False when no entry can express what the guest may do. */
@@ -336,7 +348,7 @@ static enum fault_result handle(struct shadow_fault *f, struct sp *from)
 		return FAULT_MMIO;
 	if (f->write && (f->slot->flags & SLOT_READONLY))
 		return FAULT_READONLY_WRITE;
-	if (!leaf_rights(f, role))
+	if (!leaf_rights(f, role) || key_stops_wp0(f))
 		return FAULT_EMULATE_WRITE;
 	return fetch(f, from);
 }
@@ -371,7 +383,8 @@ static enum fault_result map(struct shadow_fault *f, bool near)
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
 				   uint32_t error_code, struct walk_result *r)
 {
-	struct shadow_fault f = { .mv = mv, .r = r, .gva = gva, .write = error_code & PFERR_WRITE };
+	struct shadow_fault f = { .mv = mv, .g = g, .r = r, .gva = gva, .write = error_code & PFERR_WRITE,
+				  .user = error_code & PFERR_USER };
 	uint32_t kind = walk_kind(g, error_code);
 	bool near = near_is_good(mv, gva);
 	enum walk_status status = near ? walk_near(mv, g, gva, kind, r) : guest_walk(mv, g, gva, kind, r);

@@ -117,7 +117,7 @@ static struct slot *slot_alloc(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_
 static void slot_free(struct mmu *mmu, struct slot *s)
 {
 	attr_destroy(mmu, s);
-	if (mmu->shadow)
+	if (mmu->config.kind == MMU_SHADOW) /* the shadow itself may be gone by now */
 		rmap_slot_free(mmu, s);
 	dirty_destroy(mmu, s);
 	frame_free_run(virt_to_phys(s), s->run_pages, meta_owner(mmu));
