@@ -53,6 +53,18 @@ test-unit: | $(BUILD)/packages/test ## host tests: unit, fuzz, model, checks
 	-@$(MAKE) --no-print-directory -k -j2 $(HOST_TESTS) $(NEWLIB)/libc.a
 	@$(PYTHON) tests/host.py --build $(BUILD) --tests $(HOST_TESTS) --models $(MODELS)
 
+# Does a test see what it is for? tests/mutants/*.txt lists wrong versions of the source; ONLY=TEXT tries some.
+MUTANTS := $(PYTHON) tests/mutants/mutants.py --build $(BUILD) --cc "$(CC)" --cflags "$(HOST_CFLAGS)"
+mutants: | $(BUILD)/packages/test ## wrong versions of the source that tests must see
+	@$(MUTANTS) $(if $(ONLY),--only "$(ONLY)")
+mutants-quick: | $(BUILD)/packages/test
+	@$(MUTANTS) --quick
+
+# Random histories of guests under shadow paging, as long as wanted.
+STEPS ?= 1000000
+random: $(HOST_BUILD)/tests/unit/test_shadow_random ## a million random steps under shadow paging; STEPS=N, MMU_TEST_SEED=N
+	MMU_TEST_STEPS=$(STEPS) $<
+
 check: $(NEWLIB)/libc.a $(OFFSETS_H) $(AML_H) ## layering, headers that stand alone, style
 	@sh tests/check_layering.sh
 	@sh tests/check_headers.sh $(NEWLIB)/include $(GENERATED)
@@ -64,7 +76,7 @@ check-clang: $(NEWLIB)/libc.a $(AML_H) | $(BUILD)/packages/clang ## the sources 
 	@for c in $(BOOT_C); do $(CLANG) $(EFI_CFLAGS) -fsyntax-only $$c || exit 1; done
 	@echo "clang: $(words $(HV_C) $(BOOT_C)) files clean"
 
-.PHONY: test-unit check check-clang
+.PHONY: test-unit mutants mutants-quick random check check-clang
 
 -include $(HOST_TESTS:=.d) $(SUPPORT_C:%.c=$(HOST_BUILD)/%.d)
 -include $(addprefix $(HOST_BUILD)/,$(addsuffix .d,$(sort $(basename $(foreach c,$(UNIT_C) $(FUZZ_C),$(call test_sources,$(c)))))))
