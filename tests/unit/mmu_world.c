@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "hv/base/frame.h"
@@ -20,6 +21,8 @@ uint64_t world_allocs_left = ~(uint64_t)0;
 
 static pthread_mutex_t frames_lock = PTHREAD_MUTEX_INITIALIZER;
 static frame_owner_t owners[FRAMES];
+static void *mapped; /* the arena with RAM above it */
+static uint64_t mapped_bytes;
 static __thread uint64_t rnd_state = 1;
 
 static uint64_t frame_index(hpa_t pa)
@@ -28,19 +31,36 @@ static uint64_t frame_index(hpa_t pa)
 	return (pa - WORLD_FIRST_HPA) / PAGE_SIZE;
 }
 
+static void frames_start(void)
+{
+	for (uint64_t i = 0; i < FRAMES; i++)
+		owners[i] = OWNER_FREE;
+	world_allocs_left = ~(uint64_t)0;
+}
+
 void world_start(void)
 {
 	test_phys_init(WORLD_FIRST_HPA, WORLD_BYTES);
 	memset(phys_to_virt(WORLD_FIRST_HPA), POISON, WORLD_BYTES);
-	for (uint64_t i = 0; i < FRAMES; i++)
-		owners[i] = OWNER_FREE;
-	world_allocs_left = ~(uint64_t)0;
+	frames_start();
+}
+
+void world_start_ram(hpa_t end)
+{
+	mapped_bytes = end - WORLD_FIRST_HPA;
+	mapped = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	INVARIANT(mapped != MAP_FAILED);
+	phys_map_base = (uintptr_t)mapped - WORLD_FIRST_HPA;
+	frames_start();
 }
 
 void world_end(void)
 {
 	for (uint64_t i = 0; i < FRAMES; i++)
 		INVARIANT(owners[i] == OWNER_FREE);
+	if (mapped)
+		munmap(mapped, mapped_bytes);
+	mapped = NULL;
 	test_phys_end();
 }
 

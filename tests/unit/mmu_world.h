@@ -13,6 +13,8 @@
 
 /* An arena of RAM at WORLD_FIRST_HPA, all of it free. */
 void world_start(void);
+/* The same with RAM up to end above it, zero and backed only where it is touched. */
+void world_start_ram(hpa_t end);
 /* Ends it; every frame must have been freed. */
 void world_end(void);
 

@@ -1,0 +1,59 @@
+/*
+ * mmu/unsync.c with an eye on the fast skip: every call that it answers, and every one that it does not,
+ * is compared with a search of all shadow pages.
+ */
+#define unsync_try unsync_try_really
+#include "mmu/unsync.c"
+#undef unsync_try
+
+#include "tests/unit/shadow_world.h"
+
+bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller);
+
+/* A reason that the slot's shape gives against a large page, told from the test's own record of it. */
+static bool frame_is_whole(gfn_t gfn)
+{
+	const struct mem_slot *m = mem_slot_of(gfn << PAGE_SHIFT);
+	gfn_t first = gfn & ~511ul;
+
+	return first >= m->gfn && first + 512 <= m->gfn + m->npages &&
+	       (((m->gfn << PAGE_SHIFT) ^ m->hpa) & (MIB(2) - 1)) == 0;
+}
+
+struct found {
+	bool in_frame, high, synced;
+};
+
+static struct found search_all(const struct mmu *mmu, gfn_t gfn)
+{
+	struct found f = { false, false, false };
+
+	for (const struct sp *sp = mmu->shadow->newest; sp; sp = sp->older) {
+		if (sp->role.direct)
+			continue;
+		f.in_frame |= sp->gfn >> 9 == gfn >> 9;
+		if (sp->gfn != gfn || !shadow_is_live(mmu, sp))
+			continue;
+		f.high |= sp->level > LEVEL_4K;
+		f.synced |= !sp->unsync;
+	}
+	return f;
+}
+
+bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller)
+{
+	const struct shadow_counts *c = &mv->mmu->shadow->counts;
+	struct found before = search_all(mv->mmu, gfn), after;
+	uint64_t skips = c->unsync_skips[caller];
+	bool may_skip = !before.in_frame && frame_is_whole(gfn), result;
+
+	result = unsync_try_really(mv, s, gfn, caller);
+	after = search_all(mv->mmu, gfn);
+	if ((c->unsync_skips[caller] != skips) != (may_skip && mv->mmu->shadow->skip))
+		world_fail("gfn %lx: the search for shadow pages was %sskipped", gfn, may_skip ? "not " : "");
+	if (result != !(before.high || (before.synced && caller != UNSYNC_FAULT)))
+		world_fail("gfn %lx may%s be writable, it is said", gfn, result ? "" : " not");
+	if (result ? after.synced : after.synced != before.synced)
+		world_fail("gfn %lx is writable with a page in step, or pages were marked for nothing", gfn);
+	return result;
+}
