@@ -7,6 +7,8 @@
 #include "hv/mmio_device.h"
 #include "mmu/gpa.h"
 
+#define PTE_USER BIT(2)
+
 /* The code is compared by two words, which both lie in RIP's page. */
 #define CODE_WORDS 16
 
@@ -105,10 +107,9 @@ bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa)
 	gva_t rip;
 
 	rip = b->get_code_state(v, &g, &cs_ar);
-	g.pkru = 0; /* a memo is of a state without protection keys */
+	g.pkru = 0; /* of no effect on what is remembered */
 	m = memo_find(v, rip, cs_ar, &g);
-	/* RF goes with the instruction's end: the emulator sees to it. */
-	if (UNLIKELY(!m || !is_operand(m, offset_of(v, m), gpa) || (g.rflags & RFLAGS_RF)))
+	if (UNLIKELY(!m || !is_operand(m, offset_of(v, m), gpa)))
 		return false;
 	carry_out(v, &m->insn.insn, gpa);
 	b->instruction_done(v, rip + m->insn.insn.length);
@@ -143,21 +144,39 @@ static bool copy_line(struct vcpu *v, const struct guest_paging *g, gva_t gva, u
 	return l != NULL;
 }
 
-void mmio_memo_keep(struct vcpu *v, const struct guest_paging *g, uint32_t cs_ar, gva_t rip)
+/* Protection keys are of user pages, and not asked at a fetch. SDM volume 3A "Protection Keys". */
+static bool obeys_keys(const struct walk_line *l, const struct guest_paging *g)
 {
+	uint64_t all = PTE_USER;
+
+	for (int i = 0; i < WALK_MAX_LEVELS; i++)
+		if (l->where[i] != &walk_line_unused)
+			all &= l->entry[i];
+	return all && (g->cr4 & CR4_PKE);
+}
+
+static bool copy_data(struct vcpu *v, struct mmio_memo *m, const struct guest_paging *g)
+{
+	return copy_line(v, g, offset_of(v, m), WALK_WRITE, &m->data) && !obeys_keys(&m->data, g);
+}
+
+void mmio_memo_keep(struct vcpu *v, const struct guest_paging *paging, uint32_t cs_ar, gva_t rip)
+{
+	struct guest_paging g = *paging;
 	const struct decode_slot *slot = decode_slot_of(v->decoded, rip);
 	struct mmio_memo *m = &v->memos->memo[place_of(rip)];
 
-	if (slot->mode != CPU_MODE_64 || !is_eligible(&slot->insn, rip) || (g->cr4 & CR4_PKE))
+	if (slot->mode != CPU_MODE_64 || !is_eligible(&slot->insn, rip))
 		return;
+	g.pkru = 0;
 	if (m->rip != rip)
 		v->memos->memo[place_of(rip) ^ 1] = *m;
 	m->code.generation = 0; /* until all is there */
 	m->rip = rip;
 	m->cs_ar = cs_ar;
 	m->insn = *slot;
-	if (slot->insn.form != FORM_LOAD && !copy_line(v, g, offset_of(v, m), WALK_WRITE, &m->data))
+	if (slot->insn.form != FORM_LOAD && !copy_data(v, m, &g))
 		return;
-	if (!copy_line(v, g, rip, WALK_FETCH, &m->code) || !m->code.host)
+	if (!copy_line(v, &g, rip, WALK_FETCH, &m->code) || !m->code.host)
 		m->code.generation = 0;
 }

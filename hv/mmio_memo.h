@@ -35,6 +35,6 @@ bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa);
 
 /* Remembers the instruction at rip, which has just been decoded and carried out with this state at its
  * begin, if it is one of those. */
-void mmio_memo_keep(struct vcpu *v, const struct guest_paging *g, uint32_t cs_ar, gva_t rip);
+void mmio_memo_keep(struct vcpu *v, const struct guest_paging *paging, uint32_t cs_ar, gva_t rip);
 
 #endif

@@ -194,7 +194,7 @@ struct backend {
 	/* What the emulator needs for every instruction, in one call: of g all but PDPTEs, PKRU and
 	 * what CPUID says. *cs_ar: CS access rights. Returns RIP. */
 	uint64_t (*get_code_state)(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar);
-	/* An emulated instruction has completed and the next is at rip: interrupt shadows end, RFLAGS.TF
+	/* An emulated instruction has completed and the next is at rip: interrupt shadows and RF end, RFLAGS.TF
 	 * leaves a trap pending. */
 	void (*instruction_done)(struct vcpu *v, uint64_t rip);
 	/* MSRs of kinds BACKEND, SWITCHED and COMMAND in hv/guest/msr.h; false: #GP. */

@@ -61,10 +61,9 @@ enum exit_result vmx_exit_ept_violation(struct vcpu *v)
 	if (UNLIKELY(q & EPT_VIOLATION_NMI_UNBLOCK) && !x->event.info)
 		vmx_undo_iret(x);
 	r = mmu_fault(v->mmu, gpa, q & EPT_VIOLATION_ACCESS);
-	switch (r) {
-	case FAULT_MAPPED:
-	case FAULT_RETRY:
+	if (LIKELY(r <= FAULT_RETRY)) /* or FAULT_MAPPED */
 		return EXIT_RESUME;
+	switch (r) {
 	case FAULT_MMIO:
 		return device(v, gpa, q);
 	case FAULT_READONLY_WRITE:

@@ -155,10 +155,15 @@ static inline void finish_instruction(void)
 		single_step();
 }
 
+/* Exits that are like faults save RF as 1. SDM "Saving RIP, RSP, RFLAGS, and SSP". */
 void vmx_complete_at(struct vcpu *v, uint64_t rip)
 {
+	uint64_t flags = vmread_always(VMCS_GUEST_RFLAGS);
+
 	(void)v;
-	vmwrite(VMCS_GUEST_RIP, rip);
+	vmwrite_always(VMCS_GUEST_RIP, rip);
+	if (flags & RFLAGS_RF)
+		vmwrite_always(VMCS_GUEST_RFLAGS, flags & ~RFLAGS_RF);
 	finish_instruction();
 }
 

@@ -62,8 +62,8 @@ class Stubs:
     the long way back, which delivers events, that too.
     """
 
-    # Reasons after which there is something to deliver as a rule.
-    LONG_WAY = {"VMX-preemption timer", "external interrupt", "interrupt window", "HLT"}
+    # Reasons after which there is something to deliver as a rule, or requests of others to take.
+    LONG_WAY = {"external interrupt", "interrupt window", "HLT"}
 
     def __init__(self, traced, hv_symbols):
         outside = {True: [], False: []}
