@@ -20,6 +20,7 @@ void vmx_shadow_reset(struct vmx_vcpu *x)
 		.page_1g = x->v.page_1g,
 	};
 	x->stuck.count = 0;
+	x->rooted = false;
 	vmx_shadow_efer(x);
 }
 
@@ -51,7 +52,8 @@ static const struct guest_paging *paging_now(struct vmx_vcpu *x)
 
 void vmx_shadow_load(struct vmx_vcpu *x, bool flush)
 {
-	if (UNLIKELY(mmu_shadow_load(x->v.mmu, &x->paging, flush))) {
+	x->rooted = mmu_shadow_load(x->v.mmu, &x->paging, flush) == 0;
+	if (UNLIKELY(!x->rooted)) {
 		vm_stop(x->v.vm, "no host memory is left for the shadow page tables of guest %s: lower `memory` of "
 			"a guest", x->v.vm->config->name);
 		return;
@@ -60,11 +62,10 @@ void vmx_shadow_load(struct vmx_vcpu *x, bool flush)
 	vmx_shadow_drop_tlb(x);
 }
 
-/* A vCPU that waits for its start has no root. */
 void vmx_shadow_flush(struct vmx_vcpu *x)
 {
 	vmx_shadow_drop_tlb(x);
-	if ((x->paging.cr0 & CR0_PE) && mmu_shadow_stale(x->v.mmu))
+	if (x->rooted && mmu_shadow_stale(x->v.mmu))
 		vmx_shadow_load(x, false);
 }
 

@@ -133,8 +133,10 @@ int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_ow
 		visit(&w, x->msr_bitmap, meta);
 		visit(&w, virt_to_phys(x->v.lapic.regs), meta);
 		visit(&w, virt_to_phys(x->v.lapic.posted), meta);
-		if (x->ready)
-			visit(&w, (x->shadow ? mmu_shadow_cr3(x->v.mmu) : x->eptp) & BITS(51, 12), meta);
+		if (x->ready && !x->shadow)
+			visit(&w, x->eptp & BITS(51, 12), meta);
+		else if (x->rooted)
+			visit(&w, mmu_shadow_cr3(x->v.mmu) & BITS(51, 12), meta);
 	}
 	return w.err;
 }

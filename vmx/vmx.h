@@ -56,6 +56,7 @@ struct vmx_vcpu {
 	uint64_t cr0_shadow, cr4_shadow; /* as in the VMCS */
 	uint64_t cr0_on; /* bits of CR0 that are 1 whatever the guest has there */
 	bool shadow;     /* runs under shadow paging */
+	bool rooted;     /* then: has tables to run on */
 	struct guest_paging paging; /* then: the guest's registers; of CR0 and CR4 what it does not own.
 				     * RFLAGS, CPL and PKRU are of the last page fault */
 	uint64_t pat;               /* then: the guest's IA32_PAT, of no effect */

@@ -38,7 +38,11 @@ CASES = [
          steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
     # Without virtual-interrupt delivery: there Bochs leaves the IDT-vectoring field stale.
     Case("linux-shadow-skylake", conf=conf(1, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
-         host={"cpu": "corei7_skylake_x"}, steps=shell(1)),
+         host={"cpu": "corei7_skylake_x"}, steps=shell(1) + [
+             Send("\x1d"), Expect(r"console: monitor"), Send("mmu linux\n"), Expect(r"> "), Send("audit\n"),
+             Expect(r"audit: every guest reaches its own memory only")]),
+    Case("linux-shadow-haswell", conf=conf(1, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
+         steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
     Case("linux-pvh", conf=PVH, files=PVH_FILES, steps=[
         Expect(r"gnomon: guest linux starts"), Expect(r"Linux 6\.1\S* on 1 CPU"), Expect(r"linux# ")]),
 ]
