@@ -255,3 +255,22 @@ int mmu_for_each_frame(struct mmu *mmu,
 	mmu_exclusive_end(mmu);
 	return err;
 }
+
+bool mmu_slot_next(struct mmu *mmu, gfn_t *gfn, uint64_t *npages)
+{
+	const struct slot_set *set;
+	uint32_t i = 0;
+	bool found;
+
+	mmu_exclusive_begin(mmu);
+	set = mmu->slots;
+	while (i < set->count && set->entry[i].base < *gfn)
+		i++;
+	found = i < set->count;
+	if (found) {
+		*gfn = set->entry[i].base;
+		*npages = set->entry[i].slot->npages;
+	}
+	mmu_exclusive_end(mmu);
+	return found;
+}

@@ -20,6 +20,9 @@ struct mmu_step {
  * gpa_bits, or shadow mode, where the guest's linear addresses decide). */
 int mmu_walk_gpa(struct mmu *mmu, gpa_t gpa, struct mmu_step steps[ROOT_LEVEL]);
 
+/* The first slot that starts at *gfn or above: its start in *gfn, and its size. False: there is none. */
+bool mmu_slot_next(struct mmu *mmu, gfn_t *gfn, uint64_t *npages);
+
 struct mmu_counts {
 	uint64_t slots, pages;       /* memory the guest has */
 	uint64_t mapped[ROOT_LEVEL]; /* leafs by level, counted in the tables; [0] counts MMIO entries */

@@ -7,6 +7,7 @@
 #include "hv/monitor/commands.h"
 #include "hv/vm_life.h"
 #include "mmu/check.h"
+#include "mmu/dirty.h"
 #include "mmu/inspect.h"
 #include "mmu/shadow.h"
 
@@ -124,6 +125,72 @@ static int skip_command(struct monitor_out *out, int argc, char **argv)
 	return 0;
 }
 
+/* ---- the dirty log ---- */
+
+static int log_start(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
+{
+	struct failure f = { 0 };
+	int err = mmu_dirty_start(vm->mmu, gfn, &f);
+
+	(void)npages;
+	if (err)
+		mon_printf(out, "%s\n", f.text);
+	return err;
+}
+
+static int log_stop(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
+{
+	struct failure f = { 0 };
+	int err = mmu_dirty_stop(vm->mmu, gfn, &f);
+
+	(void)npages;
+	if (err)
+		mon_printf(out, "%s\n", f.text);
+	return err;
+}
+
+static int log_show(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
+{
+	int64_t dirty = mmu_dirty_fetch(vm->mmu, gfn, 0, align_up(npages, 64) / 64, NULL);
+
+	if (dirty < 0)
+		mon_printf(out, "  gfn %9lx, %9lu pages: not logged\n", gfn, npages);
+	else
+		mon_printf(out, "  gfn %9lx, %9lu pages: %lu written to\n", gfn, npages, (uint64_t)dirty);
+	return 0;
+}
+
+static const struct {
+	const char *word;
+	int (*act)(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages);
+} log_actions[] = { { "on", log_start }, { "off", log_stop }, { "show", log_show } };
+
+/* mmu dirty NAME on|off|show: logs writes to all of a guest's memory; which pages since the last look. */
+static int dirty_command(struct monitor_out *out, int argc, char **argv)
+{
+	struct vm *vm = argc == 4 ? command_vm(out, argc, argv, 2) : NULL;
+	gfn_t gfn = 0;
+	uint64_t npages;
+	size_t i = 0;
+	int err = 0;
+
+	while (i < ARRAY_LEN(log_actions) && (argc != 4 || strcmp(argv[3], log_actions[i].word) != 0))
+		i++;
+	if (i == ARRAY_LEN(log_actions)) {
+		mon_printf(out, "write mmu dirty NAME on, off or show\n");
+		return -EINVAL;
+	}
+	if (!vm)
+		return -EINVAL;
+	if (!vm->mmu_ready) {
+		mon_printf(out, "guest %s has not been started yet\n", vm->config->name);
+		return -EINVAL;
+	}
+	for (; mmu_slot_next(vm->mmu, &gfn, &npages) && !err; gfn += npages)
+		err = log_actions[i].act(out, vm, gfn, npages);
+	return err;
+}
+
 static int mmu_command(struct monitor_out *out, int argc, char **argv)
 {
 	struct vm *vm;
@@ -131,6 +198,8 @@ static int mmu_command(struct monitor_out *out, int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "skip") == 0)
 		return skip_command(out, argc, argv);
+	if (argc > 1 && strcmp(argv[1], "dirty") == 0)
+		return dirty_command(out, argc, argv);
 	vm = command_vm(out, argc, argv, 1);
 	if (!vm)
 		return -EINVAL;
@@ -217,8 +286,8 @@ static int audit_command(struct monitor_out *out, int argc, char **argv)
 }
 
 const struct monitor_command commands_mmu[] = {
-	{ "mmu", "[NAME [GPA] | skip NAME on|off]", "a guest's mappings by level, or the walk of one address",
-	  mmu_command },
+	{ "mmu", "[NAME [GPA] | skip NAME on|off | dirty NAME on|off|show]",
+	  "a guest's mappings by level, the walk of one address, or the pages it writes to", mmu_command },
 	{ "audit", "", "prove that every guest reaches only its own memory", audit_command },
 	{ NULL, NULL, NULL, NULL },
 };
