@@ -4,7 +4,8 @@
  *           mixed flag as the attributes say; attributes take frames only where both kinds occur
  *   entries one of five kinds, none frozen at rest; reserved bits; writable bits; suppress-#VE
  *   leafs   large ones only where no reason forbids them, inside one slot, frame and permission
- *           as the slot says; in a slot that is logged none by which the guest writes unnoticed
+ *           as the slot says; not executable when large if the CPU needs that; in a slot that is
+ *           logged none by which the guest writes unnoticed
  *   MMIO    at 4K, own gfn; no slot at an entry's generation when that is the current one
  *   tables  header agrees with the place (so a table hangs in one place), every table of the pool
  *           is linked, spare or free, and those not linked are empty
@@ -116,6 +117,8 @@ static int check_leaf(struct check *c, struct check_tree *tree, gfn_t gfn, int l
 	if (tree == &c->mirror && (spte & EPT_RWX) != EPT_RWX)
 		return BROKEN("private leaf %lx at gfn %lx does not allow everything", spte, gfn);
 	tree->mapped[level]++;
+	if (c->mmu->config.nx_huge && level > LEVEL_4K && tree != &c->mirror && (spte & EPT_EXEC))
+		return BROKEN("leaf %lx of level %d at gfn %lx is large and executable", spte, level, gfn);
 	return tree == &c->mirror ? 0 : check_logged(c->mmu, s, gfn, level, spte, c->f);
 }
 

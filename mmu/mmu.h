@@ -71,6 +71,7 @@ struct mmu_config {
 	bool pml;
 	void (*pml_switch)(void *ctx, bool on);
 	void (*pml_sync)(void *ctx);
+	bool nx_huge; /* the CPU must not execute by large EPT leafs: mmu/nx.h */
 };
 
 enum fault_result {
@@ -227,6 +228,16 @@ int mmu_slot_add(struct mmu *mmu, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_
  * -EIO: private memory of it is mapped still, and the guest broken (FAULT_BROKEN).
  */
 int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f);
+/*
+ * Moves the slot that starts at gfn to another gfn, with its host frames. What was mapped of it is zapped and
+ * nothing else; for a moment the guest finds no memory at either place. -ENOENT: none starts there; -EEXIST,
+ * -EINVAL: not possible there, as mmu_slot_add(); -EBUSY: it is logged, or has pages of both kinds;
+ * -EOPNOTSUPP: there is a mirror root; -ENOMEM. On an error nothing was changed.
+ */
+int mmu_slot_move(struct mmu *mmu, gfn_t gfn, gfn_t to, struct failure *f);
+/* Makes the slot that starts at gfn read-only (SLOT_READONLY), or writable (0). On return no translation
+ * with the old right is left. -ENOENT; -EINVAL: another flag; -EOPNOTSUPP: there is a mirror root. */
+int mmu_slot_set_flags(struct mmu *mmu, gfn_t gfn, uint32_t flags, struct failure *f);
 /* Maps all of the slot that starts at gfn, with the largest pages it allows.
  * -ENOENT: none starts there; -ENOMEM: mapped in part; -EIO: the guest is broken (FAULT_BROKEN). */
 int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f);

@@ -85,6 +85,10 @@ void slot_derive(const struct mmu *mmu, struct slot *s)
 	s->leaf[1] = spte_make_leaf(0, LEVEL_2M, writable);
 	if (logged && !mmu->config.pml)
 		s->leaf[0] &= ~EPT_WRITE;
+	if (mmu->config.nx_huge) {
+		s->leaf[0] &= ~EPT_EXEC;
+		s->leaf[1] &= ~EPT_EXEC;
+	}
 	s->max_level = logged ? LEVEL_4K : s->shape_level;
 }
 
@@ -283,6 +287,129 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 	spin_unlock(&mmu->changes);
 	if (!err)
 		slot_free(mmu, slot);
+	return err;
+}
+
+/* ---- moving, and other flags ---- */
+
+static int move_judge(const struct mmu *mmu, const struct slot *s, gfn_t gfn, struct failure *f)
+{
+	if (!s || s->base != gfn)
+		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	if (mmu->mirror)
+		return fail(f, -EOPNOTSUPP, "the memory of a guest with private memory stays where it is");
+	if (s->flags & SLOT_LOGGED)
+		return fail(f, -EBUSY, "writes to the slot at gfn %lx are logged; end that first", gfn);
+	if (attr_find(s, gfn, slot_end(s), !attr_is_private(s, gfn)) != slot_end(s))
+		return fail(f, -EBUSY, "the slot at gfn %lx has private and shared pages; make them one kind first",
+			    gfn);
+	return 0;
+}
+
+/* What a move needs, all of it allocated before anything is changed. */
+struct move {
+	struct slot *old, *new;
+	struct slot_set *without, *with; /* the sets to be published, one after the other */
+};
+
+static void move_free(struct mmu *mmu, struct move *m)
+{
+	if (m->new)
+		slot_free(mmu, m->new);
+	if (m->without)
+		set_free(mmu, m->without);
+	if (m->with)
+		set_free(mmu, m->with);
+}
+
+static int move_prepare(struct mmu *mmu, struct move *m, gfn_t to, struct failure *f)
+{
+	const struct slot *old = m->old;
+	uint32_t kind = attr_is_private(old, old->base) ? SLOT_PRIVATE : 0;
+	int err = slot_judge(mmu, to, old->npages, slot_hpa(old, old->base), f);
+
+	if (err)
+		return err;
+	m->new = slot_alloc(mmu, to, old->npages, slot_hpa(old, old->base), (old->flags & ~SLOT_PRIVATE) | kind);
+	m->without = set_copy(mmu, mmu->slots);
+	if (m->without)
+		set_remove(m->without, set_upper_bound(m->without, old->base) - 1);
+	m->with = m->without ? set_copy(mmu, m->without) : NULL;
+	if (!m->new || !m->with)
+		return fail(f, -ENOMEM, "no memory is left to move the slot at gfn %lx", old->base);
+	err = set_judge(m->without, to, old->npages, f);
+	if (!err)
+		set_insert(m->with, m->new);
+	return err;
+}
+
+/* changes is held. */
+static void publish_alone(struct mmu *mmu, struct slot_set *set, gfn_t first, uint64_t npages)
+{
+	mmu_exclusive_begin(mmu);
+	set_publish(mmu, set, first, npages);
+	mmu_exclusive_end(mmu);
+	zap_changed(mmu, first, npages);
+}
+
+int mmu_slot_move(struct mmu *mmu, gfn_t gfn, gfn_t to, struct failure *f)
+{
+	struct move m = { 0 };
+	int err;
+
+	spin_lock(&mmu->changes);
+	m.old = slot_set_find(mmu->slots, gfn);
+	err = move_judge(mmu, m.old, gfn, f);
+	if (!err)
+		err = move_prepare(mmu, &m, to, f);
+	if (err) {
+		move_free(mmu, &m);
+	} else {
+		publish_alone(mmu, m.without, gfn, m.old->npages);
+		publish_alone(mmu, m.with, to, m.old->npages);
+		slot_free(mmu, m.old);
+	}
+	spin_unlock(&mmu->changes);
+	return err;
+}
+
+static int flags_judge(const struct mmu *mmu, const struct slot *s, gfn_t gfn, uint32_t flags, struct failure *f)
+{
+	if (!s || s->base != gfn)
+		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	if (flags & ~SLOT_READONLY)
+		return fail(f, -EINVAL, "of a slot's flags only SLOT_READONLY can change, not %x", flags);
+	if (mmu->mirror)
+		return fail(f, -EOPNOTSUPP, "private memory is always writable");
+	return 0;
+}
+
+static void set_flags(struct mmu *mmu, struct slot *s, uint32_t flags)
+{
+	struct flush_token token;
+
+	mmu_exclusive_begin(mmu);
+	token = flush_token_new(mmu);
+	s->flags = (s->flags & ~SLOT_READONLY) | flags;
+	slot_derive(mmu, s);
+	if (mmu->shadow)
+		shadow_zap_range(mmu, s->base, s->npages, &token);
+	flush_spend(mmu, token);
+	mmu_exclusive_end(mmu);
+	zap_changed(mmu, s->base, s->npages);
+}
+
+int mmu_slot_set_flags(struct mmu *mmu, gfn_t gfn, uint32_t flags, struct failure *f)
+{
+	struct slot *s;
+	int err;
+
+	spin_lock(&mmu->changes);
+	s = slot_set_find(mmu->slots, gfn);
+	err = flags_judge(mmu, s, gfn, flags, f);
+	if (!err && (s->flags & SLOT_READONLY) != flags)
+		set_flags(mmu, s, flags);
+	spin_unlock(&mmu->changes);
 	return err;
 }
 

@@ -16,15 +16,17 @@ struct collapse {
 	struct flush_token token;
 };
 
-/* Something is mapped in the table, and everything by it directly. */
-static bool has_leafs_only(const struct sp *sp)
+/* Something is mapped in the table, everything by it directly, and nothing by a right that a large leaf of
+ * the slot does not have. */
+static bool may_go(const struct slot *s, const struct sp *sp)
 {
+	uint64_t too_much = EPT_EXEC & ~s->leaf[1];
 	bool some = false;
 
 	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++) {
 		uint64_t spte = spte_read(&sp->table[i]);
 
-		if (spte_is_table(spte, sp->level))
+		if (spte_is_table(spte, sp->level) || (spte_is_present(spte) && (spte & too_much)))
 			return false;
 		some |= spte_is_present(spte);
 	}
@@ -41,7 +43,7 @@ static void collapse_table(struct collapse *c, const struct sp *sp, uint64_t *sp
 {
 	const struct slot *s = slot_set_find(c->mmu->slots, gfn);
 
-	if (!s || hugepage_max_level(s, gfn) < sp->level || !has_leafs_only(child))
+	if (!s || hugepage_max_level(s, gfn) < sp->level || !may_go(s, child))
 		return;
 	__atomic_exchange_n(sptep, large_leaf(c->mmu, s, gfn), __ATOMIC_ACQ_REL);
 	tdp_doom(c->mmu, child);

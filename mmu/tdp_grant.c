@@ -13,9 +13,9 @@
 #include "mmu/tdp_work.h"
 
 /* Rights that a large leaf of the slot does not get, only its parts. */
-static uint64_t parts_only(const struct fault *f)
+static uint64_t parts_only(const struct mmu *mmu, const struct fault *f)
 {
-	return f->slot->flags & SLOT_LOGGED ? EPT_WRITE : 0;
+	return (f->slot->flags & SLOT_LOGGED ? EPT_WRITE : 0) | (mmu->config.nx_huge ? EPT_EXEC : 0);
 }
 
 /* The leaf at *sptep becomes a table; *sptep and *level are gfn's entry in it. */
@@ -42,7 +42,7 @@ enum fault_result tdp_grant(struct mmu_vcpu *mv, struct fault *f, uint64_t *spte
 
 	if ((lacks & EPT_WRITE) && !(spte & SPTE_MMU_WRITABLE))
 		return FAULT_READONLY_WRITE;
-	while (result == FAULT_MAPPED && level > LEVEL_4K && (lacks & parts_only(f))) {
+	while (result == FAULT_MAPPED && level > LEVEL_4K && (lacks & parts_only(mv->mmu, f))) {
 		result = go_smaller(mv, f, &sptep, spte, &level);
 		spte = spte_read(sptep);
 	}

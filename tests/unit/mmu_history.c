@@ -104,7 +104,7 @@ static void leaf_agrees(gfn_t gfn, int level, uint64_t entry)
 	assert_true(level <= mmu.config.max_level && oracle_allows(r, gfn, level));
 	assert_true(hpa == oracle_hpa(r, gfn));
 	assert_true((entry & 2) ? !r->readonly : r->readonly || r->was_logged);
-	assert_true((entry & 5) == 5);
+	assert_true((entry & 1) && (mmu.config.nx_huge ? level == 1 || !(entry & 4) : (entry & 4)));
 	assert_true((entry >> 3 & 7) == 6);
 	assert_true(entry >> 63 == 1);
 }
@@ -205,6 +205,7 @@ void history_start(void)
 	};
 
 	config.pml = config.ept_ad && rnd(2);
+	config.nx_huge = rnd(3) == 0;
 
 	world_start();
 	memset(tlb, 0, sizeof(tlb));

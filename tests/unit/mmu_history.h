@@ -11,6 +11,7 @@
 #include "mmu/dirty.h"
 #include "mmu/gpa.h"
 #include "mmu/inspect.h"
+#include "mmu/nx.h"
 
 #define VCPUS 4
 #define MAX_RANGES 24
@@ -74,5 +75,7 @@ void op_zap(void);
 void op_attributes(void);
 void op_log(void);
 void op_guest_write(void);
+void op_move(void);
+void op_flags(void);
 
 #endif

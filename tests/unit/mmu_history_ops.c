@@ -313,3 +313,68 @@ void op_log(void)
 	default: if (r && r->logged) log_fetch(r); break;
 	}
 }
+
+/* ---- moving, and other flags ---- */
+
+static bool is_uniform(const struct range *r) { return memcmp(r->private, r->private + 1, r->npages - 1) == 0; }
+
+static bool fits_without(const struct range *moved, gfn_t gfn)
+{
+	for (uint32_t i = 0; i < range_count; i++)
+		if (&ranges[i] != moved && gfn < ranges[i].gfn + ranges[i].npages &&
+		    ranges[i].gfn < gfn + moved->npages)
+			return false;
+	return true;
+}
+
+/* No translation of what was there is left. */
+static void tlb_lacks(gfn_t gfn, uint64_t npages)
+{
+	for (uint32_t i = 0; i < TLB_SIZE; i++)
+		assert_false(tlb[i].valid && tlb[i].gfn >= gfn && tlb[i].gfn < gfn + npages);
+}
+
+void op_move(void)
+{
+	struct range *r = range_count ? &ranges[rnd(range_count)] : NULL;
+	gfn_t from = r && rnd(8) ? r->gfn : random_gfn(), to = rnd(3) ? random_gfn() : from + rnd(600);
+	bool oom = world_allocs_left != ~(uint64_t)0;
+	int err = mmu_slot_move(&mmu, from, to, &why);
+
+	r = oracle_find(from);
+	if (!r || r->gfn != from) {
+		assert_int_equal(err, -ENOENT);
+	} else if (r->logged || !is_uniform(r)) {
+		assert_int_equal(err, -EBUSY);
+	} else if (to + r->npages > BIT(mmu.config.gpa_bits - PAGE_SHIFT)) {
+		assert_int_equal(err, -EINVAL);
+	} else if (err == -ENOMEM) {
+		assert_true(oom);
+	} else if (!fits_without(r, to)) {
+		assert_int_equal(err, -EEXIST);
+	} else {
+		assert_int_equal(err, 0);
+		r->gfn = to;
+		assert_true(attr_is_private(slot_set_find(mmu.slots, to), to) == r->private[0]);
+		tlb_lacks(from, r->npages);
+		tlb_lacks(to, r->npages);
+	}
+}
+
+void op_flags(void)
+{
+	struct range *r = range_count ? &ranges[rnd(range_count)] : NULL;
+	gfn_t gfn = r && rnd(8) ? r->gfn : random_gfn();
+	uint32_t flags = rnd(2) ? SLOT_READONLY : 0;
+	int err = mmu_slot_set_flags(&mmu, gfn, flags, &why);
+
+	r = oracle_find(gfn);
+	if (!r || r->gfn != gfn) {
+		assert_int_equal(err, -ENOENT);
+		return;
+	}
+	assert_int_equal(err, 0);
+	if (r->readonly != (flags == SLOT_READONLY))
+		tlb_lacks(gfn, r->npages);
+	r->readonly = flags;
+}

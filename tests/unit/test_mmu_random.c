@@ -75,7 +75,10 @@ static int level_for(const struct range *r, gfn_t gfn, uint32_t access)
 	struct mmu_step steps[ROOT_LEVEL];
 	int n = mmu_walk_gpa(&mmu, gfn << PAGE_SHIFT, steps), here = ROOT_LEVEL + 1 - n;
 	int wanted = r->logged ? 1 : oracle_level(r, gfn);
-	bool stays = steps[n - 1].kind == SPTE_KIND_LEAF && !(r->logged && access == MMU_WRITE);
+	bool leaf = steps[n - 1].kind == SPTE_KIND_LEAF, stays = leaf && !(r->logged && access == MMU_WRITE);
+
+	if (mmu.config.nx_huge && access == MMU_FETCH)
+		return 1;
 
 	return stays || here < wanted ? here : wanted;
 }
@@ -89,7 +92,11 @@ static void op_fault(void)
 	hpa_t hpa = 0;
 	int expect = r ? level_for(r, gpa >> PAGE_SHIFT, access) : 0;
 	enum fault_result result = mmu_fault(mv, gpa, access);
-	int level = world_ept_walk(&mmu, gpa, &hpa, &rwx);
+	int level;
+
+	if (result == FAULT_MAPPED && access == MMU_FETCH && mmu.config.nx_huge)
+		result = mmu_fault(mv, gpa, access); /* the first may have mapped it, without the right */
+	level = world_ept_walk(&mmu, gpa, &hpa, &rwx);
 
 	if (result == FAULT_OUT_OF_MEMORY) {
 		assert_true(r && world_allocs_left == 0);
@@ -157,6 +164,9 @@ static void step(void)
 	case 17 ... 22: op_attributes(); break;
 	case 23 ... 30: op_log(); break;
 	case 31 ... 34: op_guest_write(); break;
+	case 35: op_move(); break;
+	case 36: op_flags(); break;
+	case 37: mmu_nx_recover(&mmu); break;
 	default: op_fault(); break;
 	}
 }

@@ -1,0 +1,24 @@
+/*
+ * The mitigation of "iTLB multihit": on affected CPUs a guest that changes the size of a page in its own tables
+ * while the EPT maps it large can bring the machine down (machine check), unless large EPT leafs are not
+ * executable. Intel's "Machine Check Error on Page Size Change"; IA32_ARCH_CAPABILITIES bit 6
+ * (IF_PSCHANGE_MC_NO) says that a CPU is not affected.
+ *
+ * With mmu_config.nx_huge no leaf is executable at first. A fetch splits what is large down to 4K and gives
+ * the right to its page (mmu/tdp_grant.c). So a leaf with the right is one that was executed, which gives the
+ * rule for the way back: mmu_nx_recover() makes large again what has not been executed since it was called
+ * the last time. The large-page counts have no part in this.
+ */
+#ifndef MMU_NX_H
+#define MMU_NX_H
+
+#include "mmu/mmu.h"
+
+/*
+ * Replaces tables by large leafs where nothing was executed since the last call, and takes the right from all
+ * other pages of large frames, so that the next call can tell. For a switched-off mitigation, and for
+ * MMU_SHADOW, it does nothing. Takes the lock itself, hold by hold.
+ */
+void mmu_nx_recover(struct mmu *mmu);
+
+#endif
