@@ -129,6 +129,7 @@ include boot/stick.mk
 # ---- Tests -------------------------------------------------------------------------------------
 include tests/host.mk
 -include tests/guests/guests.mk
+include tests/linux/linux.mk
 include tests/boot/boot.mk
 -include tests/bench/bench.mk
 

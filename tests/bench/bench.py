@@ -11,6 +11,7 @@ import signal
 
 import linux
 import paths
+import work
 from measure import Case, Run, RunFailed, bochs_is_debugger, bochs_program, conf, stop_all
 
 # Operation of the guest cost: (what it is, most ticks its exits may take, KVM's ticks seen from inside)
@@ -127,6 +128,12 @@ def trace_exits(build):
     return traced
 
 
+def measure_programs(pool, build, kernel, stubs):
+    return {"ept": pool.submit(work.measure, build, "work-ept", kernel, stubs, "ept"),
+            "shadow": pool.submit(work.measure, build, "work-shadow", kernel, stubs, "shadow"),
+            "shadow, no skip": pool.submit(work.measure, build, "work-no-skip", kernel, stubs, "shadow", False)}
+
+
 def report_all(report, build, kernel):
     traced, plain = trace_exits(build)
     stubs = paths.Stubs(traced, paths.symbols(os.path.join(build, "gnomon.elf")))
@@ -148,6 +155,7 @@ def report_all(report, build, kernel):
         guest_rdrand = pool.submit(linux.boot_guest, build, "linux-rdrand", kernel, line, stubs, hidden=())
         bare = pool.submit(linux.boot_bare, build, "bare", kernel, "")
         guest = pool.submit(linux.boot_guest, build, "linux", kernel, "", stubs)
+        programs = measure_programs(pool, build, kernel, stubs)
 
     report_cost(report, "Seen from inside, median ticks of an operation (guest cost, untrapped RDTSC)", [
         ("all features", cost.result()), ("no APICv, 4K", cost_plain.result()), ("2 vCPUs", cost_two.result())])
@@ -157,6 +165,7 @@ def report_all(report, build, kernel):
     report_boot(report, "Linux, no option at all", bare.result(), [("guest", guest.result())])
     for name, boot in guests[:2] + [("guest without any option", guest.result())]:
         report_exits(report, name, boot)
+    work.report(report, {column: outcome.result() for column, outcome in programs.items()})
     violations = guests[1][1].exits.get("EPT violation", (0, 0))[0]
     report.line()
     report.line(f"EPT violations with all memory mapped up front: {violations} (target: 0)")

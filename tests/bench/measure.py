@@ -46,6 +46,10 @@ class Run:
         if why:
             raise RunFailed(f"{self.name}: {why} (see {self.folder}/serial.log)")
 
+    def command(self, text):
+        """Types a line, for the monitor or the guest."""
+        self.player.play(Send(text + "\n"))
+
     def monitor(self, command):
         """What the monitor answers to a command."""
         start = len(self.machine.text())

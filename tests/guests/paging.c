@@ -1,9 +1,10 @@
 /*
  * Proves the guest's paging modes: none, 32-bit, PAE and 4-level, the step between any two of them,
- * compatibility mode, and real mode (but with `real=no`). The accesses themselves are in paging.S.
+ * compatibility mode, and real mode (paging.S; not with the option real=no).
  */
 #include "hv/base/x86.h"
 #include "tests/guests/lib/memory.h"
+#include "tests/guests/lib/mode32.h"
 #include "tests/guests/lib/option.h"
 #include "tests/guests/lib/paging.h"
 #include "tests/guests/lib/regs.h"
@@ -12,25 +13,12 @@
 
 const char guest_name[] = "paging";
 
-struct mode32 { /* as paging.S has it */
-	uint32_t cr0; /* bits to set besides PE */
-	uint32_t cr3, cr4;
-	uint32_t address; /* 0: no access */
-	uint32_t store, value;
-	uint32_t vector, error, cr2; /* of a fault; vector 0: none */
-	uint32_t cr0_seen;
-};
-
-void mode32_run(struct mode32 *m);
 void real_mode_run(void);
 extern const uint8_t real_code[], real_code_end[], real_isr[];
-extern uint64_t idt32[15];
-extern const uint8_t gp32[], pf32[];
 
 #define PAGING ((uint32_t)CR0_PG)
 #define WP ((uint32_t)CR0_WP)
 #define TEST_ADDRESS 0x40000000u /* not mapped one to one */
-#define GATE32 0x8e00ul
 #define REAL_RESULTS ((volatile uint16_t *)0x9000)
 
 static uint32_t dir32[1024] __attribute__((aligned(4096)));
@@ -39,32 +27,27 @@ static uint64_t pdpt_pae[4] __attribute__((aligned(32)));
 static uint64_t dir_pae[2][512] __attribute__((aligned(4096)));
 static uint64_t table_pae[512] __attribute__((aligned(4096)));
 static uint64_t page;
-
-static uint64_t gate32(const uint8_t *handler)
-{
-	uint64_t at = (uint64_t)handler;
-	return (at & 0xffff) | (uint64_t)SEL_CODE32 << 16 | GATE32 << 32 | (at >> 16) << 48;
-}
+static uint32_t cr0_seen;
 
 /* One access in the mode that the registers ask for. */
-static struct mode32 run(uint32_t cr0, uint32_t cr3, uint32_t cr4, uint32_t address, bool store)
+static struct op32 run(uint32_t cr0, uint32_t cr3, uint32_t cr4, uint32_t address, bool store)
 {
-	struct mode32 m = {
-		.cr0 = cr0, .cr3 = cr3, .cr4 = cr4, .address = address, .store = store, .value = 0x5eed0001,
-	};
-	mode32_run(&m);
-	trap_load();
-	return m;
+	struct mode32 m = { .cr0 = cr0, .cr3 = cr3, .cr4 = cr4 };
+	struct op32 op = { .kind = store ? OP_STORE : OP_LOAD, .address = address, .value = 0x5eed0001 };
+
+	mode32(&m, &op, 1);
+	cr0_seen = m.cr0_seen;
+	return m.entry.vector ? m.entry : op;
 }
 
 static void test_no_paging(void)
 {
-	struct mode32 m;
+	struct op32 m;
 
 	*(volatile uint32_t *)page = 0xfeed;
 	m = run(0, 0, 0, (uint32_t)page, false);
 	report_equal("no-paging-read", m.value, 0xfeed);
-	report_equal("no-paging-cr0", m.cr0_seen & (CR0_PG | CR0_PE), CR0_PE);
+	report_equal("no-paging-cr0", cr0_seen & (CR0_PG | CR0_PE), CR0_PE);
 	m = run(0, 0, 0, (uint32_t)page, true);
 	report_equal("no-paging-write", *(volatile uint32_t *)page, 0x5eed0001);
 	report_equal("no-paging-fault", m.vector, 0);
@@ -74,7 +57,7 @@ static void test_32bit(void)
 {
 	uint32_t cr3 = (uint32_t)(uint64_t)dir32, cr4 = (uint32_t)CR4_PSE;
 	uint32_t *leaf = &table32[0];
-	struct mode32 m;
+	struct op32 m;
 
 	dir32[0] = 0x83 /* 4 MiB, one to one */;
 	dir32[1] = 0x400083;
@@ -93,7 +76,7 @@ static void test_32bit(void)
 	report_equal("32-bit-cr2", m.cr2, TEST_ADDRESS + 0x1004);
 	*leaf = (uint32_t)page | 1;
 	m = run(PAGING | WP, cr3, cr4, TEST_ADDRESS, true);
-	report_equal("32-bit-write-protect", m.error | m.vector << 8, VEC_PF << 8 | 3);
+	report_equal("32-bit-write-protect", op32_fault(&m), VEC_PF << 8 | 3);
 }
 
 static uint32_t pae_setup(void)
@@ -111,7 +94,7 @@ static uint32_t pae_setup(void)
 static void test_pae(void)
 {
 	uint32_t cr3 = pae_setup(), cr4 = (uint32_t)CR4_PAE;
-	struct mode32 m;
+	struct op32 m;
 
 	*(volatile uint32_t *)page = 0xcead;
 	m = run(PAGING, cr3, cr4, TEST_ADDRESS, false);
@@ -120,14 +103,14 @@ static void test_pae(void)
 	report_equal("pae-write", *(volatile uint32_t *)page, 0x5eed0001);
 	report_equal("pae-dirty", table_pae[0] & 0x60, 0x60);
 	m = run(PAGING, cr3, cr4, 0x80000000, false);
-	report_equal("pae-absent-pdpte", m.error | m.vector << 8, VEC_PF << 8);
+	report_equal("pae-absent-pdpte", op32_fault(&m), VEC_PF << 8);
 	pdpt_pae[3] = 1 | BIT(1); /* reserved */
 	m = run(PAGING, cr3, cr4, TEST_ADDRESS, false);
 	report_equal("pae-reserved-pdpte", m.vector, VEC_GP);
 	pdpt_pae[3] = 0;
 	pdpt_pae[1] = 0;
 	m = run(PAGING, cr3, cr4, TEST_ADDRESS, false);
-	report_equal("pdptes-loaded-again", m.error | m.vector << 8, VEC_PF << 8);
+	report_equal("pdptes-loaded-again", op32_fault(&m), VEC_PF << 8);
 }
 
 /* 32-bit code under 64-bit paging: a far return into it and a far jump back. */
@@ -185,15 +168,13 @@ static void test_flushes(void)
 void guest_main(void)
 {
 	page = fresh_memory();
-	idt32[VEC_GP] = gate32(gp32);
-	idt32[VEC_PF] = gate32(pf32);
 	test_flushes();
 	test_compatibility();
 	test_no_paging();
 	test_32bit();
 	test_pae();
 	test_no_paging();
-	if (!option_is("real", "no"))
+	if (!option_is("real", "no")) /* shadow paging has no real mode */
 		test_real_mode();
 	test_flushes();
 	report_vector("64-bit-as-before", TRY("int3", : : : "memory"), VEC_BP);

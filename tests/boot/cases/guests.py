@@ -10,7 +10,7 @@ ONE_CPU = [
 EVENTS = [("inject", "")]
 TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n"), ("cost", "vcpus = 2\n")]
 # What shadow paging has to get right, and EPT as well.
-PAGING = [("perm", ""), ("selfmap", ""), ("pcid", "")]
+PAGING = [("perm", ""), ("selfmap", ""), ("pcid", ""), ("pg32", ""), ("pae", ""), ("lm", "")]
 # Under shadow paging the table guests walk tables of their own; all the others must not notice.
 SHADOW = [(kernel, "mmu = shadow\n" + (more or "cmdline = real=no\n"))
           for kernel, more in PAGING + EVENTS + ONE_CPU if kernel != "ept"]

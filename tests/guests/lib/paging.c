@@ -41,7 +41,7 @@ static uint64_t *descend(uint64_t *entry, unsigned shift)
 	return (uint64_t *)(*entry & ENTRY_ADDRESS);
 }
 
-static uint64_t *find_entry(uint64_t va)
+uint64_t *page_entry_at(uint64_t va)
 {
 	uint64_t *table = boot_pml4;
 
@@ -52,11 +52,11 @@ static uint64_t *find_entry(uint64_t va)
 
 void page_map(uint64_t va, uint64_t pa, uint64_t flags)
 {
-	*find_entry(va) = flags ? pa | flags : 0;
+	*page_entry_at(va) = flags ? pa | flags : 0;
 	invlpg((void *)va);
 }
 
-uint64_t page_entry(uint64_t va) { return *find_entry(va); }
+uint64_t page_entry(uint64_t va) { return *page_entry_at(va); }
 
 uint64_t fresh_memory(void)
 {

@@ -16,8 +16,9 @@
 
 /* Maps one page (splitting a large one where needed) and flushes it from the TLB; flags 0 unmaps. */
 void page_map(uint64_t va, uint64_t pa, uint64_t flags);
-/* The entry that maps va with a 4K page now. */
+/* The entry that maps va with a 4K page now, and where it is. */
 uint64_t page_entry(uint64_t va);
+uint64_t *page_entry_at(uint64_t va);
 /* Memory no one has touched yet, each call 2 MiB further; from FREE_MEMORY on. */
 uint64_t fresh_memory(void);
 /* Bytes of RAM from 1 MiB on, without a hole, as the loader reports them; 0 when it does not. */
