@@ -70,7 +70,7 @@ static bool was_split(const struct mmu *mmu, const struct sp *sp)
 {
 	const struct slot *s = slot_set_find(mmu->slots, sp->gfn);
 
-	return s && mmu->config.external->max_level > LEVEL_4K && s->max_level > LEVEL_4K &&
+	return s && mmu->config.external->max_level > LEVEL_4K && s->shape_level > LEVEL_4K &&
 	       hugepage_initial(s, hugepage_index(s, sp->gfn, LEVEL_2M), LEVEL_2M) == 0;
 }
 

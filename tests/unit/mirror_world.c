@@ -55,6 +55,9 @@ void mirror_world_end(bool may_lose)
 	if (!may_lose && (err || fake.rejected))
 		fail_msg("%s, %s", err ? why.text : "all reclaimed", fake.why);
 	mmu_destroy(&mirrored);
+	for (uint64_t i = 0; i < WORLD_BYTES; i += PAGE_SIZE)
+		if (fake.metadata[(WORLD_FIRST_HPA + i) >> PAGE_SHIFT])
+			assert_int_equal(frame_owner(WORLD_FIRST_HPA + i), OWNER_VM_META(WORLD_VM));
 	fake_end(&fake, may_lose);
 	if (may_lose)
 		world_forget(OWNER_VM_META(WORLD_VM));
