@@ -150,24 +150,29 @@ static enum mmio_result mmio_judge(struct mmu_vcpu *mv, gfn_t gfn, uint64_t gene
 			       : MMIO_STALE;
 	if (spte_mmio_gfn(spte) != gfn)
 		return MMIO_BROKEN;
-	if (spte_mmio_generation(spte) != (generation & SPTE_MMIO_GENERATION_MASK))
-		return MMIO_STALE;
-	mmio_remember(mv, gfn, generation);
-	return MMIO_HIT;
+	return spte_mmio_generation(spte) == (generation & SPTE_MMIO_GENERATION_MASK) ? MMIO_HIT : MMIO_STALE;
 }
 
 enum mmio_result mmu_mmio_hit(struct mmu_vcpu *mv, gpa_t gpa)
 {
+	const struct mmu *mmu = mv->mmu;
 	enum mmio_result result;
+	uint64_t generation;
+	gpa_t shared;
 
 	/* Memory that appears just now would be seen no better inside the lock: the exit came before it. */
 	if (LIKELY(mmio_remembered(mv, gpa >> PAGE_SHIFT, __atomic_load_n(&mv->mmu->generation, __ATOMIC_ACQUIRE))))
 		return MMIO_HIT;
-	if (UNLIKELY(gpa >> mv->mmu->config.gpa_bits))
+	/* Of two kinds of addresses, only shared ones can be in the ordinary root. */
+	shared = UNLIKELY(mmu->mirror) ? gpa ^ BIT(mmu->config.shared_bit) : gpa;
+	if (UNLIKELY(shared >> mmu->config.gpa_bits))
 		return MMIO_BROKEN;
 	mmu_enter(mv);
-	result = mmio_judge(mv, gpa >> PAGE_SHIFT, slot_set_of(mv->mmu)->generation);
+	generation = slot_set_of(mmu)->generation;
+	result = mmio_judge(mv, shared >> PAGE_SHIFT, generation);
 	mmu_leave(mv);
+	if (result == MMIO_HIT)
+		mmio_remember(mv, gpa >> PAGE_SHIFT, generation);
 	return result;
 }
 

@@ -4,8 +4,9 @@
  * out there first (mmu/transition.h); no CPU walks the mirror.
  *
  * A gfn is private or shared, never both: private ones are mapped in the mirror, shared ones in the
- * ordinary root, and an access says which it means by config.shared_bit of its address. Private
- * mappings allow everything, so that a private fault is handled as a write.
+ * ordinary root, and an access says which it means by config.shared_bit of its address. Tables of both hold
+ * the gfn without that bit: where hardware walks the ordinary root with it set, the back end puts the root's
+ * entries where that leads. Private mappings allow everything, so a private fault is handled as a write.
  *
  * No promotion: where the mirror has a table it keeps it, so a 2M frame once mapped by 4K pages stays
  * so. Pages of a mirror are never zapped but to leave the guest, since what they held is lost. Hence

@@ -87,6 +87,9 @@ static void private_or_shared(void **state)
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(BIT(40)), MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], BIT(40), MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(GIB(3)), MMU_READ), FAULT_MMIO);
+	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], SHARED(GIB(3))), MMIO_HIT);
+	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], SHARED(GIB(3))), MMIO_HIT); /* remembered */
+	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], GIB(3)), MMIO_BROKEN);
 	assert_int_equal(mirror_fault(GIB(3) >> PAGE_SHIFT), FAULT_MMIO);
 	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], SHARED(0x4000), LEVEL_4K), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_mirror_accept(&mirror_vcpus[0], 0x5000, LEVEL_4K), FAULT_WRONG_KIND);
