@@ -224,6 +224,16 @@ static void convert_part(void **state)
 	assert_int_equal(mirror_level(10), LEVEL_4K);
 	assert_int_equal(mirror_state(10), FAKE_PENDING); /* to be accepted anew */
 	assert_int_equal(mirror_counts().mirror.kept_4k, 1);
+	/* Only the end of what goes, and only its start, is inside a large page. */
+	assert_int_equal(mirror_accept(2 * FRAME, LEVEL_2M), LEVEL_2M);
+	assert_int_equal(mirror_accept(3 * FRAME, LEVEL_2M), LEVEL_2M);
+	assert_int_equal(mirror_convert(FRAME, FRAME + 10, false), 0);
+	assert_int_equal(mirror_state(2 * FRAME + 9), FAKE_FREE);
+	assert_int_equal(mirror_state(2 * FRAME + 10), FAKE_MAPPED);
+	assert_int_equal(mirror_convert(4 * FRAME - 10, FRAME, false), 0);
+	assert_int_equal(mirror_state(4 * FRAME - 11), FAKE_MAPPED);
+	assert_int_equal(mirror_state(4 * FRAME - 10), FAKE_FREE);
+	assert_int_equal(mirror_counts().mirror.kept_4k, 3);
 	/* All of it, and back: the table has stayed. */
 	assert_int_equal(mirror_convert(0, FRAME, false), 0);
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(0x3000), MMU_WRITE), FAULT_MAPPED);
