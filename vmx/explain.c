@@ -69,6 +69,7 @@ void vmx_check_env(hpa_t vmcs, struct check_env *env)
 	*env = (struct check_env){
 		.read = read_field,
 		.read_phys = read_phys,
+		.read_guest = read_phys, /* asked without EPT alone: CR3 is a host address then */
 		.caps = vmx_caps(),
 		.tertiary_allowed = msr_or_zero(VMX_PROCBASED_CTLS3),
 		.exit2_allowed = msr_or_zero(VMX_EXIT_CTLS2),

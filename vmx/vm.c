@@ -40,11 +40,25 @@ int vmx_vm_map(struct vm *vm, struct failure *f)
 	return mmu_slot_add(vm->mmu, GUEST_LAPIC_BASE >> PAGE_SHIFT, 1, apic_pages[vm->id], 0, f);
 }
 
-/* The request is taken before the next entry; who was in the guest when it was set is waited for. */
+/* A vCPU of this CPU is not in the guest: what is cached of it goes at once. A root that was taken away
+ * is replaced before the next entry. */
+static void flush_here(struct vmx_vcpu *x)
+{
+	if (x->ready)
+		vmx_flush_tlb(x);
+	if (x->rooted && mmu_shadow_stale(x->v.mmu))
+		vcpu_request(&x->v, REQUEST_FLUSH);
+}
+
+/* Elsewhere the request is taken before the next entry; who was in the guest when it was set is waited
+ * for. */
 void vmx_flush(struct vm *vm)
 {
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
+		if (vm->vcpus[i]->cpu == this_cpu())
+			flush_here(to_vmx(vm->vcpus[i]));
+		else
+			vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
 	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
 		uint32_t *seq = &to_vmx(vm->vcpus[i])->run_seq;
 		uint32_t seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);

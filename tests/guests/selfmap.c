@@ -302,6 +302,28 @@ static void test_roots(void)
 	CHECK("roots", good);
 }
 
+/* A table in use, whose upper part is a stack as well, and what an x87 instruction stores to. */
+static void test_beyond_instructions(void)
+{
+	static const unsigned ist = 6;
+	uint16_t *image = (uint16_t *)&pd[0][256];
+
+	expect("before-fnsave", 1, 1);
+	__asm__ volatile("fninit\n\tfnsave (%0)" : : "r"(image) : "memory");
+	report_equal("fnsave", *image, 0x37f);
+	expect("after-fnsave", 1, 1);
+	trap_set_ist(VEC_BP, ist, (uint64_t)&pd[0][512]);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		expect("before-event", round % 8, (int)(round % 8));
+		report_vector("event-on-a-table", TRY("int3", : : : "memory"), VEC_BP);
+	}
+	trap_set_ist(VEC_BP, 0, 0);
+	CHECK("stack-was-used", pd[0][511] != 0);
+	memset(&pd[0][256], 0, 256 * sizeof(pd[0][0]));
+	write_cr3(read_cr3());
+	expect("after-events", 1, 1);
+}
+
 void guest_main(void)
 {
 	build();
@@ -316,4 +338,5 @@ void guest_main(void)
 	test_odd_places();
 	test_flood();
 	test_roots();
+	test_beyond_instructions();
 }
