@@ -165,16 +165,37 @@ static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t inde
 	f->mv->mmu->shadow->counts.prefetched++;
 }
 
+/* Which of the window's entries the guest has used: most it has not, and no more is done about them. */
+static uint32_t used_in_window(const struct sp *sp, const void *table, uint32_t first)
+{
+	uint32_t used = 0, at = gpte_index(sp, first);
+
+	if (sp->role.mode == PAGING_32) {
+		for (uint32_t i = 0; i < PREFETCH_WINDOW; i++)
+			used |= (uint32_t)gpte_was_used(gpte_at32(table, at + i)) << i;
+	} else {
+		for (uint32_t i = 0; i < PREFETCH_WINDOW; i++)
+			used |= (uint32_t)gpte_was_used(gpte_at64(table, at + i)) << i;
+	}
+	return used;
+}
+
 static void prefetch_window(struct shadow_fault *f, struct sp *sp, uint32_t at)
 {
 	uint32_t first = (uint32_t)align_down(at, PREFETCH_WINDOW);
-	struct gpte_format format = gpte_format_of(f->mv->mmu, sp);
+	uint32_t there = (sp_present_bits(sp)[first / 64] >> (first % 64)) & (BIT(PREFETCH_WINDOW) - 1);
 	const void *table = gpte_table(f->mv, sp);
+	uint32_t missing = table ? used_in_window(sp, table, first) & ~there : 0;
+	struct gpte_format format;
 
-	for (uint32_t i = first; table && i < first + PREFETCH_WINDOW; i++) {
+	if (LIKELY(!missing))
+		return;
+	format = gpte_format_of(f->mv->mmu, sp);
+	for (; missing; missing &= missing - 1) {
+		uint32_t i = first + (uint32_t)__builtin_ctz(missing);
 		uint64_t gpte = gpte_load(sp, table, i);
 
-		if (sp->table[i] == SPTE_EMPTY && gpte_is_usable(&format, gpte))
+		if (gpte_is_usable(&format, gpte))
 			prefetch_indirect(f, sp, i, gpte, &format);
 	}
 }

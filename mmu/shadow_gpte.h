@@ -26,14 +26,24 @@ static inline const void *gpte_table(struct mmu_vcpu *mv, const struct sp *sp)
 	return gpa_to_hva(mv, sp->gfn << PAGE_SHIFT, PAGE_SIZE);
 }
 
+static inline uint32_t gpte_at32(const void *table, uint32_t i)
+{
+	return __atomic_load_n((const uint32_t *)table + i, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t gpte_at64(const void *table, uint32_t i)
+{
+	return __atomic_load_n((const uint64_t *)table + i, __ATOMIC_RELAXED);
+}
+
 /* Tables outside memory read as ones, as an empty bus does. */
 static inline uint64_t gpte_load(const struct sp *sp, const void *table, uint32_t index)
 {
 	uint32_t i = gpte_index(sp, index);
 
 	if (sp->role.mode == PAGING_32)
-		return table ? __atomic_load_n((const uint32_t *)table + i, __ATOMIC_RELAXED) : ~(uint32_t)0;
-	return table ? __atomic_load_n((const uint64_t *)table + i, __ATOMIC_RELAXED) : ~(uint64_t)0;
+		return table ? gpte_at32(table, i) : ~(uint32_t)0;
+	return table ? gpte_at64(table, i) : ~(uint64_t)0;
 }
 
 /* What the entries of the guest's 4K table behind a shadow page have in common. */
@@ -59,6 +69,8 @@ static inline struct gpte_format gpte_format_of(const struct mmu *mmu, const str
 		f.pkey = PTE_PKEY;
 	return f;
 }
+
+static inline bool gpte_was_used(uint64_t gpte) { return (gpte & (PTE_P | PTE_A)) == (PTE_P | PTE_A); }
 
 /* Present, used before, and no reserved bit set. */
 static inline bool gpte_is_usable(const struct gpte_format *f, uint64_t gpte)
