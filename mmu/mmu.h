@@ -137,6 +137,7 @@ struct shadow_vcpu {
 	uint32_t role;        /* of the current root, quadrant 0 */
 	bool loaded;          /* there is a current root */
 	bool is_pae;          /* it is a table of four */
+	bool widened;         /* the last fault gave an entry that was present more rights */
 	bool stale;           /* it was zapped: load again before the next entry */
 	uint32_t chunk_count;
 	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */

@@ -25,6 +25,12 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 				   uint32_t error_code, struct walk_result *r);
 
 /*
+ * Whether the fault just handled gave an entry that was present more rights: the CPU may still have it
+ * with the old ones, and a page fault that exits need not have dropped them. The caller does.
+ */
+static inline bool mmu_shadow_widened(const struct mmu_vcpu *mv) { return mv->shadow.widened; }
+
+/*
  * The guest has loaded CR3, or changed CR0, CR4 or EFER in a way that matters to paging: the root for
  * g becomes current. flush: the load flushes the guest's translations. The caller drops this vCPU's
  * own cached translations whenever 0 is returned. -ENOMEM: the guest cannot go on.
@@ -41,7 +47,8 @@ static inline bool mmu_shadow_stale(const struct mmu_vcpu *mv)
 	return __atomic_load_n(&mv->shadow.stale, __ATOMIC_RELAXED);
 }
 
-/* INVLPG, and INVPCID of an address in the current PCID. The caller invalidates gva in its own TLB. */
+/* INVLPG, and INVPCID of an address: in all address spaces, which is more than asked for in the second case.
+ * The caller invalidates gva in its own TLB. */
 void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva);
 
 /* All that the guest may have cached, for all its PCIDs. The caller drops its own translations. */

@@ -102,6 +102,7 @@ static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_
 		if (spte_is_leaf(old, sp->level) && spte_hpa(old) == spte_hpa(spte) &&
 		    rmap_key(mmu, sp, index) == gfn) {
 			spte_write(&sp->table[index], spte);
+			f->mv->shadow.widened = true;
 			if ((old & ~spte & (PTE_RW | PTE_US)) || ((old ^ spte) & (PTE_XD | PTE_PKEY)))
 				shadow_owe(&f->token);
 			return;
@@ -411,6 +412,7 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 	enum walk_status status = near ? walk_near(mv, g, gva, kind, r) : guest_walk(mv, g, gva, kind, r);
 	enum fault_result result = status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
 
+	mv->shadow.widened = false;
 	if (status == WALK_OK) {
 		f.gfn = r->gpa >> PAGE_SHIFT;
 		result = map(&f, near);

@@ -147,6 +147,9 @@ static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct 
 	if (load_previous(mv, cr3, role, token))
 		return true;
 	sv->root[0] = take_root(mv, (cr3 & PTE_ADDR) >> PAGE_SHIFT, role, token);
+	/* While it was nobody's, flushes of single addresses have passed it by. */
+	if (sv->root[0])
+		unsync_sync_below(mv, sv->root[0], token);
 	return sv->root[0] != NULL;
 }
 

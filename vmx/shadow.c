@@ -141,7 +141,7 @@ enum exit_result vmx_exit_invpcid(struct vcpu *v)
 	if (!exit_read_operand(v, o.segment, o.offset, descriptor))
 		return EXIT_RESUME;
 	type = vmx_in_long_mode() ? v->gpr[o.type_gpr] : (uint32_t)v->gpr[o.type_gpr];
-	switch (invpcid_judge(type, descriptor, x->paging.cr3, x->paging.cr4)) {
+	switch (invpcid_judge(type, descriptor, x->paging.cr4)) {
 	case INVPCID_FAULT:
 		vmx_inject(v, VEC_GP, 0);
 		return EXIT_RESUME;
@@ -233,6 +233,8 @@ enum exit_result vmx_exit_page_fault(struct vmx_vcpu *x, uint32_t info)
 	/* SDM "Information for VM Exits Due to Vectored Events", bit 12: the IRET that faulted runs again. */
 	if (UNLIKELY(info & INTR_NMI_UNBLOCK) && !x->event.info)
 		vmx_undo_iret(x);
+	if (mmu_shadow_widened(x->v.mmu))
+		drop_address(x, gva);
 	if (LIKELY(result == FAULT_MAPPED || result == FAULT_RETRY))
 		return EXIT_RESUME;
 	return fault_result(x, result, &r, error & PFERR_WRITE);

@@ -45,9 +45,9 @@ static bool canonical(uint64_t address, uint64_t cr4)
 	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
 
-enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], uint64_t cr3, uint64_t cr4)
+enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], uint64_t cr4)
 {
-	uint64_t pcid = descriptor[0], current = cr4 & CR4_PCIDE ? cr3 & PCID_MASK : 0;
+	uint64_t pcid = descriptor[0];
 
 	if (type >= INVPCID_TYPES || pcid & ~PCID_MASK)
 		return INVPCID_FAULT;
@@ -59,5 +59,5 @@ enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], ui
 		return INVPCID_MORE;
 	if (!canonical(descriptor[1], cr4))
 		return INVPCID_FAULT;
-	return pcid == current ? INVPCID_ADDRESS : INVPCID_MORE;
+	return INVPCID_ADDRESS;
 }

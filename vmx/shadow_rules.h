@@ -62,10 +62,10 @@ struct invpcid_operands invpcid_decode(uint32_t info, uint64_t displacement, con
 
 enum invpcid_scope {
 	INVPCID_FAULT,   /* #GP(0) */
-	INVPCID_ADDRESS, /* one address in the current PCID */
-	INVPCID_MORE,    /* another PCID's, or all of one or of all PCIDs */
+	INVPCID_ADDRESS, /* one address, in whatever PCID */
+	INVPCID_MORE,    /* all of one or of all PCIDs */
 };
 /* descriptor: PCID and address, 16 bytes. */
-enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], uint64_t cr3, uint64_t cr4);
+enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], uint64_t cr4);
 
 #endif

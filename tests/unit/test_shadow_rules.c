@@ -81,29 +81,29 @@ static void operands_of_invpcid(void **state)
 	assert_int_equal(o.offset, (0xf000 + 0xf000 + 0xffff) & 0xffff);
 }
 
-static enum invpcid_scope judge(uint64_t type, uint64_t pcid, uint64_t address, uint64_t cr3, uint64_t cr4)
+static enum invpcid_scope judge(uint64_t type, uint64_t pcid, uint64_t address, uint64_t cr4)
 {
 	uint64_t descriptor[2] = { pcid, address };
 
-	return invpcid_judge(type, descriptor, cr3, cr4);
+	return invpcid_judge(type, descriptor, cr4);
 }
 
 static void scopes_of_invpcid(void **state)
 {
 	(void)state;
-	assert_int_equal(judge(0, 5, 0x1000, 0x9005, CR4_PCIDE), INVPCID_ADDRESS);
-	assert_int_equal(judge(0, 6, 0x1000, 0x9005, CR4_PCIDE), INVPCID_MORE);
-	assert_int_equal(judge(0, 0, 0x1000, 0x9018, 0), INVPCID_ADDRESS);
-	assert_int_equal(judge(0, 1, 0x1000, 0x9018, 0), INVPCID_FAULT);
-	assert_int_equal(judge(1, 1, 0, 0x9018, 0), INVPCID_FAULT);
-	assert_int_equal(judge(1, 5, BIT(50), 0x9005, CR4_PCIDE), INVPCID_MORE);
-	assert_int_equal(judge(0, 5, BIT(50), 0x9005, CR4_PCIDE), INVPCID_FAULT);
-	assert_int_equal(judge(0, 5, BIT(50), 0x9005, CR4_PCIDE | CR4_LA57), INVPCID_ADDRESS);
-	assert_int_equal(judge(2, 7, BIT(50), 0, 0), INVPCID_MORE);
-	assert_int_equal(judge(3, 0, 0, 0, 0), INVPCID_MORE);
-	assert_int_equal(judge(3, BIT(12), 0, 0, 0), INVPCID_FAULT);
-	assert_int_equal(judge(4, 0, 0, 0, CR4_PCIDE), INVPCID_FAULT);
-	assert_int_equal(judge(BIT(32), 0, 0, 0, CR4_PCIDE), INVPCID_FAULT);
+	assert_int_equal(judge(0, 5, 0x1000, CR4_PCIDE), INVPCID_ADDRESS);
+	assert_int_equal(judge(0, 6, 0x1000, CR4_PCIDE), INVPCID_ADDRESS);
+	assert_int_equal(judge(0, 0, 0x1000, 0), INVPCID_ADDRESS);
+	assert_int_equal(judge(0, 1, 0x1000, 0), INVPCID_FAULT);
+	assert_int_equal(judge(1, 1, 0, 0), INVPCID_FAULT);
+	assert_int_equal(judge(1, 5, BIT(50), CR4_PCIDE), INVPCID_MORE);
+	assert_int_equal(judge(0, 5, BIT(50), CR4_PCIDE), INVPCID_FAULT);
+	assert_int_equal(judge(0, 5, BIT(50), CR4_PCIDE | CR4_LA57), INVPCID_ADDRESS);
+	assert_int_equal(judge(2, 7, BIT(50), 0), INVPCID_MORE);
+	assert_int_equal(judge(3, 0, 0, 0), INVPCID_MORE);
+	assert_int_equal(judge(3, BIT(12), 0, 0), INVPCID_FAULT);
+	assert_int_equal(judge(4, 0, 0, CR4_PCIDE), INVPCID_FAULT);
+	assert_int_equal(judge(BIT(32), 0, 0, CR4_PCIDE), INVPCID_FAULT);
 }
 
 int main(void)
