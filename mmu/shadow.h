@@ -24,6 +24,8 @@
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
 				   uint32_t error_code, struct walk_result *r);
 
+#define MMU_LOAD_SAME 1
+
 /*
  * Whether the fault just handled gave an entry that was present more rights: the CPU may still have it
  * with the old ones, and a page fault that exits need not have dropped them. The caller does.
@@ -33,7 +35,8 @@ static inline bool mmu_shadow_widened(const struct mmu_vcpu *mv) { return mv->sh
 /*
  * The guest has loaded CR3, or changed CR0, CR4 or EFER in a way that matters to paging: the root for
  * g becomes current. flush: the load flushes the guest's translations. The caller drops this vCPU's
- * own cached translations whenever 0 is returned. -ENOMEM: the guest cannot go on.
+ * own cached translations whenever 0 is returned. MMU_LOAD_SAME: nothing has changed, what the CPU has
+ * cached and mmu_shadow_cr3() are good. -ENOMEM: the guest cannot go on.
  */
 int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush);
 

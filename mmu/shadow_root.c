@@ -63,6 +63,8 @@ void shadow_vcpu_leave(struct mmu_vcpu *mv)
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
 		put_previous(mv, i, &token);
 	flush_spend(mv->mmu, token);
+	mv->mmu->shadow->counts.loads += mv->shadow.loads;
+	mv->mmu->shadow->counts.loads_cached += mv->shadow.loads_cached;
 	rmap_drain(mv);
 	if (mv->shadow.pae)
 		frame_free(virt_to_phys(mv->shadow.pae), OWNER_VM_META(mv->mmu->config.vm_id));
@@ -132,7 +134,7 @@ static bool load_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role, st
 		push_previous(mv, i, token);
 		put_roots(mv, token);
 		sv->root[0] = sp;
-		mv->mmu->shadow->counts.loads_cached++;
+		sv->loads_cached++;
 		return true;
 	}
 	push_previous(mv, SHADOW_PREVIOUS - 1, token);
@@ -209,20 +211,68 @@ static int pae_alloc(struct mmu_vcpu *mv)
 	return 0;
 }
 
+/* What the vCPU holds already and has nothing to be brought up to date in. */
+static bool is_good(const struct sp *sp, bool flush) { return !flush || !sp->unsync_children; }
+
+/* The current root and number i of the previous ones change places: it becomes the first of these. */
+static void exchange_roots(struct shadow_vcpu *sv, uint32_t i)
+{
+	struct shadow_root wanted = sv->previous[i];
+
+	for (; i > 0; i--)
+		sv->previous[i] = sv->previous[i - 1];
+	sv->previous[0] = (struct shadow_root){ sv->root[0], sv->cr3, sv->role };
+	sv->root[0] = wanted.sp;
+	sv->cr3 = wanted.cr3;
+	sv->role = wanted.role;
+}
+
+/*
+ * The common loads, of a root the vCPU holds a reference on: this changes nothing but what is its own, so
+ * the shared lock does. Negative: not so.
+ */
+static int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool flush)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+
+	if (!sv->loaded || sv->stale || sv->is_pae || has_four_roots(role))
+		return -EAGAIN;
+	if (is_current(mv, cr3, role))
+		return is_good(sv->root[0], flush) ? MMU_LOAD_SAME : -EAGAIN;
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
+		const struct shadow_root *p = &sv->previous[i];
+
+		if (p->cr3 != cr3 || !p->sp || p->role != role.word)
+			continue;
+		if (!shadow_is_live(mv->mmu, p->sp) || !is_good(p->sp, flush))
+			return -EAGAIN;
+		exchange_roots(sv, i);
+		sv->loads_cached++;
+		return 0;
+	}
+	return -EAGAIN;
+}
+
 int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
 {
 	union role role = role_of_root(g);
 	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
 	struct flush_token token;
 	bool good = true;
+	int quick;
 
+	mv->shadow.loads++;
+	forget_near(mv);
+	mmu_enter(mv);
+	quick = load_held(mv, cr3, role, flush);
+	mmu_leave(mv);
+	if (LIKELY(quick >= 0))
+		return quick;
 	if (has_four_roots(role) && pae_alloc(mv))
 		return -ENOMEM;
 	if (mv->spare_count < SHADOW_SPARES)
 		sp_topup(mv);
 	mmu_exclusive_begin(mv->mmu);
-	mv->mmu->shadow->counts.loads++;
-	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	if (!is_current(mv, cr3, role))
 		good = load(mv, g, cr3, role, &token);

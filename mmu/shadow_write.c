@@ -210,6 +210,10 @@ void mmu_shadow_count(struct mmu *mmu, struct shadow_counts *counts)
 
 	mmu_exclusive_begin(mmu);
 	*counts = mmu->shadow->counts;
+	for (const struct rw_reader *r = mmu->lock.readers; r; r = r->next) {
+		counts->loads += CONTAINER_OF(r, struct mmu_vcpu, reader)->shadow.loads;
+		counts->loads_cached += CONTAINER_OF(r, struct mmu_vcpu, reader)->shadow.loads_cached;
+	}
 	counts->pages = mmu->shadow->pages;
 	counts->budget = mmu->shadow->budget;
 	counts->metadata_bytes = sizeof(struct shadow) + PAGE_SIZE + slot_bytes(mmu) + mmu->chunks * PAGE_SIZE +

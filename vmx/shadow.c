@@ -52,7 +52,11 @@ static const struct guest_paging *paging_now(struct vmx_vcpu *x)
 
 void vmx_shadow_load(struct vmx_vcpu *x, bool flush)
 {
-	x->rooted = mmu_shadow_load(x->v.mmu, &x->paging, flush) == 0;
+	int result = mmu_shadow_load(x->v.mmu, &x->paging, flush);
+
+	if (LIKELY(result == MMU_LOAD_SAME && x->rooted))
+		return;
+	x->rooted = result >= 0;
 	if (UNLIKELY(!x->rooted)) {
 		vm_stop(x->v.vm, "no host memory is left for the shadow page tables of guest %s: lower `memory` of "
 			"a guest", x->v.vm->config->name);
@@ -79,8 +83,10 @@ void vmx_shadow_changed(struct vmx_vcpu *x, bool root, bool flush)
 {
 	if (flush)
 		forget_translations(x);
-	if (root)
-		vmx_shadow_load(x, flush);
+	if (!root)
+		return;
+	vmx_shadow_load(x, flush);
+	vmx_shadow_drop_tlb(x); /* cached under other rules of protection, though from the same tables */
 }
 
 void vmx_shadow_no_real_mode(struct vcpu *v, const char *how)

@@ -203,10 +203,11 @@ void vcpu_load(struct vcpu *v, bool flush)
 	err = mmu_shadow_load(&v->mv, &v->g, flush);
 	if (err == -ENOMEM && memory_was_short())
 		err = mmu_shadow_load(&v->mv, &v->g, flush);
-	if (err)
+	if (err < 0)
 		world_fail("mmu_shadow_load: %d", err);
 	v->has_root = true;
-	cpu_forget(&v->cpu);
+	if (err != MMU_LOAD_SAME)
+		cpu_forget(&v->cpu);
 }
 
 void vcpu_enter(struct vcpu *v)
