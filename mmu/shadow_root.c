@@ -253,9 +253,23 @@ static int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool fl
 	return -EAGAIN;
 }
 
+/* Most loads change CR3 alone, and the role is that of the load before. */
+static union role role_now(struct mmu_vcpu *mv, const struct guest_paging *g)
+{
+	struct shadow_vcpu *sv = &mv->shadow;
+	union role role = { .word = sv->role };
+
+	if (LIKELY(sv->loaded && sv->cr0 == g->cr0 && sv->cr4 == g->cr4 && sv->efer == g->efer))
+		return role;
+	sv->cr0 = g->cr0;
+	sv->cr4 = g->cr4;
+	sv->efer = g->efer;
+	return role_of_root(g);
+}
+
 int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
 {
-	union role role = role_of_root(g);
+	union role role = role_now(mv, g);
 	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
 	struct flush_token token;
 	bool good = true;
