@@ -75,7 +75,7 @@ CASES = [
     # IDT-vectoring field stale.
     Case("linux-shadow-2cpu", conf=conf(2, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
          host={"cpu": "corei7_skylake_x", "count": 2},
-         steps=shell(2) + [Send("\x1d"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only")]),
+         steps=shell(2) + WORK + [Send("\x1d"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only")]),
     Case("linux-shadow-haswell", conf=conf(1, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
          steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
     Case("linux-pvh", conf=PVH, files=PVH_FILES, steps=[
