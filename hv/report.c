@@ -55,6 +55,11 @@ static void print_ept(struct vm *vm, gpa_t gpa)
 	size_t at = 0;
 	int n = mmu_walk_gpa(vm->mmu, gpa, steps);
 
+	if (vm->mmu->config.kind == MMU_SHADOW) { /* there is no EPT to show */
+		if (!vm_ram_at(vm, gpa, 1))
+			log_info("    no memory at gpa %lx", gpa);
+		return;
+	}
 	text[0] = 0;
 	for (int i = 0; i < n && at < sizeof text; i++)
 		at += (size_t)format(text + at, sizeof text - at, " L%d %lx", steps[i].level, steps[i].spte);

@@ -18,6 +18,9 @@ CASES = [
             files={"/k": "guests/memtest"}),
     refused("refused-ept", "kernel = /k\nmmu = ept\n", r"it has no EPT: set mmu = shadow in \[vm bad\]",
             files={"/k": "guests/memtest"}, host={"cpu": "core2_penryn_t9600"}),
+    refused("refused-sipi", "kernel = /k\nmmu = shadow\nvcpus = 2\nwakeup = sipi\n",
+            r"guest bad does not start: .*wakeup = sipi starts vCPUs in real mode", files={"/k": "guests/memtest"},
+            host={"cpu": "corei7_skylake_x", "count": 2}),
     refused("refused-vcpus", "kernel = /k\nvcpus = 4\n", r"gnomon: guest bad does not start: .*vCPU",
             files={"/k": "guests/memtest"}),
 ]
