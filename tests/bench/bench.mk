@@ -21,4 +21,7 @@ bench: $(BUILD)/gnomon.efi $(BUILD)/gnomon.elf $(BUILD)/bench/initrd $(BUILD)/be
 		$(BUILD)/tests/guests/cost.elf $(LINUX_BUILD)/initrd.bench | $(BUILD)/packages/test ## costs in emulated instructions, about ten minutes
 	@$(PYTHON) tests/bench/bench.py --build $(BUILD) --kernel $(BENCH_KERNEL)
 
-.PHONY: bench
+bench-host: | $(BUILD)/packages/build ## instructions of the mmu's paths counted on the host; needs valgrind
+	@sh tests/bench/mmu_count.sh $(BUILD)/mmu-count
+
+.PHONY: bench bench-host

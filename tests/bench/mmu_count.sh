@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints the instructions of the mmu's fast paths, per call. Needs valgrind. Usage: mmu_count.sh [FOLDER]
+# Prints the instructions of the mmu's paths, per call, and under shadow paging how they grow with guest memory.
+# Needs valgrind. Usage: mmu_count.sh [FOLDER]
 set -e
 out=${1:-build/mmu-count}
 mkdir -p "$out"
@@ -10,6 +11,8 @@ for c in mmu/*.c hv/base/failure.c hv/base/format.c; do
 done
 cc $flags tests/bench/mmu_count.c tests/unit/mmu_world.c tests/unit/support/phys.c \
 	tests/unit/support/panic.c "$out"/*.o -o "$out/mmu_count" -lpthread
+
+cc $flags tests/bench/shadow_count.c tests/unit/support/panic.c "$out"/*.o -o "$out/shadow_count"
 
 # count CASE FUNCTION N: instructions inside FUNCTION, all calls together
 count() {
@@ -32,3 +35,37 @@ per all_4k mmu_fault 512 "EPT fault 4K, mean of 512 in a row, filling of tables 
 per mmio_hit mmu_mmio_hit 1 "MMIO hit"
 per read_8 gpa_read 1 "gpa_read of 8 bytes"
 per walk_4 guest_walk 1 "guest_walk, 4-level"
+
+# counted FUNCTION ARGUMENTS: the same of shadow_count
+counted() {
+	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$1" "$out/shadow_count" "$2" "$3" "$4" 2>&1 |
+		sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'
+}
+
+# grow CASE FUNCTION FEW MANY WHAT: per one of N, with 1 GiB to 4 TiB of guest memory
+grow() {
+	printf '%-52s' "$5"
+	for gib in 1 16 256 4096; do
+		few=$(counted "$2" "$1" $gib "$3")
+		many=$(counted "$2" "$1" $gib "$4")
+		printf ' %9d' $(((many - few) / ($4 - $3)))
+	done
+	echo
+}
+
+printf '%-52s %9s %9s %9s %9s\n' "shadow paging, guest memory:" "1 GiB" "16 GiB" "256 GiB" "4 TiB"
+grow fault_dense mmu_shadow_fault 8 40 "shadow fault, write, pages in a row"
+grow fault_spread mmu_shadow_fault 8 40 "shadow fault, write, pages all over memory"
+grow fault_dense unsync_try 8 40 "of it: question for shadow pages, skipped"
+grow search unsync_try 8 40 "of it: question for shadow pages, by the hash"
+grow load mmu_shadow_load 8 40 "CR3 load that changes nothing"
+grow zap mmu_slot_delete 1 3 "deletion of a slot of 64 MiB, 1024 pages mapped"
+
+printf '%-52s' "metadata bytes per GiB, nothing mapped"
+for gib in 1 16 256 4096; do
+	set -- $("$out/shadow_count" metadata $gib 0)
+	printf ' %9d' $(($1 / gib))
+done
+echo
+set -- $("$out/shadow_count" metadata 1 0) $("$out/shadow_count" metadata 1 65536)
+echo "metadata bytes per page mapped: $((($3 - $1) / 65536)), and $((($4 - $2) * 4096 / 65536)) of shadow pages"

@@ -41,6 +41,7 @@ static const struct {
 	{ 0xa05, 3, 0xc10000, true },
 	{ 0x1000, 0x200, 0x200000, false },            /* the first slot's frames again, congruent */
 	{ 0x1407, 0x1f0, 0x208000, false },            /* and once more, not congruent */
+	{ 0x2e07, 0xa00, 0xe07000, false },            /* misaligned, but congruent */
 	{ 0x40000, 0x40205, GIB(1), false },           /* a frame of 1 GiB and a bit */
 	{ 0xffff0, 0x10, 0xd00000, false },            /* the end of 32-bit space */
 	{ 0x100003, 0x50, GIB(3), false },             /* beyond it */
@@ -49,7 +50,7 @@ static const struct {
 /* Where entries point: near these. Some are no memory. */
 static const gfn_t hot[] = {
 	0x20, 0x210, 0x3ff, 0x400, 0x5fc, 0x613, 0x7fe, 0x8ff, 0x980, 0xa05, 0x1010, 0x1410, 0x40000, 0x401fe,
-	0x7ffff, 0x80100, 0xffff0, 0x100003, 0xb00, 0xfee00, 0xfec00,
+	0x2e07, 0x3001, 0x31fe, 0x7ffff, 0x80100, 0xffff0, 0x100003, 0xb00, 0xfee00, 0xfec00,
 };
 
 struct table tables[TABLES];
@@ -88,8 +89,8 @@ static gfn_t place_table(enum table_kind kind, uint32_t n, bool aliased)
 
 	for (;;) {
 		const struct mem_slot *s = &mem_slots[rnd(mem_slot_count)];
-		gfn_t near[] = { n ? tables[n - 1].gfn + 1 : 0, s->gfn + rnd(s->npages) };
-		gfn_t gfn = near[rnd(2)];
+		gfn_t any = s->gfn + rnd(s->npages), near = n ? tables[n - 1].gfn + 1 : any;
+		gfn_t gfn = rnd(2) ? near : rnd(3) ? any : align_down(any, 512); /* where a large page can be too */
 		const struct mem_slot *in = mem_slot_of(gfn << PAGE_SHIFT);
 
 		if (in && !in->readonly && gfn < limit && !taken(gfn, n) &&
@@ -134,6 +135,16 @@ gfn_t build_gfn(void)
 	if (often(4))
 		return rnd(BIT(maxphyaddr - PAGE_SHIFT));
 	return often(25) ? table_random()->gfn : hot[rnd(ARRAY_LEN(hot))] + rnd(3);
+}
+
+gfn_t build_alias(gfn_t gfn)
+{
+	const struct mem_slot *other = &mem_slots[rnd(mem_slot_count)];
+	uint64_t offset = mem_hpa(gfn << PAGE_SHIFT) - other->hpa;
+
+	if (mem_hpa(gfn << PAGE_SHIFT) == HPA_NONE || offset >= other->npages << PAGE_SHIFT)
+		return gfn;
+	return other->gfn + (offset >> PAGE_SHIFT);
 }
 
 static uint64_t keys_and_nx(void)

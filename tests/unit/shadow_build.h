@@ -45,5 +45,7 @@ uint64_t build_root(enum guest_mode mode);
 gva_t build_gva(enum guest_mode mode);
 gva_t build_window(enum guest_mode mode, uint32_t n);
 gfn_t build_gfn(void);
+/* Perhaps another gfn of the same host frame. */
+gfn_t build_alias(gfn_t gfn);
 
 #endif

@@ -121,7 +121,16 @@ static void op_store_entry(void)
 	kernel_store(v, at.t, table_gpa(at.t, at.index), table_entry_bytes(at.t), table_entry(at.t, at.index));
 }
 
-/* Only rights and flags change, as mprotect() and reclaim do it. */
+/* An entry for the same frame by another gfn. */
+static uint64_t with_alias(uint64_t e, uint32_t bytes)
+{
+	uint64_t frame = bytes == 4 ? BITS(31, 12) : BITS(51, 12);
+	gfn_t gfn = build_alias((e & frame) >> PAGE_SHIFT);
+
+	return (e & ~frame) | (gfn << PAGE_SHIFT & frame);
+}
+
+/* Only rights and flags change, as mprotect() and reclaim do it, or what is large. */
 static void op_change_rights(void)
 {
 	struct vcpu *v = random_vcpu();
@@ -131,7 +140,8 @@ static void op_change_rights(void)
 	hpa_t at = mem_hpa(gpa);
 
 	if (at != HPA_NONE)
-		kernel_store(v, e.t, gpa, bytes, mem_read(at, bytes) ^ BIT(rnd(7)));
+		kernel_store(v, e.t, gpa, bytes,
+			     (rnd(4) ? mem_read(at, bytes) : with_alias(mem_read(at, bytes), bytes)) ^ BIT(rnd(8)));
 }
 
 /* A run of entries, as fork() and mmap() write them. */
@@ -177,11 +187,13 @@ static void op_untracked_store(void)
 {
 	struct target e = choose_entry(&world_vcpus[0]);
 	hpa_t at = mem_hpa(table_gpa(e.t, e.index));
+	uint64_t value;
 
 	if (!run.untracked || at == HPA_NONE)
 		return;
-	SAY("  untracked store to gpa %lx\n", table_gpa(e.t, e.index));
-	mem_write(at, table_entry_bytes(e.t), table_entry(e.t, e.index), true);
+	value = rnd(2) ? table_entry(e.t, e.index) : mem_read(at, table_entry_bytes(e.t)) ^ BIT(rnd(8));
+	SAY("  untracked store of %lx to gpa %lx\n", value, table_gpa(e.t, e.index));
+	mem_write(at, table_entry_bytes(e.t), value, true);
 }
 
 /* False when the load would be a #GP. */

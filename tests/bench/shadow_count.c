@@ -1,0 +1,204 @@
+/*
+ * Instructions of shadow paging's paths, counted on the host, and how they grow with guest memory. Run under
+ *   valgrind --tool=callgrind --toggle-collect=FUNCTION shadow_count CASE GIB N
+ * for two values of N; tests/bench/mmu_count.sh builds it and does that. The guest has GIB GiB of memory in one
+ * slot whose host frames are never touched, and its tables in a small slot that is real.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "hv/base/frame.h"
+#include "hv/base/phys.h"
+#include "hv/base/x86.h"
+#include "mmu/gpa.h"
+#include "mmu/shadow.h"
+
+uintptr_t phys_map_base;
+
+#define ARENA_HPA MIB(16)
+#define ARENA_BYTES GIB(2) /* for metadata, backed where it is touched */
+#define TABLES_GFN 0x200ul
+#define TABLES_PAGES 0x1000ul
+#define BIG_GFN 0x100000ul
+#define TIB(n) ((uint64_t)(n) << 40)
+#define BIG_HPA TIB(8)
+#define FREE_GFN 0x10000ul /* a slot that is deleted */
+#define FREE_PAGES 0x4000ul
+
+static hpa_t next_frame = ARENA_HPA;
+
+/* Never used again once freed: what is counted does not depend on the order of frees. */
+hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner)
+{
+	hpa_t at = align_up(next_frame, align_pages * PAGE_SIZE);
+
+	(void)owner;
+	next_frame = at + npages * PAGE_SIZE;
+	return next_frame <= ARENA_HPA + ARENA_BYTES ? at : HPA_NONE;
+}
+
+hpa_t frame_alloc(frame_owner_t owner) { return frame_alloc_run(1, 1, owner); }
+
+void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner)
+{
+	(void)first;
+	(void)npages;
+	(void)owner;
+}
+
+static struct mmu mmu;
+static struct mmu_vcpu vcpu;
+static struct guest_paging g;
+static struct failure why;
+static hpa_t tables;
+static uint64_t big_pages;
+
+static void no_flush(void *ctx, const struct flush_range *range)
+{
+	(void)ctx;
+	(void)range;
+}
+
+static void require(bool good, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "shadow_count: %s\n", what);
+	exit(1);
+}
+
+static void slot(gfn_t gfn, uint64_t npages, hpa_t hpa)
+{
+	require(mmu_slot_add(&mmu, gfn, npages, hpa, 0, &why) == 0, why.text);
+}
+
+static void set(uint64_t table, uint64_t index, uint64_t gfn)
+{
+	uint64_t *t = phys_to_virt(tables + table * PAGE_SIZE);
+
+	t[index] = gfn << PAGE_SHIFT | 0x67;
+}
+
+/* Tables 0 to 3 are the levels down to a directory; 16 and up the 4K tables, one for each of its entries. */
+static void build(void)
+{
+	for (uint64_t level = 0; level < 2; level++)
+		set(level, 0, TABLES_GFN + level + 1);
+	for (uint64_t i = 0; i < 512; i++)
+		set(2, i, TABLES_GFN + 16 + i);
+}
+
+/* Linear page number i of the guest is gfn. */
+static gva_t map(uint64_t i, gfn_t gfn)
+{
+	set(16 + i / 512, i % 512, gfn);
+	return i << PAGE_SHIFT;
+}
+
+static void fault(gva_t gva, uint32_t error)
+{
+	struct walk_result r;
+
+	require(mmu_shadow_fault(&vcpu, &g, gva, error, &r) == FAULT_MAPPED, "a fault went wrong");
+}
+
+/* Pages apart, so that nothing is mapped ahead, of memory that lies spread over all there is. */
+static void faults(uint64_t n, uint64_t first_page, uint64_t step)
+{
+	for (uint64_t i = 0; i < n; i++)
+		map(first_page + i * 8, BIG_GFN + i * step % big_pages);
+	for (uint64_t i = 0; i < n; i++)
+		fault((first_page + i * 8) << PAGE_SHIFT, PFERR_WRITE);
+}
+
+static void warm_up(void)
+{
+	for (uint64_t i = 0; i < 64; i++)
+		fault(map(i * 512 + 511, BIG_GFN + i), 0);
+}
+
+static void fault_dense(uint64_t n) { faults(n, 0, 1); }
+static void fault_spread(uint64_t n) { faults(n, 0, big_pages / 4096 | 1); }
+
+static void search(uint64_t n)
+{
+	mmu_shadow_set_skip(&mmu, false);
+	fault_dense(n);
+}
+
+static void load(uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		require(mmu_shadow_load(&vcpu, &g, true) == 0, "load");
+}
+
+/* Deletes a slot of 64 MiB of which 1024 pages are mapped, n times. */
+static void zap(uint64_t n)
+{
+	for (uint64_t times = 0; times < n; times++) {
+		slot(FREE_GFN, FREE_PAGES, TIB(30));
+		for (uint64_t i = 0; i < 1024; i++)
+			map(i, FREE_GFN + i * 16);
+		for (uint64_t i = 0; i < 1024; i += 8)
+			fault(i << PAGE_SHIFT, PFERR_WRITE);
+		require(mmu_slot_delete(&mmu, FREE_GFN, &why) == 0, why.text);
+	}
+}
+
+/* Bytes of metadata beside the shadow pages, after n pages were mapped one by one. */
+static void metadata(uint64_t n)
+{
+	struct shadow_counts c;
+
+	for (uint64_t i = 0; i < n; i++)
+		map(i, BIG_GFN + i);
+	for (uint64_t i = 0; i < n; i += 8)
+		fault(i << PAGE_SHIFT, PFERR_WRITE);
+	mmu_shadow_count(&mmu, &c);
+	printf("%lu %lu\n", c.metadata_bytes, c.pages);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(uint64_t n);
+} cases[] = {
+	{ "fault_dense", fault_dense }, { "fault_spread", fault_spread }, { "search", search },
+	{ "load", load }, { "zap", zap }, { "metadata", metadata },
+};
+
+static void start(void)
+{
+	struct mmu_config config = { .kind = MMU_SHADOW, .vm_id = 1, .hpa_bits = 46, .gpa_bits = 46,
+				     .max_level = LEVEL_2M, .flush = no_flush };
+	void *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
+
+	require(arena != MAP_FAILED, "no address space");
+	phys_map_base = (uintptr_t)arena - ARENA_HPA;
+	require(mmu_init(&mmu, &config, &why) == 0, why.text);
+	mmu_vcpu_init(&vcpu, &mmu);
+	tables = frame_alloc_run(TABLES_PAGES, 512, OWNER_VM(1));
+	slot(TABLES_GFN, TABLES_PAGES, tables);
+	slot(BIG_GFN, big_pages, BIG_HPA);
+	build();
+	g = (struct guest_paging){ .cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = TABLES_GFN << PAGE_SHIFT, .cr4 = CR4_PAE,
+				   .efer = EFER_LMA | EFER_LME | EFER_NXE, .maxphyaddr = 46, .page_1g = true };
+	require(mmu_shadow_load(&vcpu, &g, true) == 0, "load");
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t n = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
+
+	require(argc > 3, "shadow_count CASE GIB N");
+	big_pages = GIB(strtoull(argv[2], NULL, 0)) >> PAGE_SHIFT;
+	start();
+	if (strcmp(argv[1], "metadata") != 0)
+		warm_up();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (strcmp(argv[1], cases[i].name) == 0)
+			cases[i].run(n);
+	return 0;
+}
