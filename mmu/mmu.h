@@ -117,6 +117,7 @@ struct shadow_root {
 	struct sp *sp;
 	uint64_t cr3;  /* as the guest loaded it, with PCID, without bit 63 */
 	uint32_t role;
+	bool behind;   /* its PCID was flushed since: to be brought up to date when it is loaded again */
 };
 
 /* The 4K-level page that the last fault came through, as long as nothing above it has changed. */

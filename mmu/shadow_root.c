@@ -11,6 +11,7 @@
 #include "mmu/unsync.h"
 
 #define CR3_NOFLUSH BIT(63)
+#define CR3_PCID BITS(11, 0)
 #define PAE_PRESENT PTE_P /* SDM "PDPTE Registers": all rights are given below */
 
 static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
@@ -50,7 +51,7 @@ static void push_previous(struct mmu_vcpu *mv, uint32_t out, struct flush_token 
 		return;
 	put_previous(mv, out, token);
 	memmove(&sv->previous[1], &sv->previous[0], out * sizeof(sv->previous[0]));
-	sv->previous[0] = (struct shadow_root){ sv->root[0], sv->cr3, sv->role };
+	sv->previous[0] = (struct shadow_root){ .sp = sv->root[0], .cr3 = sv->cr3, .role = sv->role };
 	sv->root[0] = NULL;
 	sv->loaded = false;
 }
@@ -129,11 +130,14 @@ static bool load_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role, st
 		if (!p->sp || p->cr3 != cr3 || p->role != role.word || !shadow_is_live(mv->mmu, p->sp))
 			continue;
 		struct sp *sp = p->sp;
+		bool behind = p->behind;
 
 		p->sp = NULL;
 		push_previous(mv, i, token);
 		put_roots(mv, token);
 		sv->root[0] = sp;
+		if (behind)
+			unsync_sync_below(mv, sp, token);
 		sv->loads_cached++;
 		return true;
 	}
@@ -221,7 +225,7 @@ static void exchange_roots(struct shadow_vcpu *sv, uint32_t i)
 
 	for (; i > 0; i--)
 		sv->previous[i] = sv->previous[i - 1];
-	sv->previous[0] = (struct shadow_root){ sv->root[0], sv->cr3, sv->role };
+	sv->previous[0] = (struct shadow_root){ .sp = sv->root[0], .cr3 = sv->cr3, .role = sv->role };
 	sv->root[0] = wanted.sp;
 	sv->cr3 = wanted.cr3;
 	sv->role = wanted.role;
@@ -244,7 +248,7 @@ static int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool fl
 
 		if (p->cr3 != cr3 || !p->sp || p->role != role.word)
 			continue;
-		if (!shadow_is_live(mv->mmu, p->sp) || !is_good(p->sp, flush))
+		if (!shadow_is_live(mv->mmu, p->sp) || !is_good(p->sp, flush || p->behind))
 			return -EAGAIN;
 		exchange_roots(sv, i);
 		sv->loads_cached++;
@@ -267,21 +271,19 @@ static union role role_now(struct mmu_vcpu *mv, const struct guest_paging *g)
 	return role_of_root(g);
 }
 
-int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
+/* A flush is of a PCID, or of all there is while there are none: whichever tables it was used with. */
+static void flush_previous(struct shadow_vcpu *sv, const struct guest_paging *g)
 {
-	union role role = role_now(mv, g);
-	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
+		if (!(g->cr4 & CR4_PCIDE) || !((sv->previous[i].cr3 ^ g->cr3) & CR3_PCID))
+			sv->previous[i].behind = true;
+}
+
+static int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t cr3, union role role, bool flush)
+{
 	struct flush_token token;
 	bool good = true;
-	int quick;
 
-	mv->shadow.loads++;
-	forget_near(mv);
-	mmu_enter(mv);
-	quick = load_held(mv, cr3, role, flush);
-	mmu_leave(mv);
-	if (LIKELY(quick >= 0))
-		return quick;
 	if (has_four_roots(role) && pae_alloc(mv))
 		return -ENOMEM;
 	if (mv->spare_count < SHADOW_SPARES)
@@ -295,6 +297,26 @@ int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flus
 	flush_spend(mv->mmu, token);
 	mmu_exclusive_end(mv->mmu);
 	return good ? 0 : -ENOMEM;
+}
+
+int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
+{
+	union role role = role_now(mv, g);
+	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
+	int result;
+
+	mv->shadow.loads++;
+	forget_near(mv);
+	mmu_enter(mv);
+	result = load_held(mv, cr3, role, flush);
+	mmu_leave(mv);
+	if (UNLIKELY(result < 0))
+		result = load_any(mv, g, cr3, role, flush);
+	if (UNLIKELY(result < 0))
+		mv->shadow.cr0 = 0; /* no guest's: the role kept is not the one of these registers */
+	if (flush) /* after the root that was current has become one of these */
+		flush_previous(&mv->shadow, g);
+	return result;
 }
 
 uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv)
