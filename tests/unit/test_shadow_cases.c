@@ -1,0 +1,183 @@
+/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_skip.c */
+/*
+ * Histories under shadow paging that chance rarely makes: what other hypervisors got wrong, and what random
+ * guests found here.
+ */
+#include "tests/unit/shadow_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/base/frame.h"
+#include "hv/base/phys.h"
+
+#define ROOT 0x10ul /* tables of level 4 to 2 from here on; the 4K table after them */
+#define PT (ROOT + 3)
+#define LARGE 0x400ul /* a gfn that a large page can start at */
+#define DATA 0x210ul
+#define ALIAS 0x1010ul
+
+static struct vcpu *const v = &world_vcpus[0];
+
+static gpa_t entry(gfn_t table, uint64_t index) { return (table << PAGE_SHIFT) + index * 8; }
+
+static void set(gfn_t table, uint64_t index, uint64_t value)
+{
+	mem_write(mem_hpa(entry(table, index)), 8, value, false);
+}
+
+/* Address 0 on is mapped by PT, whose entry 1 is PT itself. */
+static int start(void **state)
+{
+	struct world_options o = { .max_level = LEVEL_2M, .maxphyaddr = 40 };
+
+	(void)state;
+	rnd_seed(1);
+	guests_start(&o);
+	guest_slot_add(0x10, 0x90, 0x10000, false);
+	guest_slot_add(0x200, 0x400, 0x200000, false);
+	guest_slot_add(0x1000, 0x200, 0x200000, false); /* half of those again */
+	for (uint64_t i = 0; i < 3; i++)
+		set(ROOT + i, 0, (ROOT + i + 1) << PAGE_SHIFT | 0x67);
+	set(PT, 0, DATA << PAGE_SHIFT | 0x67);
+	set(PT, 1, PT << PAGE_SHIFT | 0x67);
+	v->g.cr0 = CR0_PE | CR0_PG | CR0_WP;
+	v->g.cr4 = CR4_PAE;
+	v->g.efer = EFER_LME | EFER_LMA | EFER_NXE;
+	v->g.cr3 = ROOT << PAGE_SHIFT;
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	guests_check();
+	guests_end();
+	return 0;
+}
+
+static enum outcome touch(gva_t gva, uint32_t kind, uint64_t value)
+{
+	struct guest_access a = { .gva = gva, .kind = kind, .bytes = 8, .value = value, .tlb = true };
+	enum outcome o = guest_access(v, &a);
+
+	guests_check();
+	vcpu_check(v);
+	return o;
+}
+
+/* A directory entry changes from a large page to a table at the same place, unseen by the hypervisor: the
+ * page that stood for part of the large page is not the table's. */
+static void large_page_becomes_table(void **state)
+{
+	(void)state;
+	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe7);
+	set(ROOT + 2, 2, (LARGE + 1) << PAGE_SHIFT | 0x67); /* a table inside, so that it is mapped by 4K */
+	set(LARGE + 1, 0, DATA << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(MIB(4), WALK_READ, 0), DONE);
+	assert_int_equal(touch(MIB(2), WALK_READ, 0), DONE);
+	set(LARGE, 8, DATA << PAGE_SHIFT | 0x67);
+	mem_write(mem_hpa(entry(ROOT + 2, 1)), 8, LARGE << PAGE_SHIFT | 0x67, true);
+	guest_invlpg(v, MIB(2) + 8 * PAGE_SIZE);
+	assert_int_equal(touch(MIB(2) + 8 * PAGE_SIZE, WALK_WRITE, 1), DONE);
+}
+
+/* An entry changes to another gfn of the same frame; then the slot of that gfn goes. */
+static void frame_by_another_gfn(void **state)
+{
+	(void)state;
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, ALIAS << PAGE_SHIFT | 0x67), DONE);
+	guest_invlpg(v, 0);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	guest_slot_delete(0x1000);
+	assert_int_equal(touch(0, WALK_READ, 0), DEVICE);
+}
+
+/* The supervisor may write to a user page that its key forbids to write as long as CR0.WP is 0. */
+static void key_and_no_wp(void **state)
+{
+	(void)state;
+	set(PT, 2, (uint64_t)3 << 59 | DATA << PAGE_SHIFT | 0x67);
+	v->g.cr0 &= ~CR0_WP;
+	v->g.cr4 |= CR4_PKE;
+	v->g.pkru = 2u << 6;
+	vcpu_load(v, false);
+	assert_int_equal(touch(2 * PAGE_SIZE, WALK_READ, 0), DONE);
+	assert_int_equal(touch(2 * PAGE_SIZE, WALK_WRITE, 1), EMULATED);
+	v->g.cpl = 3;
+	assert_int_equal(touch(2 * PAGE_SIZE, WALK_WRITE, 1), REFUSED);
+}
+
+/* One unsync table below two directory entries is brought up to date once. */
+static void table_with_two_parents(void **state)
+{
+	struct shadow_counts c;
+
+	(void)state;
+	set(ROOT + 2, 1, PT << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(MIB(2), WALK_READ, 0), DONE);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, 0), DONE);
+	mmu_shadow_count(&world_mmu, &c);
+	assert_int_equal(c.unsync, 1);
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	mmu_shadow_count(&world_mmu, &c);
+	assert_int_equal(c.unsync, 0);
+}
+
+/* A large page that is mapped as such gets a table inside. */
+static void table_inside_large_page(void **state)
+{
+	(void)state;
+	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe7);
+	assert_int_equal(touch(MIB(2), WALK_WRITE, 0), DONE);
+	set(ROOT + 2, 2, (LARGE + 1) << PAGE_SHIFT | 0x67);
+	set(LARGE + 1, 0, DATA << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(MIB(4), WALK_READ, 0), DONE);
+	assert_int_equal(touch(MIB(2) + PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	assert_int_equal(touch(MIB(4), WALK_READ, 0), DONE);
+}
+
+/* A load of CR3 flushes its PCID, whichever tables that was used with. */
+static void two_roots_of_one_pcid(void **state)
+{
+	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 1;
+
+	(void)state;
+	set(LARGE, 0, (LARGE + 1) << PAGE_SHIFT | 0x67);
+	v->g.cr4 |= CR4_PCIDE;
+	v->g.cr3 = one;
+	vcpu_load(v, true);
+	vcpu_flushed(v, 1);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
+	v->g.cr3 = other;
+	vcpu_load(v, true);
+	vcpu_flushed(v, 1);
+	v->g.cr3 = one;
+	vcpu_load(v, false);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(large_page_becomes_table, start, end),
+		cmocka_unit_test_setup_teardown(frame_by_another_gfn, start, end),
+		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
+		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
+		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
+		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
