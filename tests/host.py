@@ -70,7 +70,7 @@ def main():
     args = parser.parse_args()
 
     jobs = [(run_program, t) for t in args.tests] + [(run_model, m) for m in args.models]
-    jobs += [(run_check, "check"), (run_check, "check-clang")]
+    jobs += [(run_check, target) for target in ("check", "check-clang", "mutants-quick")]
     total_passed = total_failed = 0
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for path, passed, failed, output in pool.map(lambda job: job[0](job[1]), jobs):

@@ -76,7 +76,7 @@ static enum outcome touch(gva_t gva, uint32_t kind, uint64_t value)
 static void large_page_becomes_table(void **state)
 {
 	(void)state;
-	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe7);
+	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe5);
 	set(ROOT + 2, 2, (LARGE + 1) << PAGE_SHIFT | 0x67); /* a table inside, so that it is mapped by 4K */
 	set(LARGE + 1, 0, DATA << PAGE_SHIFT | 0x67);
 	assert_int_equal(touch(MIB(4), WALK_READ, 0), DONE);
