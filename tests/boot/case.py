@@ -18,7 +18,7 @@ LAST_LINE = r"Press a key to go back to the boot menu|gnomon: the machine has st
 class Expect:
     """The pattern must appear after what was matched before it; seconds of wall-clock time at most."""
     pattern: str
-    seconds: float = 300
+    seconds: float = 600
 
 
 @dataclasses.dataclass
@@ -43,7 +43,7 @@ class Kept:
 @dataclasses.dataclass
 class Ended:
     """The emulated machine must switch itself off."""
-    seconds: float = 120
+    seconds: float = 300
 
 
 @dataclasses.dataclass

@@ -9,7 +9,7 @@ def provoke(model):
     """A rule that is enforced is in no list; a change in either direction fails."""
     return Case(f"entry-rules-{model}", conf="when_done = monitor\n", host={"cpu": model},
                 files={"/gnomon/gnomon.elf": "provoke/gnomon.elf"}, steps=[
-                    Expect(r"entry rules: [1-9]\d* refused", 120),
+                    Expect(r"entry rules: [1-9]\d* refused", 300),
                     Kept(NOT_ENFORCED, f"tests/boot/entry_rules/{model}.txt"),
                 ])
 

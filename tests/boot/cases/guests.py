@@ -37,7 +37,7 @@ def files(vms):
 def each_in_turn(vms):
     steps = [Expect(r"CPUs run\s+> ")]
     for kernel, _ in vms:
-        steps += [Send(f"vm start {kernel}\n"), Expect(rf"DONE {kernel}: [1-9]\d* passed, \d+ failed", 60),
+        steps += [Send(f"vm start {kernel}\n"), Expect(rf"DONE {kernel}: [1-9]\d* passed, \d+ failed", 300),
                   Expect(rf"gnomon: guest {kernel} has stopped: debug exit with value "),
                   Expect(r"> ")]
     return steps
@@ -73,7 +73,7 @@ END_VMS = [(kernel, more) for kernel, more, _ in ENDS]
 def ends():
     steps = [Expect(r"CPUs run\s+> ")]
     for kernel, _, sentence in ENDS:
-        steps += [Send(f"vm start {kernel}\n"), Expect(sentence, 60), Expect(r"> ")]
+        steps += [Send(f"vm start {kernel}\n"), Expect(sentence, 300), Expect(r"> ")]
     return steps
 
 

@@ -12,5 +12,5 @@ CASES = [
     # It draws a screen by cursor positions: the banner, the CPU, and the name of the test that runs.
     Case("memtest", conf=CONF, files={"/guests/memtest": "guests/memtest"}, steps=[
         Expect(r"gnomon: guest memtest starts"), Expect(r"Memtest86\+ v6"), Expect(r"MHz"),
-        Expect(r"walking ones", 120), Expect(r"Status: Testing", 120)], never=[r"Errors: +[1-9]"]),
+        Expect(r"walking ones", 300), Expect(r"Status: Testing", 300)], never=[r"Errors: +[1-9]"]),
 ]
