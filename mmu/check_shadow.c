@@ -217,6 +217,8 @@ static int check_indirect(struct check *c, const struct sp *sp)
 	const struct slot *s = slot_set_find(c->mmu->slots, sp->gfn);
 
 	c->indirect++;
+	if (s && sp->unsync && track_is_tracked(s, sp->gfn))
+		return BROKEN("the page for gfn %lx is unsync, and its table is tracked", sp->gfn);
 	if (!s || sp->level == LEVEL_4K)
 		return 0;
 	if (!track_is_tracked(s, sp->gfn))
