@@ -134,7 +134,6 @@ struct shadow_vcpu {
 	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
 	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
 	uint64_t cr3;         /* guest's, of the current root */
-	uint64_t pdpte[4];
 	uint32_t role;        /* of the current root, quadrant 0 */
 	uint64_t cr0, cr4, efer; /* that it follows from */
 	uint64_t loads, loads_cached; /* for struct shadow_counts */

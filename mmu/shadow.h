@@ -74,7 +74,7 @@ struct shadow_counts {
 	uint64_t budget;
 	uint64_t created, reused, zapped, recycled, flooded;
 	uint64_t loads, loads_cached, invlpgs, flushes, emulated_writes, prefetched;
-	uint64_t unsync_calls[3], unsync_skips[3]; /* for a fault, ahead of one, while bringing up to date */
+	uint64_t unsync_calls[2], unsync_skips[2]; /* for a fault, and ahead of one */
 	uint64_t hash_searches, hash_nodes, collisions;
 	uint64_t unsyncs, syncs, synced_entries;
 	uint64_t metadata_bytes;          /* all but the shadow pages themselves */

@@ -109,7 +109,7 @@ static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_
 		}
 		shadow_drop_entry(mmu, sp, index, &f->token);
 	}
-	shadow_set_leaf(mmu, sp, index, gfn, spte, &f->token);
+	shadow_set_leaf(mmu, f->slot, sp, index, gfn, spte, &f->token);
 }
 
 static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index)
@@ -147,7 +147,7 @@ static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t in
 		return;
 	writable = (access & ACCESS_WRITE) && (gpte & PTE_D) && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
 	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
-	shadow_set_leaf(f->mv->mmu, sp, index, gfn, with_writing(s, spte, writable), &f->token);
+	shadow_set_leaf(f->mv->mmu, s, sp, index, gfn, with_writing(s, spte, writable), &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
 }
 
@@ -162,7 +162,7 @@ static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t inde
 		return;
 	writable = (f->access & ACCESS_WRITE) && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), LEVEL_4K, f->access, f->pkey);
-	shadow_set_leaf(f->mv->mmu, sp, index, gfn, with_writing(f->slot, spte, writable), &f->token);
+	shadow_set_leaf(f->mv->mmu, f->slot, sp, index, gfn, with_writing(f->slot, spte, writable), &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
 }
 
@@ -351,13 +351,6 @@ static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
 	return result;
 }
 
-static struct sp *root_for(const struct mmu_vcpu *mv, gva_t gva)
-{
-	const struct shadow_vcpu *sv = &mv->shadow;
-
-	return sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0];
-}
-
 /* With the lock held exclusively, and the walk done; from: a page of the current root to begin at. */
 static enum fault_result handle(struct shadow_fault *f, struct sp *from)
 {
@@ -393,7 +386,7 @@ static enum fault_result map(struct shadow_fault *f, bool near)
 	f->token = flush_token_new(mv->mmu);
 	if (!near) {
 		shadow_make_room(mv->mmu, &f->token);
-		result = handle(f, root_for(mv, f->gva));
+		result = handle(f, shadow_root_for(mv, f->gva));
 	} else if (near_is_good(mv, f->gva)) {
 		result = handle(f, mv->shadow.near.sp);
 	}

@@ -166,10 +166,9 @@ void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *
 		unsync_mark_parents(mmu, child);
 }
 
-void shadow_set_leaf(struct mmu *mmu, struct sp *sp, uint32_t index, gfn_t gfn, uint64_t spte,
-		     struct flush_token *token)
+void shadow_set_leaf(struct mmu *mmu, const struct slot *s, struct sp *sp, uint32_t index, gfn_t gfn,
+		     uint64_t spte, struct flush_token *token)
 {
-	struct slot *s = slot_set_find(mmu->slots, gfn);
 	uint32_t *head = rmap_head(s, gfn, sp->level), ref;
 
 	INVARIANT(sp->table[index] == SPTE_EMPTY && head);
@@ -308,7 +307,7 @@ bool shadow_zap_gfn(struct mmu *mmu, gfn_t gfn, struct flush_token *token)
 	return any;
 }
 
-static void zap_leafs(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, struct flush_token *token)
+void shadow_drop_leafs(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, struct flush_token *token)
 {
 	uint32_t *head = rmap_head(s, gfn, level), ref;
 
@@ -321,12 +320,12 @@ static void zap_leafs_in_slot(struct mmu *mmu, const struct slot *s, gfn_t first
 {
 	for (int level = LEVEL_2M; level <= s->max_level; level++)
 		for (gfn_t g = align_down(first, level_pages(level)); g < end; g += level_pages(level))
-			zap_leafs(mmu, s, max_u64(g, s->base), level, token);
+			shadow_drop_leafs(mmu, s, max_u64(g, s->base), level, token);
 	for (gfn_t g = first; g < end; g++) {
 		if (!rmap_head(s, g, LEVEL_4K)) /* nor has any other of the frame of heads */
 			g |= BIT(RMAP_CHUNK_SHIFT) - 1;
 		else
-			zap_leafs(mmu, s, g, LEVEL_4K, token);
+			shadow_drop_leafs(mmu, s, g, LEVEL_4K, token);
 	}
 }
 

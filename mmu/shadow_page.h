@@ -60,12 +60,15 @@ struct sp *shadow_get(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct fl
 /* Makes the empty entry lead to child, which is up to date and so is all below it. */
 void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *child);
 
-/* Files a leaf in the empty entry; its head exists. */
-void shadow_set_leaf(struct mmu *mmu, struct sp *sp, uint32_t index, gfn_t gfn, uint64_t spte,
-		     struct flush_token *token);
+/* Files a leaf in the empty entry; s has gfn, whose head exists. */
+void shadow_set_leaf(struct mmu *mmu, const struct slot *s, struct sp *sp, uint32_t index, gfn_t gfn,
+		     uint64_t spte, struct flush_token *token);
 
 /* Empties a present entry, leaf or table; a table below that nobody else uses is zapped. */
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token);
+
+/* Drops every leaf of that level that is filed under gfn. */
+void shadow_drop_leafs(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, struct flush_token *token);
 
 /* Removes the page from everything; freed with the token, or when the last vCPU leaves the root. */
 void shadow_zap(struct mmu *mmu, struct sp *sp, struct flush_token *token);
@@ -78,6 +81,14 @@ bool shadow_zap_gfn(struct mmu *mmu, gfn_t gfn, struct flush_token *token);
 
 /* Sees to it that SHADOW_RESERVE pages may be made within the budget. */
 void shadow_make_room(struct mmu *mmu, struct flush_token *token);
+
+/* The vCPU's page for the top of gva's translation; NULL: there is none. */
+static inline struct sp *shadow_root_for(const struct mmu_vcpu *mv, gva_t gva)
+{
+	const struct shadow_vcpu *sv = &mv->shadow;
+
+	return sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0];
+}
 
 /* The vCPU gives up its roots and all it has prepared. */
 void shadow_vcpu_leave(struct mmu_vcpu *mv);

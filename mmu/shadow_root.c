@@ -119,31 +119,35 @@ static bool load_four(struct mmu_vcpu *mv, const struct guest_paging *g, union r
 	return true;
 }
 
-/* A previous root for the same CR3 and role that is still good becomes current. */
+/* The previous root for that CR3 and role that is still good, or NULL. */
+static struct shadow_root *find_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role)
+{
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
+		struct shadow_root *p = &mv->shadow.previous[i];
+
+		if (p->cr3 == cr3 && p->sp && p->role == role.word && shadow_is_live(mv->mmu, p->sp))
+			return p;
+	}
+	return NULL;
+}
+
+/* A previous root becomes current. */
 static bool load_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct flush_token *token)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
+	struct shadow_root *p = find_previous(mv, cr3, role), wanted;
 
-	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
-		struct shadow_root *p = &sv->previous[i];
-
-		if (!p->sp || p->cr3 != cr3 || p->role != role.word || !shadow_is_live(mv->mmu, p->sp))
-			continue;
-		struct sp *sp = p->sp;
-		bool behind = p->behind;
-
-		p->sp = NULL;
-		push_previous(mv, i, token);
-		put_roots(mv, token);
-		sv->root[0] = sp;
-		if (behind)
-			unsync_sync_below(mv, sp, token);
-		sv->loads_cached++;
-		return true;
-	}
-	push_previous(mv, SHADOW_PREVIOUS - 1, token);
+	if (!p)
+		return false;
+	wanted = *p;
+	p->sp = NULL;
+	push_previous(mv, (uint32_t)(p - sv->previous), token);
 	put_roots(mv, token);
-	return false;
+	sv->root[0] = wanted.sp;
+	if (wanted.behind)
+		unsync_sync_below(mv, wanted.sp, token);
+	sv->loads_cached++;
+	return true;
 }
 
 static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct flush_token *token)
@@ -152,6 +156,8 @@ static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct 
 
 	if (load_previous(mv, cr3, role, token))
 		return true;
+	push_previous(mv, SHADOW_PREVIOUS - 1, token);
+	put_roots(mv, token);
 	sv->root[0] = take_root(mv, (cr3 & PTE_ADDR) >> PAGE_SHIFT, role, token);
 	/* While it was nobody's, flushes of single addresses have passed it by. */
 	if (sv->root[0])
@@ -238,23 +244,18 @@ static void exchange_roots(struct shadow_vcpu *sv, uint32_t i)
 static int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool flush)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
+	const struct shadow_root *p;
 
 	if (!sv->loaded || sv->stale || sv->is_pae || has_four_roots(role))
 		return -EAGAIN;
 	if (is_current(mv, cr3, role))
 		return is_good(sv->root[0], flush) ? MMU_LOAD_SAME : -EAGAIN;
-	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
-		const struct shadow_root *p = &sv->previous[i];
-
-		if (p->cr3 != cr3 || !p->sp || p->role != role.word)
-			continue;
-		if (!shadow_is_live(mv->mmu, p->sp) || !is_good(p->sp, flush || p->behind))
-			return -EAGAIN;
-		exchange_roots(sv, i);
-		sv->loads_cached++;
-		return 0;
-	}
-	return -EAGAIN;
+	p = find_previous(mv, cr3, role);
+	if (!p || !is_good(p->sp, flush || p->behind))
+		return -EAGAIN;
+	exchange_roots(sv, (uint32_t)(p - sv->previous));
+	sv->loads_cached++;
+	return 0;
 }
 
 /* Most loads change CR3 alone, and the role is that of the load before. */
@@ -364,7 +365,7 @@ void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t 
 	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	if (sv->loaded)
-		sync_address(mv, sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0], gva, &token);
+		sync_address(mv, shadow_root_for(mv, gva), gva, &token);
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
 		sync_address(mv, sv->previous[i].sp, gva, &token);
 	flush_spend(mv->mmu, token);

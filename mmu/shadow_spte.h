@@ -37,8 +37,6 @@ static inline uint64_t shadow_leaf_make(hpa_t page, int level, uint32_t access, 
 	return spte;
 }
 
-static inline bool shadow_is_writable(uint64_t spte) { return spte & PTE_RW; }
-
 /* Rights that a guest entry gives. xd: the bit that forbids fetches, or 0. */
 static inline uint32_t guest_entry_access(uint64_t entry, uint64_t xd)
 {

@@ -29,17 +29,6 @@ void track_write_protect(struct mmu *mmu, const struct slot *s, gfn_t gfn, struc
 	}
 }
 
-/* Large leafs that reach over gfn: there must be none as long as a large page is forbidden. */
-static void drop_large(struct mmu *mmu, const struct slot *s, gfn_t gfn, struct flush_token *token)
-{
-	for (int level = LEVEL_2M; level <= s->max_level; level++) {
-		uint32_t *head = rmap_head(s, gfn, level), ref;
-
-		while (!((ref = rmap_first(head)) & RMAP_END))
-			shadow_drop_entry(mmu, sp_of_ref(mmu, ref), ref % SPTES_PER_TABLE, token);
-	}
-}
-
 void track_account(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 {
 	struct slot *s = track_slot(mmu, sp);
@@ -50,7 +39,9 @@ void track_account(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 	if (sp->level > LEVEL_4K)
 		set_tracked(s, sp->gfn, true);
 	hugepage_forbid(s, sp->gfn);
-	drop_large(mmu, s, sp->gfn, token);
+	/* Large leafs that reach over it: there must be none as long as a large page is forbidden. */
+	for (int level = LEVEL_2M; level <= s->max_level; level++)
+		shadow_drop_leafs(mmu, s, sp->gfn, level, token);
 	track_write_protect(mmu, s, sp->gfn, token);
 }
 

@@ -60,8 +60,6 @@ bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsyn
 		c->hash_nodes++;
 		if (sp->gfn != gfn || sp->role.direct || !shadow_is_live(mmu, sp))
 			continue;
-		if (caller == UNSYNC_SYNC)
-			return false;
 		if (sp->unsync)
 			continue;
 		if (caller == UNSYNC_PREFETCH)
@@ -127,22 +125,17 @@ static void sync_entry(struct refresh *r, uint32_t index)
 	shadow_owe(r->token);
 }
 
-static void refresh_entries(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
+void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
 {
 	struct refresh r = refresh_of(mv, sp, token);
 	const uint64_t *present = sp_present_bits(sp);
 
+	mv->mmu->shadow->counts.syncs++;
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
 		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
 			sync_entry(&r, w * 64 + (uint32_t)__builtin_ctzl(bits));
 			mv->mmu->shadow->counts.synced_entries++;
 		}
-}
-
-void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
-{
-	mv->mmu->shadow->counts.syncs++;
-	refresh_entries(mv, sp, token);
 }
 
 struct sync {

@@ -10,7 +10,7 @@
 #include "mmu/slot.h"
 #include "mmu/sp.h"
 
-enum unsync_caller { UNSYNC_FAULT, UNSYNC_PREFETCH, UNSYNC_SYNC, UNSYNC_CALLERS };
+enum unsync_caller { UNSYNC_FAULT, UNSYNC_PREFETCH, UNSYNC_CALLERS };
 
 /*
  * May a leaf let the guest write to gfn? Yes, once every page that shadows gfn as a 4K table has

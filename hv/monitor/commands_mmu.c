@@ -55,8 +55,6 @@ static void show_shadow(struct monitor_out *out, struct vm *vm)
 		ROW("  skipped", unsync_skips[0]),
 		ROW("unsync asked ahead", unsync_calls[1]),
 		ROW("  skipped", unsync_skips[1]),
-		ROW("unsync asked by syncs", unsync_calls[2]),
-		ROW("  skipped", unsync_skips[2]),
 		ROW("hash searches", hash_searches),
 		ROW("  pages looked at", hash_nodes),
 		ROW("  of other frames", collisions),
