@@ -62,20 +62,6 @@ static inline bool is_operand(const struct mmio_memo *m, gva_t la, gpa_t gpa)
 	       LIKELY(la >> PAGE_SHIFT == m->data.page && (gpa & ~PAGE_MASK) == m->data.frame);
 }
 
-static inline uint64_t offset_of(const struct vcpu *v, const struct mmio_memo *m)
-{
-	const struct insn *in = &m->insn.insn;
-	uint64_t offset = (uint64_t)in->disp;
-
-	if (LIKELY(in->base < INSN_REG_RIP))
-		offset += v->gpr[in->base];
-	else if (in->base == INSN_REG_RIP)
-		offset += m->rip + in->length;
-	if (UNLIKELY(in->index != INSN_REG_NONE))
-		offset += v->gpr[in->index] << in->scale;
-	return offset;
-}
-
 static inline void carry_out(struct vcpu *v, const struct insn *in, gpa_t gpa)
 {
 	uint64_t *gpr = &v->gpr[in->reg], value;
@@ -109,7 +95,7 @@ bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa)
 	rip = b->get_code_state(v, &g, &cs_ar);
 	g.pkru = 0; /* of no effect on what is remembered */
 	m = memo_find(v, rip, cs_ar, &g);
-	if (UNLIKELY(!m || !is_operand(m, offset_of(v, m), gpa)))
+	if (UNLIKELY(!m || !is_operand(m, insn_offset(&m->insn.insn, v->gpr, m->rip), gpa)))
 		return false;
 	carry_out(v, &m->insn.insn, gpa);
 	b->instruction_done(v, rip + m->insn.insn.length);
@@ -157,7 +143,8 @@ static bool obeys_keys(const struct walk_line *l, const struct guest_paging *g)
 
 static bool copy_data(struct vcpu *v, struct mmio_memo *m, const struct guest_paging *g)
 {
-	return copy_line(v, g, offset_of(v, m), WALK_WRITE, &m->data) && !obeys_keys(&m->data, g);
+	return copy_line(v, g, insn_offset(&m->insn.insn, v->gpr, m->rip), WALK_WRITE, &m->data) &&
+	       !obeys_keys(&m->data, g);
 }
 
 void mmio_memo_keep(struct vcpu *v, const struct guest_paging *paging, uint32_t cs_ar, gva_t rip)

@@ -344,12 +344,12 @@ static void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct
 		unsync_sync_entry(mv, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K), token);
 }
 
-static bool is_canonical(const struct guest_paging *g, gva_t gva)
+/* Outside long mode there are no other addresses. */
+static bool is_address(const struct guest_paging *g, gva_t gva)
 {
 	enum paging_mode mode = guest_paging_mode(g);
-	int64_t high = (int64_t)gva >> (mode == PAGING_5 ? 56 : 47);
 
-	return mode < PAGING_4 || high == 0 || high == -1;
+	return mode < PAGING_4 || is_canonical(gva, mode == PAGING_5 ? 57 : 48);
 }
 
 /* Global translations are in no address space, so previous roots are seen to as well. */
@@ -358,7 +358,7 @@ void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t 
 	struct shadow_vcpu *sv = &mv->shadow;
 	struct flush_token token;
 
-	if (!is_canonical(g, gva))
+	if (!is_address(g, gva))
 		return;
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.invlpgs++;

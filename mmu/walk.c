@@ -32,13 +32,6 @@ struct walk {
 	uint64_t reserved; /* bits that are reserved in every entry */
 };
 
-static bool is_canonical(gva_t gva, int bits)
-{
-	int64_t high = (int64_t)gva >> (bits - 1);
-
-	return high == 0 || high == -1;
-}
-
 static uint32_t level_shift(const struct walk *w, int level)
 {
 	return PAGE_SHIFT + formats[w->mode].index_bits * (uint32_t)(level - 1);

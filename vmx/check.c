@@ -43,8 +43,7 @@ static const char *field_name(uint32_t field)
 
 bool check_is_canonical(const struct check *c, uint64_t address)
 {
-	unsigned unused = c->env->la57 ? 64 - 57 : 64 - 48;
-	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
+	return is_canonical(address, c->env->la57 ? 57 : 48);
 }
 
 bool check_in_physical(const struct check *c, uint64_t address)

@@ -38,13 +38,6 @@ struct invpcid_operands invpcid_decode(uint32_t info, uint64_t displacement, con
 	return o;
 }
 
-static bool canonical(uint64_t address, uint64_t cr4)
-{
-	unsigned unused = cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
-}
-
 enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], uint64_t cr4)
 {
 	uint64_t pcid = descriptor[0];
@@ -57,7 +50,7 @@ enum invpcid_scope invpcid_judge(uint64_t type, const uint64_t descriptor[2], ui
 		return INVPCID_FAULT;
 	if (type == INVPCID_SINGLE)
 		return INVPCID_MORE;
-	if (!canonical(descriptor[1], cr4))
+	if (!is_canonical(descriptor[1], cr4 & CR4_LA57 ? 57 : 48))
 		return INVPCID_FAULT;
 	return INVPCID_ADDRESS;
 }

@@ -40,6 +40,14 @@ typedef uint64_t pfn_t; /* host frame number: hpa >> 12 */
 static inline uint64_t align_down(uint64_t x, uint64_t align) { return x & ~(align - 1); }
 static inline uint64_t align_up(uint64_t x, uint64_t align) { return (x + align - 1) & ~(align - 1); }
 static inline bool is_aligned(uint64_t x, uint64_t align) { return (x & (align - 1)) == 0; }
+
+/* Of a linear address of that many bits: SDM "Canonical Addressing". */
+static inline bool is_canonical(uint64_t address, uint32_t bits)
+{
+	int64_t high = (int64_t)address >> (bits - 1);
+
+	return high == 0 || high == -1;
+}
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 

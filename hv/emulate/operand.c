@@ -61,13 +61,6 @@ static enum emu_result linear_segmented(struct emu_cpu *cpu, enum insn_segment s
 	return EMU_DONE;
 }
 
-static bool is_canonical(const struct emu_cpu *cpu, gva_t la)
-{
-	unsigned unused = 64 - cpu->la_bits;
-
-	return (gva_t)((int64_t)(la << unused) >> unused) == la;
-}
-
 enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint64_t offset, unsigned size,
 			   enum emu_access access, gva_t *la)
 {
@@ -80,7 +73,7 @@ enum emu_result emu_linear(struct emu_cpu *cpu, enum insn_segment segment, uint6
 		cpu->ops->segment(cpu, segment, &s);
 		*la += s.base;
 	}
-	if (!is_canonical(cpu, *la) || !is_canonical(cpu, *la + size - 1))
+	if (!is_canonical(*la, cpu->la_bits) || !is_canonical(*la + size - 1, cpu->la_bits))
 		return raise_segment(cpu, segment);
 	return EMU_DONE;
 }

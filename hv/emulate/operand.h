@@ -53,17 +53,25 @@ static inline enum emu_result emu_place(struct emu_cpu *cpu, const struct insn *
 	return EMU_DONE;
 }
 
-/* The offset that ModRM, SIB and displacement make, truncated to the address size. */
-static inline uint64_t emu_effective_offset(const struct emu_cpu *cpu, const struct insn *in)
+/* The offset that ModRM, SIB and displacement make, before it is truncated to the address size. rip: of the
+ * instruction itself. */
+static inline uint64_t insn_offset(const struct insn *in, const uint64_t *gpr, uint64_t rip)
 {
 	uint64_t offset = (uint64_t)in->disp;
 
 	if (LIKELY(in->base < INSN_REG_RIP))
-		offset += cpu->gpr[in->base];
+		offset += gpr[in->base];
 	else if (in->base == INSN_REG_RIP)
-		offset += cpu->rip + in->length;
+		offset += rip + in->length;
 	if (UNLIKELY(in->index != INSN_REG_NONE))
-		offset += cpu->gpr[in->index] << in->scale;
+		offset += gpr[in->index] << in->scale;
+	return offset;
+}
+
+static inline uint64_t emu_effective_offset(const struct emu_cpu *cpu, const struct insn *in)
+{
+	uint64_t offset = insn_offset(in, cpu->gpr, cpu->rip);
+
 	return LIKELY(in->addr_size == 8) ? offset : truncate_to(offset, in->addr_size);
 }
 

@@ -36,7 +36,7 @@ static bool valid_canonical(const struct msr_cpu *c, uint32_t msr, uint64_t valu
 {
 	(void)c;
 	(void)msr;
-	return (uint64_t)((int64_t)(value << 16) >> 16) == value;
+	return is_canonical(value, 48);
 }
 
 static bool valid_pat(const struct msr_cpu *c, uint32_t msr, uint64_t value)
