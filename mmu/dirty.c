@@ -32,13 +32,6 @@ void dirty_destroy(struct mmu *mmu, struct slot *s)
 	s->dirty = NULL;
 }
 
-static struct slot *slot_at(const struct mmu *mmu, gfn_t gfn)
-{
-	struct slot *s = slot_set_find(mmu->slots, gfn);
-
-	return s && s->base == gfn ? s : NULL;
-}
-
 /* Switches the slot over, in one hold. Leafs made from now on are as the log wants them. */
 static void set_logged(struct mmu *mmu, struct slot *s, bool logged)
 {
@@ -67,6 +60,19 @@ void dirty_slot_deleted(struct mmu *mmu, const struct slot *s)
 		one_less(mmu);
 }
 
+static int change(struct mmu *mmu, gfn_t gfn, int (*how)(struct mmu *mmu, struct slot *s, struct failure *f),
+		  struct failure *f)
+{
+	struct slot *s;
+	int err;
+
+	spin_lock(&mmu->changes);
+	s = slot_set_at(mmu->slots, gfn, f);
+	err = s ? how(mmu, s, f) : -ENOENT;
+	spin_unlock(&mmu->changes);
+	return err;
+}
+
 static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 {
 	if (mmu->config.kind != MMU_EPT)
@@ -82,17 +88,7 @@ static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 	return 0;
 }
 
-int mmu_dirty_start(struct mmu *mmu, gfn_t gfn, struct failure *f)
-{
-	struct slot *s;
-	int err;
-
-	spin_lock(&mmu->changes);
-	s = slot_at(mmu, gfn);
-	err = s ? start(mmu, s, f) : fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
-	spin_unlock(&mmu->changes);
-	return err;
-}
+int mmu_dirty_start(struct mmu *mmu, gfn_t gfn, struct failure *f) { return change(mmu, gfn, start, f); }
 
 static int stop(struct mmu *mmu, struct slot *s, struct failure *f)
 {
@@ -105,17 +101,7 @@ static int stop(struct mmu *mmu, struct slot *s, struct failure *f)
 	return 0;
 }
 
-int mmu_dirty_stop(struct mmu *mmu, gfn_t gfn, struct failure *f)
-{
-	struct slot *s;
-	int err;
-
-	spin_lock(&mmu->changes);
-	s = slot_at(mmu, gfn);
-	err = s ? stop(mmu, s, f) : fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
-	spin_unlock(&mmu->changes);
-	return err;
-}
+int mmu_dirty_stop(struct mmu *mmu, gfn_t gfn, struct failure *f) { return change(mmu, gfn, stop, f); }
 
 /* One word, and its pages protected again. */
 static uint64_t fetch_word(struct mmu *mmu, const struct slot *s, uint64_t n, struct flush_token *token)
@@ -171,7 +157,7 @@ int64_t mmu_dirty_fetch(struct mmu *mmu, gfn_t gfn, uint64_t first, uint64_t wor
 	if (mmu->config.pml)
 		mmu->config.pml_sync(mmu->config.flush_ctx);
 	spin_lock(&mmu->changes);
-	s = slot_at(mmu, gfn);
+	s = slot_set_at(mmu->slots, gfn, NULL);
 	pages = judge_fetch(s, first, words);
 	for (uint64_t n = 0; pages >= 0 && n < words; n += FETCH_WORDS)
 		pages += fetch(mmu, s, first / WORD_BITS + n, min_u64(words - n, FETCH_WORDS),

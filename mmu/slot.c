@@ -46,6 +46,16 @@ struct slot *slot_set_find(const struct slot_set *set, gfn_t gfn)
 	return set->entry[i - 1].slot;
 }
 
+struct slot *slot_set_at(const struct slot_set *set, gfn_t gfn, struct failure *f)
+{
+	struct slot *s = slot_set_find(set, gfn);
+
+	if (s && s->base == gfn)
+		return s;
+	fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	return NULL;
+}
+
 const struct slot *slot_find_slow(struct mmu_vcpu *mv, const struct slot_set *set, gfn_t gfn)
 {
 	const struct slot *s = slot_set_find(set, gfn);
@@ -266,9 +276,9 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 
 	spin_lock(&mmu->changes);
 	mmu_exclusive_begin(mmu);
-	slot = slot_set_find(mmu->slots, gfn);
-	if (!slot || slot->base != gfn)
-		err = fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	slot = slot_set_at(mmu->slots, gfn, f);
+	if (!slot)
+		err = -ENOENT;
 	else if (!(set = set_copy(mmu, mmu->slots)))
 		err = fail(f, -ENOMEM, "no memory is left to delete the slot at gfn %lx", gfn);
 	else if (mmu->mirror && mirror_remove(mmu, gfn, slot->npages, NULL)) {
@@ -292,17 +302,17 @@ int mmu_slot_delete(struct mmu *mmu, gfn_t gfn, struct failure *f)
 
 /* ---- moving, and other flags ---- */
 
-static int move_judge(const struct mmu *mmu, const struct slot *s, gfn_t gfn, struct failure *f)
+static int move_judge(const struct mmu *mmu, const struct slot *s, struct failure *f)
 {
-	if (!s || s->base != gfn)
-		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	if (!s)
+		return -ENOENT;
 	if (mmu->mirror)
 		return fail(f, -EOPNOTSUPP, "the memory of a guest with private memory stays where it is");
 	if (s->flags & SLOT_LOGGED)
-		return fail(f, -EBUSY, "writes to the slot at gfn %lx are logged; end that first", gfn);
-	if (attr_find(s, gfn, slot_end(s), !attr_is_private(s, gfn)) != slot_end(s))
+		return fail(f, -EBUSY, "writes to the slot at gfn %lx are logged; end that first", s->base);
+	if (attr_find(s, s->base, slot_end(s), !attr_is_private(s, s->base)) != slot_end(s))
 		return fail(f, -EBUSY, "the slot at gfn %lx has private and shared pages; make them one kind first",
-			    gfn);
+			    s->base);
 	return 0;
 }
 
@@ -358,8 +368,8 @@ int mmu_slot_move(struct mmu *mmu, gfn_t gfn, gfn_t to, struct failure *f)
 	int err;
 
 	spin_lock(&mmu->changes);
-	m.old = slot_set_find(mmu->slots, gfn);
-	err = move_judge(mmu, m.old, gfn, f);
+	m.old = slot_set_at(mmu->slots, gfn, f);
+	err = move_judge(mmu, m.old, f);
 	if (!err)
 		err = move_prepare(mmu, &m, to, f);
 	if (err) {
@@ -373,10 +383,10 @@ int mmu_slot_move(struct mmu *mmu, gfn_t gfn, gfn_t to, struct failure *f)
 	return err;
 }
 
-static int flags_judge(const struct mmu *mmu, const struct slot *s, gfn_t gfn, uint32_t flags, struct failure *f)
+static int flags_judge(const struct mmu *mmu, const struct slot *s, uint32_t flags, struct failure *f)
 {
-	if (!s || s->base != gfn)
-		return fail(f, -ENOENT, "no memory slot starts at gfn %lx", gfn);
+	if (!s)
+		return -ENOENT;
 	if (flags & ~SLOT_READONLY)
 		return fail(f, -EINVAL, "of a slot's flags only SLOT_READONLY can change, not %x", flags);
 	if (mmu->mirror)
@@ -405,8 +415,8 @@ int mmu_slot_set_flags(struct mmu *mmu, gfn_t gfn, uint32_t flags, struct failur
 	int err;
 
 	spin_lock(&mmu->changes);
-	s = slot_set_find(mmu->slots, gfn);
-	err = flags_judge(mmu, s, gfn, flags, f);
+	s = slot_set_at(mmu->slots, gfn, f);
+	err = flags_judge(mmu, s, flags, f);
 	if (!err && (s->flags & SLOT_READONLY) != flags)
 		set_flags(mmu, s, flags);
 	spin_unlock(&mmu->changes);

@@ -57,6 +57,10 @@ static inline hpa_t slot_hpa(const struct slot *s, gfn_t gfn) { return (gfn << P
 /* The slot of the set that covers gfn, or NULL. The caller is inside the lock, shared or exclusive. */
 struct slot *slot_set_find(const struct slot_set *set, gfn_t gfn);
 
+/* The slot that starts at gfn, or NULL with a sentence for -ENOENT. The caller is inside the lock, or holds
+ * mmu->changes. */
+struct slot *slot_set_at(const struct slot_set *set, gfn_t gfn, struct failure *f);
+
 /* The set to read now. Inside the lock. */
 static inline const struct slot_set *slot_set_of(const struct mmu *mmu)
 {
