@@ -60,6 +60,13 @@ void dirty_slot_deleted(struct mmu *mmu, const struct slot *s)
 		one_less(mmu);
 }
 
+/* Outside all locks: the vCPUs need them to hand over what their CPUs have logged. */
+static void hand_over(struct mmu *mmu)
+{
+	if (mmu->config.pml)
+		mmu->config.pml_sync(mmu->config.flush_ctx);
+}
+
 static int change(struct mmu *mmu, gfn_t gfn, int (*how)(struct mmu *mmu, struct slot *s, struct failure *f),
 		  struct failure *f)
 {
@@ -88,7 +95,12 @@ static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 	return 0;
 }
 
-int mmu_dirty_start(struct mmu *mmu, gfn_t gfn, struct failure *f) { return change(mmu, gfn, start, f); }
+/* What CPUs have logged up to now, for another slot's sake, is from before this slot's log. */
+int mmu_dirty_start(struct mmu *mmu, gfn_t gfn, struct failure *f)
+{
+	hand_over(mmu);
+	return change(mmu, gfn, start, f);
+}
 
 static int stop(struct mmu *mmu, struct slot *s, struct failure *f)
 {
@@ -153,9 +165,7 @@ int64_t mmu_dirty_fetch(struct mmu *mmu, gfn_t gfn, uint64_t first, uint64_t wor
 	const struct slot *s;
 	int64_t pages;
 
-	/* Before any lock: the vCPUs need the lock to hand over what their CPUs have logged. */
-	if (mmu->config.pml)
-		mmu->config.pml_sync(mmu->config.flush_ctx);
+	hand_over(mmu);
 	spin_lock(&mmu->changes);
 	s = slot_set_at(mmu->slots, gfn, NULL);
 	pages = judge_fetch(s, first, words);
