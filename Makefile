@@ -39,7 +39,7 @@ $(NEWLIB)/libc.a: boot/newlib.sh | $(BUILD)/packages/build
 	@sh boot/newlib.sh $(NEWLIB)
 
 # ---- The hypervisor ----------------------------------------------------------------------------
-HV_DIRS := hv hv/* mmu vmx vmx/* drivers
+HV_DIRS := hv hv/* mmu vmx vmx/* tdx tdx/* drivers
 HV_C := $(sort $(filter-out %/offsets.c,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))))
 HV_S := $(sort $(wildcard $(addsuffix /*.S,$(HV_DIRS))))
 HV_OBJS := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
@@ -140,7 +140,7 @@ test: ## all tests; ends with "N passed, N failed"
 	@$(PYTHON) tests/total.py $(BUILD)/results unit boot
 
 loc: ## lines of code by folder
-	@for d in boot hv mmu vmx drivers tests; do \
+	@for d in boot hv mmu vmx tdx drivers tests; do \
 		printf '%-8s %6d lines in %3d files\n' $$d \
 		$$(find $$d -name '*.[chS]' -exec cat {} + | wc -l) $$(find $$d -name '*.[chS]' | wc -l); done
 

@@ -6,7 +6,7 @@ bad=0
 count=0
 gcc_include=$(gcc -print-file-name=include)
 
-for header in $(find boot hv mmu vmx drivers -name '*.h' | sort); do
+for header in $(find boot hv mmu vmx tdx drivers -name '*.h' | sort); do
 	case $header in
 	boot/efi_base.h) extra="-fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64" ;;
 	*) extra="" ;;

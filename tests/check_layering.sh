@@ -4,7 +4,7 @@ bad=0
 
 # Prints what the includes of the files break: rule NAME FILES ALLOWED
 rule() {
-	found=$(find boot hv mmu vmx drivers -name '*.[chS]' | grep -E "^($2)" | sort |
+	found=$(find boot hv mmu vmx tdx drivers -name '*.[chS]' | grep -E "^($2)" | sort |
 		xargs -r grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' |
 		grep -vE "include[[:space:]]+\"($3)")
 	if [ -n "$found" ]; then
@@ -22,6 +22,10 @@ rule "devices use hv/base, bus, interrupt lines, the clock and the guest's const
 	'hv/devices/' 'hv/devices/|hv/base/|hv/(bus|irq|vclock)\.h|hv/guest/guest\.h'
 rule "drivers are leaves" 'drivers/' 'drivers/|hv/base/|boot/boot_info\.h'
 rule "vmx/core is a leaf" 'vmx/core/' "vmx/core/|hv/base/|$generated"
+rule "tdx/abi is a leaf" 'tdx/abi/' 'tdx/abi/|hv/base/'
+rule "the software module is a library of its own" 'tdx/soft/' 'tdx/soft/|tdx/abi/|vmx/core/|hv/base/'
+rule "tdx uses the back-end interface, mmu and vmx/core" 'tdx/' "tdx/|mmu/|hv/|vmx/core/|$generated"
+rule "vmx knows nothing of tdx" 'vmx/' "vmx/|mmu/|hv/|drivers/|$generated"
 rule "hv reaches vmx through hv/vm.h" 'hv/' "hv/|mmu/|drivers/|boot/boot_info\.h|$generated|[a-z]*_aml\.h"
 rule "boot shares boot_info.h and the pure files of hv/base" 'boot/' 'boot/|hv/base/'
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What can be seen without reading: long files, long lines, marks of unfinished work, machine paths.
 bad=0
-files=$(find boot hv mmu vmx drivers tests -name '*.[chS]' | sort)
+files=$(find boot hv mmu vmx tdx drivers tests -name '*.[chS]' | sort)
 
 complain() {
 	echo "$1"

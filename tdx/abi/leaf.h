@@ -1,0 +1,106 @@
+/*
+ * The leafs of SEAMCALL (TDH, host to module) and TDCALL (TDG, guest to module), and the registers that
+ * carry them. TDX Module 1.5 ABI, "Interface Functions".
+ */
+#ifndef TDX_ABI_LEAF_H
+#define TDX_ABI_LEAF_H
+
+#include "hv/base/types.h"
+
+/* Registers by instruction encoding, as in hv/vm.h: RAX holds the leaf, and the status on return. */
+enum tdx_reg {
+	TDX_RAX, TDX_RCX, TDX_RDX, TDX_RBX, TDX_RSP, TDX_RBP, TDX_RSI, TDX_RDI,
+	TDX_R8, TDX_R9, TDX_R10, TDX_R11, TDX_R12, TDX_R13, TDX_R14, TDX_R15, TDX_REGS
+};
+
+/* RSP is no operand of any leaf and is left alone. */
+struct tdx_regs {
+	uint64_t gpr[TDX_REGS];
+};
+
+/* RAX of a call: the leaf in bits 15:0, its version in bits 23:16, the rest 0. */
+#define TDX_LEAF_MASK 0xffffu
+#define TDX_VERSION_SHIFT 16
+#define TDX_VERSION_MASK 0xffu
+#define TDX_LEAF_RESERVED BITS(63, 24)
+
+#define TDH_LEAFS(X) \
+X(TDH_VP_ENTER, 0, "TDH.VP.ENTER") \
+	X(TDH_MNG_ADDCX, 1, "TDH.MNG.ADDCX") \
+	X(TDH_MEM_PAGE_ADD, 2, "TDH.MEM.PAGE.ADD") \
+	X(TDH_MEM_SEPT_ADD, 3, "TDH.MEM.SEPT.ADD") \
+	X(TDH_VP_ADDCX, 4, "TDH.VP.ADDCX") \
+	X(TDH_MEM_PAGE_RELOCATE, 5, "TDH.MEM.PAGE.RELOCATE") \
+	X(TDH_MEM_PAGE_AUG, 6, "TDH.MEM.PAGE.AUG") \
+	X(TDH_MEM_RANGE_BLOCK, 7, "TDH.MEM.RANGE.BLOCK") \
+	X(TDH_MNG_KEY_CONFIG, 8, "TDH.MNG.KEY.CONFIG") \
+	X(TDH_MNG_CREATE, 9, "TDH.MNG.CREATE") \
+	X(TDH_VP_CREATE, 10, "TDH.VP.CREATE") \
+	X(TDH_MNG_RD, 11, "TDH.MNG.RD") \
+	X(TDH_MEM_RD, 12, "TDH.MEM.RD") \
+	X(TDH_MNG_WR, 13, "TDH.MNG.WR") \
+	X(TDH_MEM_WR, 14, "TDH.MEM.WR") \
+	X(TDH_MEM_PAGE_DEMOTE, 15, "TDH.MEM.PAGE.DEMOTE") \
+	X(TDH_MR_EXTEND, 16, "TDH.MR.EXTEND") \
+	X(TDH_MR_FINALIZE, 17, "TDH.MR.FINALIZE") \
+	X(TDH_VP_FLUSH, 18, "TDH.VP.FLUSH") \
+	X(TDH_MNG_VPFLUSHDONE, 19, "TDH.MNG.VPFLUSHDONE") \
+	X(TDH_MNG_KEY_FREEID, 20, "TDH.MNG.KEY.FREEID") \
+	X(TDH_MNG_INIT, 21, "TDH.MNG.INIT") \
+	X(TDH_VP_INIT, 22, "TDH.VP.INIT") \
+	X(TDH_MEM_PAGE_PROMOTE, 23, "TDH.MEM.PAGE.PROMOTE") \
+	X(TDH_PHYMEM_PAGE_RDMD, 24, "TDH.PHYMEM.PAGE.RDMD") \
+	X(TDH_MEM_SEPT_RD, 25, "TDH.MEM.SEPT.RD") \
+	X(TDH_VP_RD, 26, "TDH.VP.RD") \
+	X(TDH_MNG_KEY_RECLAIMID, 27, "TDH.MNG.KEY.RECLAIMID") \
+	X(TDH_PHYMEM_PAGE_RECLAIM, 28, "TDH.PHYMEM.PAGE.RECLAIM") \
+	X(TDH_MEM_PAGE_REMOVE, 29, "TDH.MEM.PAGE.REMOVE") \
+	X(TDH_MEM_SEPT_REMOVE, 30, "TDH.MEM.SEPT.REMOVE") \
+	X(TDH_SYS_KEY_CONFIG, 31, "TDH.SYS.KEY.CONFIG") \
+	X(TDH_SYS_INFO, 32, "TDH.SYS.INFO") \
+	X(TDH_SYS_INIT, 33, "TDH.SYS.INIT") \
+	X(TDH_SYS_RD, 34, "TDH.SYS.RD") \
+	X(TDH_SYS_LP_INIT, 35, "TDH.SYS.LP.INIT") \
+	X(TDH_SYS_TDMR_INIT, 36, "TDH.SYS.TDMR.INIT") \
+	X(TDH_SYS_RDALL, 37, "TDH.SYS.RDALL") \
+	X(TDH_MEM_TRACK, 38, "TDH.MEM.TRACK") \
+	X(TDH_MEM_RANGE_UNBLOCK, 39, "TDH.MEM.RANGE.UNBLOCK") \
+	X(TDH_PHYMEM_CACHE_WB, 40, "TDH.PHYMEM.CACHE.WB") \
+	X(TDH_PHYMEM_PAGE_WBINVD, 41, "TDH.PHYMEM.PAGE.WBINVD") \
+	X(TDH_MEM_SEPT_WR, 42, "TDH.MEM.SEPT.WR") \
+	X(TDH_VP_WR, 43, "TDH.VP.WR") \
+	X(TDH_SYS_LP_SHUTDOWN, 44, "TDH.SYS.LP.SHUTDOWN") \
+	X(TDH_SYS_CONFIG, 45, "TDH.SYS.CONFIG") \
+	X(TDH_SYS_SHUTDOWN, 52, "TDH.SYS.SHUTDOWN")
+
+#define TDG_LEAFS(X) \
+	X(TDG_VP_VMCALL, 0, "TDG.VP.VMCALL") \
+	X(TDG_VP_INFO, 1, "TDG.VP.INFO") \
+	X(TDG_MR_RTMR_EXTEND, 2, "TDG.MR.RTMR.EXTEND") \
+	X(TDG_VP_VEINFO_GET, 3, "TDG.VP.VEINFO.GET") \
+	X(TDG_MR_REPORT, 4, "TDG.MR.REPORT") \
+	X(TDG_VP_CPUIDVE_SET, 5, "TDG.VP.CPUIDVE.SET") \
+	X(TDG_MEM_PAGE_ACCEPT, 6, "TDG.MEM.PAGE.ACCEPT") \
+	X(TDG_VM_RD, 7, "TDG.VM.RD") \
+	X(TDG_VM_WR, 8, "TDG.VM.WR") \
+	X(TDG_SYS_RD, 11, "TDG.SYS.RD")
+
+#define X(name, number, text) name = number,
+enum tdh_leaf { TDH_LEAFS(X) };
+enum tdg_leaf { TDG_LEAFS(X) };
+#undef X
+
+#define TDH_LEAF_COUNT 53 /* one above the highest */
+
+/* "Page info" operand of the MEM leafs: the address with the level in its low bits; 0 is 4K. */
+#define TDX_GPA_LEVEL_MASK 7u
+#define TDX_GPA_MASK BITS(51, 12)
+
+/* All four are 66 0F 01 xx: TDX Module base specification, "SEAM instructions". */
+#define TDX_OPCODE_TDCALL 0xcc
+#define TDX_OPCODE_SEAMRET 0xcd
+#define TDX_OPCODE_SEAMOPS 0xce
+#define TDX_OPCODE_SEAMCALL 0xcf
+#define TDX_OPCODE_LENGTH 4
+
+#endif
