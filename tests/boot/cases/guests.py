@@ -8,7 +8,7 @@ ONE_CPU = [
 ]
 # Bochs leaves the IDT-vectoring field stale when delivering a virtual interrupt takes an EPT violation.
 EVENTS = [("inject", "")]
-TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n")]
+TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n"), ("cost", "vcpus = 2\n")]
 # What shadow paging has to get right, and EPT as well.
 PAGING = [("perm", ""), ("selfmap", ""), ("pcid", ""), ("pg32", ""), ("pae", ""), ("lm", "")]
 # Under shadow paging the table guests walk tables of their own; all the others must not notice.
