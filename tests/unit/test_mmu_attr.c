@@ -1,4 +1,4 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_space.c */
 /*
  * Private and shared pages by hand: what they take in memory, the mixed flag, and what a change zaps.
  */
@@ -15,50 +15,24 @@
 #include <cmocka.h>
 
 #include "hv/base/frame.h"
-#include "tests/unit/mmu_world.h"
+#include "tests/unit/mmu_space.h"
 
 #define PAGES_2M 512u
 #define PAGES_1G 0x40000u
 
-static struct mmu mmu;
-static struct mmu_vcpu vcpu;
-static struct failure why;
-static uint32_t flushes;
-static struct flush_range flushed;
-
-static void count_flush(void *ctx, const struct flush_range *range)
-{
-	(void)ctx;
-	flushed = *range;
-	flushes++;
-}
-
 static int start(void **state)
 {
-	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 46, .gpa_bits = 46, .max_level = LEVEL_1G,
-				     .ept_ad = true, .flush = count_flush };
+	const struct mmu_config config = space_config(46);
 
 	(void)state;
-	world_start();
-	flushes = 0;
-	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
-	mmu_vcpu_init(&vcpu, &mmu);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	mmu_vcpu_destroy(&vcpu);
-	mmu_destroy(&mmu);
-	world_end();
+	space_start(&config);
 	return 0;
 }
 
 /* Four gigabytes from 1G on, congruent. */
 static const struct slot *add(uint32_t flags)
 {
-	assert_int_equal(mmu_slot_add(&mmu, PAGES_1G, 4ul * PAGES_1G, GIB(64), flags, &why), 0);
+	space_add(PAGES_1G, 4ul * PAGES_1G, GIB(64), flags);
 	return slot_set_find(mmu.slots, PAGES_1G);
 }
 
@@ -405,7 +379,7 @@ static void broken_attributes(void **state)
 	assert_int_equal(mmu_check(&mmu, &why), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, space_end)
 
 int main(void)
 {

@@ -1,4 +1,4 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_space.c */
 /*
  * Slots that move or change their flags, and large pages that must not be executable, by hand.
  */
@@ -17,34 +17,20 @@
 
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
-#include "tests/unit/mmu_world.h"
+#include "tests/unit/mmu_space.h"
 
 #define PAGES_2M 512u
 #define SLOT 0x40000u
 
-static struct mmu mmu;
-static struct mmu_vcpu vcpu;
-static struct failure why;
-static uint32_t flushes;
-
-static void count_flush(void *ctx, const struct flush_range *range)
-{
-	(void)ctx;
-	(void)range;
-	flushes++;
-}
 
 static int start_with(bool nx)
 {
-	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 46, .gpa_bits = 46, .max_level = LEVEL_1G,
-				     .ept_ad = true, .flush = count_flush, .nx_huge = nx };
+	struct mmu_config config = space_config(46);
 
-	world_start();
-	flushes = 0;
-	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
-	mmu_vcpu_init(&vcpu, &mmu);
-	assert_int_equal(mmu_slot_add(&mmu, SLOT, 2 * PAGES_2M, GIB(64), 0, &why), 0);
-	assert_int_equal(mmu_slot_add(&mmu, 0, 16, GIB(32), 0, &why), 0);
+	config.nx_huge = nx;
+	space_start(&config);
+	space_add(SLOT, 2 * PAGES_2M, GIB(64), 0);
+	space_add(0, 16, GIB(32), 0);
 	return 0;
 }
 
@@ -59,23 +45,6 @@ static int start_nx(void **state)
 	(void)state;
 	return start_with(true);
 }
-
-static int end(void **state)
-{
-	(void)state;
-	mmu_vcpu_destroy(&vcpu);
-	mmu_destroy(&mmu);
-	world_end();
-	return 0;
-}
-
-static void good(void)
-{
-	if (mmu_check(&mmu, &why))
-		fail_msg("%s", why.text);
-}
-
-static enum fault_result touch(gfn_t gfn, uint32_t access) { return mmu_fault(&vcpu, gfn << PAGE_SHIFT, access); }
 
 /* Level of the leaf, 0: none. */
 static int leaf_at(gfn_t gfn, hpa_t *hpa, uint32_t *rwx) { return world_ept_walk(&mmu, gfn << PAGE_SHIFT, hpa, rwx); }
@@ -98,7 +67,7 @@ static void moves(void **state)
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(touch(0, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(mmu_slot_move(&mmu, SLOT, 2 * SLOT, &why), 0);
-	good();
+	space_is_good();
 	assert_int_equal(level_at(SLOT), 0);
 	assert_int_equal(level_at(0), LEVEL_4K); /* another slot's */
 	assert_int_equal(touch(SLOT, MMU_READ), FAULT_MMIO);
@@ -109,7 +78,7 @@ static void moves(void **state)
 	assert_int_equal(mmu_slot_move(&mmu, 2 * SLOT, SLOT, &why), 0);
 	assert_int_equal(touch(SLOT, MMU_READ), FAULT_MAPPED);
 	assert_int_equal(mmu_slot_move(&mmu, SLOT, overlapping, &why), 0);
-	good();
+	space_is_good();
 	assert_int_equal(touch(overlapping, MMU_READ), FAULT_MAPPED);
 	assert_int_equal(leaf_at(overlapping, &hpa, &rwx), LEVEL_4K);
 	assert_true(hpa == GIB(64));
@@ -138,7 +107,7 @@ static void refused_moves(void **state)
 	world_allocs_left = ~(uint64_t)0;
 	assert_int_equal(mmu_slot_move(&mmu, SLOT, 0x80000, &why), 0);
 	assert_true(attr_is_private(slot_set_find(mmu.slots, 0x80000), 0x80000)); /* its kind has come along */
-	good();
+	space_is_good();
 }
 
 static void flags_change(void **state)
@@ -150,14 +119,14 @@ static void flags_change(void **state)
 	assert_int_equal(flushes, 1);
 	assert_int_equal(level_at(SLOT), 0);
 	assert_int_equal(level_at(0), LEVEL_4K);
-	good();
+	space_is_good();
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_READONLY_WRITE);
 	assert_int_equal(touch(SLOT, MMU_READ), FAULT_MAPPED);
 	assert_int_equal(mmu_slot_set_flags(&mmu, SLOT, SLOT_READONLY, &why), 0); /* as it is */
 	assert_int_equal(level_at(SLOT), LEVEL_2M);
 	assert_int_equal(mmu_slot_set_flags(&mmu, SLOT, 0, &why), 0);
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
-	good();
+	space_is_good();
 	assert_int_equal(mmu_slot_set_flags(&mmu, SLOT, SLOT_PRIVATE, &why), -EINVAL);
 	assert_int_equal(mmu_slot_set_flags(&mmu, SLOT + 1, 0, &why), -ENOENT);
 }
@@ -182,7 +151,7 @@ static void not_executable(void **state)
 	assert_int_equal(rights_at(SLOT + 8, LEVEL_4K), MMU_READ | MMU_WRITE);
 	assert_int_equal(rights_at(SLOT + PAGES_2M, LEVEL_2M), MMU_READ | MMU_WRITE);
 	assert_int_equal(hugepage_max_level(slot_set_find(mmu.slots, SLOT), SLOT), LEVEL_2M); /* no count, no flag */
-	good();
+	space_is_good();
 	flushes = 0;
 	mmu_nx_recover(&mmu); /* has been executed: takes the right, to see */
 	assert_int_equal(flushes, 1);
@@ -192,7 +161,7 @@ static void not_executable(void **state)
 	assert_int_equal(rights_at(SLOT + 9, LEVEL_4K), MMU_READ | MMU_WRITE);
 	mmu_nx_recover(&mmu); /* not since */
 	assert_int_equal(rights_at(SLOT + 9, LEVEL_2M), MMU_READ | MMU_WRITE);
-	good();
+	space_is_good();
 	/* Memory that cannot be large keeps its rights. */
 	assert_int_equal(touch(3, MMU_FETCH), FAULT_MAPPED);
 	assert_int_equal(touch(3, MMU_FETCH), FAULT_MAPPED);
@@ -213,11 +182,11 @@ static void broken_nx(void **state)
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
 	assert_non_null(strstr(why.text, "is large and executable"));
 	*sptep &= ~EPT_EXEC;
-	good();
+	space_is_good();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
-#define TEST_NX(name) cmocka_unit_test_setup_teardown(name, start_nx, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, space_end)
+#define TEST_NX(name) cmocka_unit_test_setup_teardown(name, start_nx, space_end)
 
 int main(void)
 {

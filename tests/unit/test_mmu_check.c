@@ -1,4 +1,4 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_space.c */
 /*
  * Whether mmu_check() finds each invariant broken when it is, says which, and is content again when
  * it is mended.
@@ -16,63 +16,16 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/mmu_world.h"
+#include "tests/unit/mmu_space.h"
 
-static struct mmu mmu;
-static struct mmu_vcpu vcpu;
-static struct failure why;
-
-static void no_flush(void *ctx, const struct flush_range *range)
-{
-	(void)ctx;
-	(void)range;
-}
-
-static struct mmu_config config_of(int max_level)
-{
-	return (struct mmu_config){ .vm_id = WORLD_VM, .hpa_bits = 40, .gpa_bits = 40, .max_level = max_level,
-				    .ept_ad = true, .flush = no_flush };
-}
-
-static int start_at(int max_level)
-{
-	struct mmu_config config = config_of(max_level);
-
-	world_start();
-	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
-	mmu_vcpu_init(&vcpu, &mmu);
-	return 0;
-}
 
 static int start(void **state)
 {
-	(void)state;
-	return start_at(LEVEL_1G);
-}
+	const struct mmu_config config = space_config(40);
 
-static int end(void **state)
-{
 	(void)state;
-	mmu_vcpu_destroy(&vcpu);
-	mmu_destroy(&mmu);
-	world_end();
+	space_start(&config);
 	return 0;
-}
-
-static void add(gfn_t gfn, uint64_t npages, hpa_t hpa)
-{
-	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, 0, &why), 0);
-}
-
-static void add_rom(gfn_t gfn, uint64_t npages, hpa_t hpa)
-{
-	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, SLOT_READONLY, &why), 0);
-}
-
-static void good(void)
-{
-	if (mmu_check(&mmu, &why))
-		fail_msg("%s", why.text);
 }
 
 static uint64_t *sptep_of(gpa_t gpa, int level)
@@ -93,7 +46,7 @@ static void breaks(uint64_t *word, uint64_t value, const char *expect)
 	if (!strstr(why.text, expect))
 		fail_msg("expected \"%s\" in \"%s\"", expect, why.text);
 	*word = old;
-	good();
+	space_is_good();
 }
 
 static void broken_entries(void **state)
@@ -102,9 +55,9 @@ static void broken_entries(void **state)
 	uint64_t *large, *small, *mmio, *rom, *link;
 
 	(void)state;
-	add(0, 1024, MIB(512));
-	add(0x10000, 10, MIB(600));
-	add_rom(0x10010, 1, MIB(700));
+	space_add(0, 1024, MIB(512), 0);
+	space_add(0x10000, 10, MIB(600), 0);
+	space_add(0x10010, 1, MIB(700), SLOT_READONLY);
 	assert_int_equal(mmu_fault(&vcpu, 0x0, MMU_READ), FAULT_MAPPED);
 	assert_int_equal(mmu_fault(&vcpu, 0x10001000, MMU_READ), FAULT_MAPPED);
 	assert_int_equal(mmu_fault(&vcpu, 0x10010000, MMU_READ), FAULT_MAPPED);
@@ -143,8 +96,8 @@ static void broken_records(void **state)
 	uint32_t *word;
 
 	(void)state;
-	add(0, 1024, MIB(512));
-	add(0x10000, 10, MIB(600));
+	space_add(0, 1024, MIB(512), 0);
+	space_add(0x10000, 10, MIB(600), 0);
 	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
 	slot = slot_set_find(mmu.slots, 0);
 	second = mmu.slots->entry[1];
@@ -172,7 +125,7 @@ static void broken_records(void **state)
 	mmu.pool.free->state = SP_LINKED;
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
 	mmu.pool.free->state = SP_FREE;
-	good();
+	space_is_good();
 }
 
 /* A large leaf where a reason against it exists: the metadata and the table disagree. */
@@ -181,7 +134,7 @@ static void broken_level(void **state)
 	uint32_t *word;
 
 	(void)state;
-	add(0, 1024, MIB(512));
+	space_add(0, 1024, MIB(512), 0);
 	assert_int_equal(mmu_fault(&vcpu, 0x1000, MMU_READ), FAULT_MAPPED);
 	mmu.config.max_level = LEVEL_4K;
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
@@ -191,10 +144,10 @@ static void broken_level(void **state)
 	*word = 1;
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
 	*word = 0;
-	good();
+	space_is_good();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, space_end)
 
 int main(void)
 {

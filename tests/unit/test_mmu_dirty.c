@@ -1,4 +1,4 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_space.c */
 /*
  * The dirty log by hand: what is noticed, at which size of page, and what stopping brings back. Histories
  * with a TLB and a CPU that logs are in tests/unit/test_mmu_random.c.
@@ -17,24 +17,14 @@
 #include <cmocka.h>
 
 #include "hv/base/frame.h"
-#include "tests/unit/mmu_world.h"
+#include "tests/unit/mmu_space.h"
 
 #define PAGES_2M 512u
 #define SLOT 0x40000u /* at 1G */
 #define PAGES (4 * PAGES_2M)
 
-static struct mmu mmu;
-static struct mmu_vcpu vcpu;
-static struct failure why;
-static uint32_t flushes, syncs;
+static uint32_t syncs;
 static bool logging;
-
-static void count_flush(void *ctx, const struct flush_range *range)
-{
-	(void)ctx;
-	(void)range;
-	flushes++;
-}
 
 static void switch_pml(void *ctx, bool on)
 {
@@ -51,16 +41,15 @@ static void count_sync(void *ctx)
 
 static int start_with(bool pml)
 {
-	struct mmu_config config = { .vm_id = WORLD_VM, .hpa_bits = 46, .gpa_bits = 46, .max_level = LEVEL_1G,
-				     .ept_ad = true, .flush = count_flush, .pml = pml, .pml_switch = switch_pml,
-				     .pml_sync = count_sync };
+	struct mmu_config config = space_config(46);
 
-	world_start();
-	flushes = syncs = 0;
+	config.pml = pml;
+	config.pml_switch = switch_pml;
+	config.pml_sync = count_sync;
+	syncs = 0;
 	logging = false;
-	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
-	mmu_vcpu_init(&vcpu, &mmu);
-	assert_int_equal(mmu_slot_add(&mmu, SLOT, PAGES, GIB(64), 0, &why), 0);
+	space_start(&config);
+	space_add(SLOT, PAGES, GIB(64), 0);
 	return 0;
 }
 
@@ -74,21 +63,6 @@ static int start_pml(void **state)
 {
 	(void)state;
 	return start_with(true);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	mmu_vcpu_destroy(&vcpu);
-	mmu_destroy(&mmu);
-	world_end();
-	return 0;
-}
-
-static void good(void)
-{
-	if (mmu_check(&mmu, &why))
-		fail_msg("%s", why.text);
 }
 
 static uint64_t *entry(gfn_t gfn, int *level)
@@ -109,8 +83,6 @@ static int level_at(gfn_t gfn, uint64_t set, uint64_t clear)
 	return level;
 }
 
-static enum fault_result touch(gfn_t gfn, uint32_t access) { return mmu_fault(&vcpu, gfn << PAGE_SHIFT, access); }
-
 static int64_t fetch_all(uint64_t *bitmap) { return mmu_dirty_fetch(&mmu, SLOT, 0, PAGES / 64, bitmap); }
 
 static void by_protection(void **state)
@@ -121,7 +93,7 @@ static void by_protection(void **state)
 	(void)state;
 	assert_int_equal(mmu_premap_slot(&mmu, SLOT, &why), 0);
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
-	good();
+	space_is_good();
 	assert_int_equal(flushes, 1);
 	assert_int_equal(level_at(page, EPT_READ, EPT_WRITE), LEVEL_2M);
 	assert_int_equal(fetch_all(NULL), 0);
@@ -133,7 +105,7 @@ static void by_protection(void **state)
 	assert_int_equal(level_at(SLOT, EPT_READ, EPT_WRITE), LEVEL_2M);
 	assert_int_equal(touch(page + 1, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(vcpu.stats.granted, 2);
-	good();
+	space_is_good();
 	flushes = 0;
 	assert_int_equal(fetch_all(bitmap), 2);
 	assert_true(bitmap[(PAGES_2M + 70) / 64] == (BIT(6) | BIT(7)));
@@ -146,12 +118,12 @@ static void by_protection(void **state)
 	assert_int_equal(touch(page, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(mmu_dirty_stop(&mmu, SLOT, &why), 0);
 	assert_int_equal(level_at(page, EPT_WRITE, 0), LEVEL_2M);
-	good();
+	space_is_good();
 	/* One that was never split gets its right back by a fault. */
 	assert_int_equal(level_at(SLOT, EPT_READ, EPT_WRITE), LEVEL_2M);
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(level_at(SLOT, EPT_WRITE, 0), LEVEL_2M);
-	good();
+	space_is_good();
 }
 
 /* Pages first touched while the slot is logged. */
@@ -164,7 +136,7 @@ static void fresh_pages(void **state)
 	assert_int_equal(touch(SLOT + 4, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(level_at(SLOT + 4, EPT_WRITE, 0), LEVEL_4K);
 	assert_int_equal(fetch_all(NULL), 1);
-	good();
+	space_is_good();
 }
 
 static void by_the_cpu(void **state)
@@ -189,7 +161,7 @@ static void by_the_cpu(void **state)
 	assert_true(bitmap[0] == (BIT(0) | BIT(1) | BIT(8)));
 	assert_int_equal(level_at(SLOT, EPT_WRITE, EPT_DIRTY), LEVEL_4K); /* logged by the CPU from now on */
 	assert_int_equal(fetch_all(NULL), 1);
-	good();
+	space_is_good();
 	assert_int_equal(mmu_dirty_stop(&mmu, SLOT, &why), 0);
 	assert_false(logging);
 	assert_int_equal(level_at(SLOT, EPT_WRITE, 0), LEVEL_2M);
@@ -197,7 +169,7 @@ static void by_the_cpu(void **state)
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
 	assert_int_equal(mmu_slot_delete(&mmu, SLOT, &why), 0);
 	assert_false(logging);
-	good();
+	space_is_good();
 }
 
 /* The hypervisor's own writes, by copy, by locked exchange and by pointer, over pages and slots. */
@@ -243,7 +215,7 @@ static void refusals(void **state)
 	assert_int_equal(fetch_all(NULL), -EALREADY);
 	world_allocs_left = 0;
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), -ENOMEM);
-	good();
+	space_is_good();
 	world_allocs_left = ~(uint64_t)0;
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), -EALREADY);
@@ -273,7 +245,7 @@ static void out_of_memory(void **state)
 	world_allocs_left = ~(uint64_t)0;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(fetch_all(NULL), 1);
-	good();
+	space_is_good();
 }
 
 static void expect_broken(const char *text)
@@ -308,15 +280,15 @@ static void broken_log(void **state)
 	s->flags &= ~SLOT_LOGGED;
 	expect_broken("against its flags");
 	s->flags |= SLOT_LOGGED;
-	good();
+	space_is_good();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, space_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(by_protection), TEST(fresh_pages), cmocka_unit_test_setup_teardown(by_the_cpu, start_pml, end),
+		TEST(by_protection), TEST(fresh_pages), cmocka_unit_test_setup_teardown(by_the_cpu, start_pml, space_end),
 		TEST(by_the_hypervisor), TEST(refusals), TEST(out_of_memory), TEST(broken_log),
 	};
 

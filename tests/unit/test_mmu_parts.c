@@ -1,4 +1,4 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_space.c */
 /*
  * The parts of mmu/ by hand: entry format, large-page words, flush tokens, MMIO, guest memory.
  */
@@ -20,69 +20,17 @@
 #include <cmocka.h>
 
 #include "hv/base/frame.h"
-#include "tests/unit/mmu_world.h"
+#include "tests/unit/mmu_space.h"
 #include "tests/unit/support/support.h"
 
-static struct mmu mmu;
-static struct mmu_vcpu vcpu;
-static struct failure why;
-static uint32_t flushes;
-
-static struct flush_range flushed;
-
-static void count_flush(void *ctx, const struct flush_range *range)
-{
-	(void)ctx;
-	flushed = *range;
-	flushes++;
-}
-
-static struct mmu_config config_of(int max_level)
-{
-	return (struct mmu_config){ .vm_id = WORLD_VM, .hpa_bits = 40, .gpa_bits = 40, .max_level = max_level,
-				    .ept_ad = true, .flush = count_flush };
-}
-
-static int start_at(int max_level)
-{
-	struct mmu_config config = config_of(max_level);
-
-	world_start();
-	flushes = 0;
-	assert_int_equal(mmu_init(&mmu, &config, &why), 0);
-	mmu_vcpu_init(&vcpu, &mmu);
-	return 0;
-}
 
 static int start(void **state)
 {
-	(void)state;
-	return start_at(LEVEL_1G);
-}
+	const struct mmu_config config = space_config(40);
 
-static int end(void **state)
-{
 	(void)state;
-	mmu_vcpu_destroy(&vcpu);
-	mmu_destroy(&mmu);
-	world_end();
+	space_start(&config);
 	return 0;
-}
-
-static void add(gfn_t gfn, uint64_t npages, hpa_t hpa)
-{
-	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, 0, &why), 0);
-}
-
-static void add_rom(gfn_t gfn, uint64_t npages, hpa_t hpa)
-{
-	assert_int_equal(mmu_slot_add(&mmu, gfn, npages, hpa, SLOT_READONLY, &why), 0);
-}
-
-static void good(void)
-{
-	if (mmu_check(&mmu, &why))
-		fail_msg("%s", why.text);
 }
 
 static uint64_t entry_at(gpa_t gpa, int level)
@@ -123,7 +71,7 @@ static void entry_kinds(void **state)
 
 static void entry_rules(void **state)
 {
-	struct mmu_config c = config_of(LEVEL_2M);
+	struct mmu_config c = space_config(40);
 	uint64_t leaf = spte_make_leaf(0x5000, 1, true), large = spte_make_leaf(MIB(4), 2, true);
 	uint64_t table = spte_make_table(0x5000);
 	static const struct {
@@ -139,6 +87,7 @@ static void entry_rules(void **state)
 	};
 
 	(void)state;
+	c.max_level = LEVEL_2M;
 	assert_null(spte_fault_in(leaf, 1, &c));
 	assert_null(spte_fault_in(large, 2, &c));
 	assert_null(spte_fault_in(table, 2, &c));
@@ -166,33 +115,33 @@ static int level_at(gfn_t gfn)
 static void hugepage_edges(void **state)
 {
 	(void)state;
-	add(5, 1, MIB(1));                        /* one page */
+	space_add(5, 1, MIB(1), 0);                        /* one page */
 	assert_int_equal(level_at(5), 1);
-	add(1000, 100, GIB(2) + (1000 << 12));    /* crosses one 2M line */
+	space_add(1000, 100, GIB(2) + (1000 << 12), 0);    /* crosses one 2M line */
 	assert_int_equal(level_at(1023), 1);
 	assert_int_equal(level_at(1024), 1);
-	add(2048, 512, GIB(2) + (2048 << 12));    /* exactly one 2M frame */
+	space_add(2048, 512, GIB(2) + (2048 << 12), 0);    /* exactly one 2M frame */
 	assert_int_equal(level_at(2048), 2);
 	assert_int_equal(level_at(2559), 2);
-	add(4000, 1500, GIB(2) + (4000 << 12));   /* misaligned head and tail */
+	space_add(4000, 1500, GIB(2) + (4000 << 12), 0);   /* misaligned head and tail */
 	assert_int_equal(level_at(4000), 1);
 	assert_int_equal(level_at(4096), 2);
 	assert_int_equal(level_at(5119), 2);
 	assert_int_equal(level_at(5120), 1);
-	add(0x40000, 0x80000, GIB(4));            /* two 1G frames */
+	space_add(0x40000, 0x80000, GIB(4), 0);            /* two 1G frames */
 	assert_int_equal(level_at(0x40000), 3);
 	assert_int_equal(level_at(0xbffff), 3);
-	add(0x100000, 0x80000, GIB(8) + MIB(2));  /* congruent modulo 2M alone */
+	space_add(0x100000, 0x80000, GIB(8) + MIB(2), 0);  /* congruent modulo 2M alone */
 	assert_int_equal(level_at(0x100000), 2);
-	add(0x200000, 0x80000, GIB(16) + 0x1000); /* not congruent */
+	space_add(0x200000, 0x80000, GIB(16) + 0x1000, 0); /* not congruent */
 	assert_int_equal(level_at(0x200000), 1);
-	good();
+	space_is_good();
 }
 
 static void slot_refusals(void **state)
 {
 	(void)state;
-	add(100, 100, MIB(64));
+	space_add(100, 100, MIB(64), 0);
 	assert_int_equal(mmu_slot_add(&mmu, 0, 0, MIB(1), 0, &why), -EINVAL);
 	assert_int_equal(mmu_slot_add(&mmu, 0, 1, 0, 0, &why), -EINVAL);
 	assert_int_equal(mmu_slot_add(&mmu, 0, 1, 0x1800, 0, &why), -EINVAL);
@@ -204,29 +153,31 @@ static void slot_refusals(void **state)
 	assert_int_equal(mmu_slot_add(&mmu, 199, 1, MIB(1), 0, &why), -EEXIST);
 	assert_string_equal(why.text, "the memory slot at gfn c7 starts inside the one at gfn 64");
 	assert_int_equal(mmu_slot_delete(&mmu, 101, &why), -ENOENT);
-	add(0, 100, MIB(1));
-	add(200, 1, MIB(1));
-	good();
+	space_add(0, 100, MIB(1), 0);
+	space_add(200, 1, MIB(1), 0);
+	space_is_good();
 	for (gfn_t i = 0; i < SLOTS_MAX - 3; i++)
-		add(1000 + i, 1, MIB(1));
+		space_add(1000 + i, 1, MIB(1), 0);
 	assert_int_equal(mmu_slot_add(&mmu, 5000, 1, MIB(1), 0, &why), -ENOSPC);
 	assert_true(slot_set_find(mmu.slots, 1100)->base == 1100);
-	good();
+	space_is_good();
 	assert_int_equal(mmu_slot_delete(&mmu, 1100, &why), 0);
 	assert_null(slot_set_find(mmu.slots, 1100));
 }
 
 static void bad_configurations(void **state)
 {
-	struct mmu_config c = config_of(LEVEL_1G);
+	struct mmu_config c = space_config(40);
 	static struct mmu other;
 
 	(void)state;
 	c.hpa_bits = 53;
 	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
-	c = config_of(4);
+	c = space_config(40);
+	c.max_level = 4;
 	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
-	c = config_of(1);
+	c = space_config(40);
+	c.max_level = LEVEL_4K;
 	c.gpa_bits = 49;
 	assert_int_equal(mmu_init(&other, &c, &why), -EINVAL);
 }
@@ -236,8 +187,8 @@ static void premap_levels(void **state)
 	struct mmu_counts counts;
 
 	(void)state;
-	add(0, 160, MIB(64));
-	add(256, 0x80000 - 256, GIB(4) + MIB(1));
+	space_add(0, 160, MIB(64), 0);
+	space_add(256, 0x80000 - 256, GIB(4) + MIB(1), 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 256, &why), 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 256, &why), 0);
@@ -248,7 +199,7 @@ static void premap_levels(void **state)
 	assert_int_equal(counts.mapped[1], 160 + 256);
 	assert_int_equal(counts.tables, 4);
 	assert_int_equal(flushes, 0); /* nothing was removed */
-	good();
+	space_is_good();
 	mmu_zap_range(&mmu, 300, 1);
 	assert_int_equal(flushes, 1);
 	mmu_count(&mmu, &counts);
@@ -257,7 +208,7 @@ static void premap_levels(void **state)
 	mmu_count(&mmu, &counts);
 	assert_true(counts.mapped[1] == 160 && counts.mapped[2] == 0 && counts.mapped[3] == 0);
 	assert_int_equal(counts.tables, 4);
-	good();
+	space_is_good();
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */
@@ -265,8 +216,8 @@ static void premap_levels(void **state)
 static void fault_kinds(void **state)
 {
 	(void)state;
-	add(0x1000, 512, MIB(512));
-	add_rom(0x2000, 1, MIB(600));
+	space_add(0x1000, 512, MIB(512), 0);
+	space_add(0x2000, 1, MIB(600), SLOT_READONLY);
 	assert_int_equal(mmu_fault(&vcpu, BIT(40), MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&vcpu, ~(gpa_t)0, MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&vcpu, 0x1000000, MMU_FETCH), FAULT_MAPPED);
@@ -278,31 +229,31 @@ static void fault_kinds(void **state)
 	assert_int_equal(mmu_fault(&vcpu, 0x2000000, MMU_WRITE), FAULT_READONLY_WRITE);
 	assert_int_equal(mmu_fault(&vcpu, 0x3000000, MMU_READ), FAULT_MMIO);
 	assert_true(mmu_eptp(&mmu) == (sp_hpa(mmu.root) | 0x5e));
-	good();
+	space_is_good();
 }
 
 static void mmio_life(void **state)
 {
 	(void)state;
-	add(0x100, 16, MIB(512));
+	space_add(0x100, 16, MIB(512), 0);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
 	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00fff), MMIO_HIT);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee01000), MMIO_STALE);
 	/* Slots change: the entry is of an old generation until the next fault renews it. */
-	add(0x200, 16, MIB(512));
+	space_add(0x200, 16, MIB(512), 0);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
 	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
-	good();
+	space_is_good();
 	/* Memory appears there: large page, no trace of the entry. */
-	add(0xfee00, 512, GIB(1) + MIB(0xe));
+	space_add(0xfee00, 512, GIB(1) + MIB(0xe), 0);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
 	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MAPPED);
 	assert_true(entry_at(0xfee00000, 2) & EPT_LARGE);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
-	good();
+	space_is_good();
 	assert_int_equal(mmu_mmio_hit(&vcpu, BIT(40)), MMIO_BROKEN);
 }
 
@@ -311,15 +262,15 @@ static void mmio_generations(void **state)
 {
 	(void)state;
 	mmu.slots->generation = BIT(19) - 3;
-	add(0x100, 1, MIB(512));
+	space_add(0x100, 1, MIB(512), 0);
 	assert_int_equal(mmu_fault(&vcpu, 0xfee00300, MMU_WRITE), FAULT_MMIO);
 	assert_true(spte_is_mmio(entry_at(0xfee00000, 1)));
-	add(0x200, 1, MIB(512));
+	space_add(0x200, 1, MIB(512), 0);
 	assert_true(spte_is_mmio(entry_at(0xfee00000, 1)));
-	add(0x300, 1, MIB(512));
+	space_add(0x300, 1, MIB(512), 0);
 	assert_true(entry_at(0xfee00000, 1) == SPTE_EMPTY);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_STALE);
-	good();
+	space_is_good();
 }
 
 /* Spares go only into tables that are missing; without one, MMIO has no entry and nothing on its account. */
@@ -329,7 +280,7 @@ static void spare_use(void **state)
 	uint32_t spares;
 
 	(void)state;
-	add_rom(0, 512, MIB(512) + PAGE_SIZE);
+	space_add(0, 512, MIB(512) + PAGE_SIZE, SLOT_READONLY);
 	ram.slot = write.slot = slot_set_find(mmu.slots, 3);
 	write.access = MMU_WRITE;
 	sp_topup(&vcpu);
@@ -338,12 +289,12 @@ static void spare_use(void **state)
 	assert_int_equal(vcpu.spare_count, spares - 3);
 	assert_int_equal(tdp_map(&vcpu, &ram), FAULT_MAPPED);
 	assert_int_equal(tdp_map(&vcpu, &write), FAULT_READONLY_WRITE);
-	good();
+	space_is_good();
 	sp_drain(&vcpu);
 	ram.gfn = 0xfee00;
 	assert_int_equal(tdp_map_mmio(&vcpu, &ram), FAULT_MMIO);
 	assert_int_equal(mmu.pool.mmio_tables, 0);
-	good();
+	space_is_good();
 }
 
 /* Premap goes on after what is there already, wherever in a large frame it starts. */
@@ -353,11 +304,11 @@ static void premap_steps(void **state)
 	uint32_t rwx;
 
 	(void)state;
-	add(0x1ff, 0x402, GIB(1) + (0x1ff << PAGE_SHIFT));
+	space_add(0x1ff, 0x402, GIB(1) + (0x1ff << PAGE_SHIFT), 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 0x1ff, &why), 0);
 	for (gfn_t gfn = 0x1ff; gfn < 0x601; gfn++)
 		assert_true(world_ept_walk(&mmu, gfn << PAGE_SHIFT, &hpa, &rwx) > 0);
-	good();
+	space_is_good();
 }
 
 /* A zap that ends, or starts, one page short of a table leaves that page. */
@@ -367,7 +318,7 @@ static void zap_edges(void **state)
 	uint32_t rwx;
 
 	(void)state;
-	add(512, 1024, GIB(1) + PAGE_SIZE);
+	space_add(512, 1024, GIB(1) + PAGE_SIZE, 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 512, &why), 0);
 	mmu_zap_range(&mmu, 512, 511);
 	mmu_zap_range(&mmu, 1025, 511);
@@ -375,7 +326,7 @@ static void zap_edges(void **state)
 	assert_int_equal(world_ept_walk(&mmu, 1023ul << PAGE_SHIFT, &hpa, &rwx), 1);
 	assert_int_equal(world_ept_walk(&mmu, 1024ul << PAGE_SHIFT, &hpa, &rwx), 1);
 	assert_int_equal(world_ept_walk(&mmu, 1025ul << PAGE_SHIFT, &hpa, &rwx), 0);
-	good();
+	space_is_good();
 }
 
 /* A guest that touches all of its address space gets no more tables than it may have. */
@@ -388,30 +339,30 @@ static void mmio_budget(void **state)
 		assert_int_equal(mmu_fault(&vcpu, gpa, MMU_READ), FAULT_MMIO);
 	mmu_count(&mmu, &counts);
 	assert_true(counts.tables <= 1 + SP_MMIO_TABLES_MAX);
-	good();
+	space_is_good();
 	/* Memory still maps, and once the entries are gone there is room again. */
-	add(0x8000000, 512, MIB(512));
+	space_add(0x8000000, 512, MIB(512), 0);
 	assert_int_equal(mmu_fault(&vcpu, 0x8000000000, MMU_READ), FAULT_MAPPED);
 	mmu_zap_range(&mmu, 0, BIT(28));
 	mmu_count(&mmu, &counts);
 	assert_true(counts.tables == 1 && counts.mapped[0] == 0);
 	assert_int_equal(mmu_fault(&vcpu, 0xfee00000, MMU_READ), FAULT_MMIO);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfee00000), MMIO_HIT);
-	good();
+	space_is_good();
 }
 
 /* Entries made ahead of any access, by the MMU's own share: a vCPU finds them as if it had faulted. */
 static void mmio_ahead(void **state)
 {
 	(void)state;
-	add(0x100, 16, MIB(512));
+	space_add(0x100, 16, MIB(512), 0);
 	assert_int_equal(mmu_fault(&mmu.host, 0xfec00000, 0), FAULT_MMIO);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfec00010), MMIO_HIT);
 	assert_int_equal(mmu_fault(&mmu.host, 0x100000, 0), FAULT_MAPPED);
 	assert_int_equal(entry_at(0x100000, 1) & (EPT_ACCESSED | EPT_DIRTY), 0);
-	add(0x200, 16, MIB(512));
+	space_add(0x200, 16, MIB(512), 0);
 	assert_int_equal(mmu_mmio_hit(&vcpu, 0xfec00010), MMIO_STALE);
-	good();
+	space_is_good();
 }
 
 static void out_of_memory(void **state)
@@ -419,17 +370,17 @@ static void out_of_memory(void **state)
 	int mapped = 0;
 
 	(void)state;
-	add(0, 0x100000, GIB(4) + PAGE_SIZE); /* 4K pages only */
+	space_add(0, 0x100000, GIB(4) + PAGE_SIZE, 0); /* 4K pages only */
 	world_allocs_left = 0;
 	while (mmu_fault(&vcpu, (gpa_t)mapped << 21, MMU_READ) == FAULT_MAPPED)
 		mapped++;
 	assert_true(mapped > 0 && mapped < SP_BLOCK_FRAMES);
-	good();
+	space_is_good();
 	assert_int_equal(mmu_fault(&vcpu, 0x5000, MMU_READ), FAULT_MAPPED); /* its table is there */
 	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), -ENOMEM);
 	world_allocs_left = ~(uint64_t)0;
 	assert_int_equal(mmu_fault(&vcpu, (gpa_t)mapped << 21, MMU_READ), FAULT_MAPPED);
-	good();
+	space_is_good();
 }
 
 /* --- flush tokens ---------------------------------------------------------------------------- */
@@ -439,7 +390,7 @@ static void token_rules(void **state)
 	struct flush_token a, b;
 
 	(void)state;
-	add(0, 0x1000, MIB(512));
+	space_add(0, 0x1000, MIB(512), 0);
 	assert_int_equal(mmu_premap_slot(&mmu, 0, &why), 0);
 	mmu_exclusive_begin(&mmu);
 	a = tdp_zap(&mmu, 0, 512, NULL);
@@ -456,7 +407,7 @@ static void token_rules(void **state)
 	flush_spend(&mmu, b);
 	assert_int_equal(flushes, 1);
 	mmu_exclusive_end(&mmu);
-	good();
+	space_is_good();
 }
 
 /* An unlinked table is frozen until the flush, so that a late walker backs off, and is not reused. */
@@ -467,7 +418,7 @@ static void doomed_tables(void **state)
 	uint64_t *table;
 
 	(void)state;
-	add(0, 512, MIB(512) + PAGE_SIZE);
+	space_add(0, 512, MIB(512) + PAGE_SIZE, 0);
 	assert_int_equal(mmu_fault(&vcpu, 0x3000, MMU_READ), FAULT_MAPPED);
 	mmu_exclusive_begin(&mmu);
 	table = phys_to_virt(spte_hpa(*(uint64_t *)phys_to_virt(sp_hpa(mmu.root))));
@@ -497,9 +448,9 @@ static void guest_memory(void **state)
 	char in[6000], out[6000];
 
 	(void)state;
-	add(10, 2, ram);
-	add(12, 2, ram + 5 * PAGE_SIZE); /* the next gfn, elsewhere on the host */
-	add_rom(14, 1, ram + 4 * PAGE_SIZE);
+	space_add(10, 2, ram, 0);
+	space_add(12, 2, ram + 5 * PAGE_SIZE, 0); /* the next gfn, elsewhere on the host */
+	space_add(14, 1, ram + 4 * PAGE_SIZE, SLOT_READONLY);
 	for (size_t i = 0; i < sizeof(in); i++)
 		in[i] = (char)rnd(256);
 	assert_int_equal(gpa_write(&vcpu, 0xb800, in, sizeof(in)), 0);
@@ -535,8 +486,8 @@ static void exchanges(void **state)
 	uint8_t *at = phys_to_virt(ram), old[16], wanted[16], around[48];
 
 	(void)state;
-	add(10, 1, ram);
-	add_rom(11, 1, ram + PAGE_SIZE);
+	space_add(10, 1, ram, 0);
+	space_add(11, 1, ram + PAGE_SIZE, SLOT_READONLY);
 	for (unsigned size = 1; size <= 16; size *= 2) {
 		unsigned offset = size == 16 ? 16 : 17;
 
@@ -571,7 +522,7 @@ static void lock_rules(void **state)
 	mmu_leave(&vcpu);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, space_end)
 
 int main(void)
 {
