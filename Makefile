@@ -38,13 +38,36 @@ $(NEWLIB)/libc.a: boot/newlib.sh | $(BUILD)/packages/build
 	@echo "  NEWLIB (once, about a minute and a half)"
 	@sh boot/newlib.sh $(NEWLIB)
 
+# ---- mbed TLS: its digests from Debian's source, with our configuration -------------------------
+MBEDTLS := $(BUILD)/source/mbedtls
+MBEDTLS_C := $(addprefix $(MBEDTLS)/library/,md.c platform_util.c sha256.c sha512.c)
+MBEDTLS_OBJS := $(MBEDTLS_C:$(MBEDTLS)/library/%.c=$(BUILD)/mbedtls/%.o)
+MBEDTLS_FLAGS := -I$(MBEDTLS)/include -DMBEDTLS_CONFIG_FILE='"hv/base/mbedtls_config.h"'
+USES_MBEDTLS := hv/base/digest
+
+$(MBEDTLS_C) &: boot/debian_source.sh | $(BUILD)/packages/build
+	@echo "  SOURCE mbedtls"
+	@sh boot/debian_source.sh mbedtls $(MBEDTLS)
+	@touch $(MBEDTLS_C)
+
+$(BUILD)/mbedtls/%.o: $(MBEDTLS)/library/%.c hv/base/mbedtls_config.h $(NEWLIB)/libc.a
+	@mkdir -p $(@D)
+	@echo "  CC     $<"
+	@$(CC) $(HV_CFLAGS) $(MBEDTLS_FLAGS) -c $< -o $@
+
+$(BUILD)/mbedtls.a: $(MBEDTLS_OBJS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(USES_MBEDTLS:%=$(BUILD)/%.o): | $(MBEDTLS_C)
+
 # ---- The hypervisor ----------------------------------------------------------------------------
 HV_DIRS := hv hv/* mmu vmx vmx/* tdx tdx/* drivers
 HV_C := $(sort $(filter-out %/offsets.c,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))))
 HV_S := $(sort $(wildcard $(addsuffix /*.S,$(HV_DIRS))))
 HV_OBJS := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
 
-FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include \
+FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include -isystem $(MBEDTLS)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
 HV_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
@@ -65,9 +88,9 @@ hypervisor: $(BUILD)/gnomon.elf ## the hypervisor's ELF file; gnomon.debug.elf h
 $(BUILD)/gnomon.elf: $(BUILD)/gnomon.debug.elf
 	@objcopy --strip-debug $< $@
 
-$(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(NEWLIB)/libc.a
+$(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@echo "  LD     $@"
-	@$(HV_LINK) -o $@ $(HV_OBJS) $(NEWLIB)/libc.a
+	@$(HV_LINK) -o $@ $(HV_OBJS) $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 
 $(BUILD)/%.o: %.c $(NEWLIB)/libc.a $(AML_H) Makefile
 	@mkdir -p $(@D)
