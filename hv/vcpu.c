@@ -16,7 +16,7 @@
 #define MAILBOX_LOOK_MS 1
 
 /* Requests the back end acts on by itself. */
-#define BACKEND_REQUESTS (REQUEST_APIC | REQUEST_EXTINT | REQUEST_FLUSH | REQUEST_EVENT)
+#define BACKEND_REQUESTS (REQUEST_APIC | REQUEST_EXTINT | REQUEST_FLUSH | REQUEST_EVENT | REQUEST_LOG)
 
 void vcpu_request(struct vcpu *v, uint32_t bits)
 {

@@ -20,7 +20,7 @@ extern const struct vlapic_host vcpu_lapic_host;
 void vcpu_deliver(void *vm, const struct apic_msg *msg);
 
 /* Takes all requests and carries out what does not depend on the back end: stop, INIT, SIPI,
- * snapshot, timers that moved. Returns the bits left to the back end (APIC, EXTINT, FLUSH, EVENT
+ * snapshot, timers that moved. Returns the bits left to the back end (APIC, EXTINT, FLUSH, LOG, EVENT
  * for an NMI in lapic.events). Afterwards the run loop leaves when state != VCPU_RUNNING. */
 uint32_t vcpu_take_requests(struct vcpu *v);
 

@@ -67,6 +67,7 @@ enum vcpu_state {
 #define REQUEST_STOP BIT(2)  /* leave the guest for good */
 #define REQUEST_FLUSH BIT(3) /* INVEPT before the next entry */
 #define REQUEST_EXTINT BIT(4) /* the PIC's output changed */
+#define REQUEST_LOG BIT(5)   /* hand over the log of written pages; log, or no longer */
 #define REQUEST_SNAPSHOT BIT(6) /* copy the registers for the monitor */
 #define REQUEST_POWER_ON BIT(8) /* architectural power-on; vCPU 0 then takes vm.entry */
 #define REQUEST_LEAVE BIT(7) /* state is no longer VCPU_RUNNING: leave the run loop */

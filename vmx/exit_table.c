@@ -2,6 +2,7 @@
  * One row per exit reason of the SDM. Reasons that the controls rule out say so when they come.
  */
 #include "hv/exits.h"
+#include "vmx/pml.h"
 #include "vmx/vmx.h"
 
 #define IMPOSSIBLE vmx_exit_impossible
@@ -69,7 +70,7 @@ const struct exit_row vmx_exit_rows[REASON_COUNT] = {
 	[REASON_VMFUNC] = { "VMFUNC", vmx_exit_undefined },
 	[REASON_ENCLS] = { "ENCLS", vmx_exit_undefined },
 	[REASON_RDSEED] = { "RDSEED", vmx_exit_undefined },
-	[REASON_PML_FULL] = { "page-modification log full", IMPOSSIBLE },
+	[REASON_PML_FULL] = { "page-modification log full", vmx_exit_pml_full },
 	[REASON_XSAVES] = { "XSAVES", IMPOSSIBLE },
 	[REASON_XRSTORS] = { "XRSTORS", IMPOSSIBLE },
 	[REASON_PCONFIG] = { "PCONFIG", vmx_exit_undefined },

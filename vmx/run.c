@@ -9,6 +9,7 @@
 #include "hv/vcpu.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/guard.h"
+#include "vmx/pml.h"
 #include "vmx/timer.h"
 
 #define COLD __attribute__((noinline, cold))
@@ -62,6 +63,8 @@ static bool take_requests(struct vmx_vcpu *x)
 		vmx_shadow_flush(x);
 	else if (bits & REQUEST_FLUSH)
 		invept(INVEPT_SINGLE, x->eptp);
+	if (bits & REQUEST_LOG)
+		vmx_pml_update(x);
 	if (bits & REQUEST_APIC)
 		vlapic_sync_posted(&v->lapic);
 	if (bits & REQUEST_EXTINT)
@@ -248,11 +251,13 @@ void vmx_run(struct vcpu *v)
 	uint64_t now;
 
 	v->cpu->vmx->timer_armed = 0; /* whoever ran before may have armed it */
+	vmx_pml_begin(x);
 	enter_guest_side(x);
-	if (!prepare(x, &now))
-		return;
-	if (vmx_enter(v, x->launched))
-		vmx_entry_vmfail(x);
-	else
-		x->launched = true;
+	if (prepare(x, &now)) {
+		if (vmx_enter(v, x->launched))
+			vmx_entry_vmfail(x);
+		else
+			x->launched = true;
+	}
+	vmx_pml_end(x);
 }

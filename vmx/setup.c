@@ -12,6 +12,7 @@
 #include "vmx/core/msrs.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/guard.h"
+#include "vmx/pml.h"
 #include "vmx/vm.h"
 
 struct table_register {
@@ -58,7 +59,7 @@ static void host_state(const struct vmx_vcpu *x)
 static void execution_controls(struct vmx_vcpu *x)
 {
 	x->primary = x->words[CONTROL_PRIMARY];
-	x->secondary = x->words[CONTROL_SECONDARY];
+	x->secondary = x->words[CONTROL_SECONDARY] | (x->logging ? SECONDARY_PML : 0);
 	/* RDRAND and RDSEED that CPUID hides do not exist. */
 	if (!machine_feature_enabled(FEATURE_RDRAND))
 		x->secondary |= (SECONDARY_RDRAND | SECONDARY_RDSEED) & vmx_caps()->secondary >> 32;
@@ -90,6 +91,7 @@ static void address_fields(struct vmx_vcpu *x)
 		vmwrite(VMCS_POSTED_DESC, virt_to_phys(x->v.lapic.posted));
 		vmwrite(VMCS_POSTED_VECTOR, HOST_VECTOR_POSTED);
 	}
+	vmx_pml_setup(x);
 }
 
 static void execution_fields(struct vmx_vcpu *x)

@@ -11,6 +11,7 @@
 #include "hv/fpu.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/guard.h"
+#include "vmx/pml.h"
 #include "vmx/vm.h"
 
 #define VCPU_PAGES ((sizeof(struct vmx_vcpu) + PAGE_SIZE - 1) >> PAGE_SHIFT)
@@ -34,7 +35,7 @@ struct vcpu *vmx_vcpu_create(struct vm *vm, uint32_t index, struct failure *f)
 	x->shadow = vm->mmu->config.kind == MMU_SHADOW;
 	x->vmcs = vmcs_alloc(vmx_caps(), owner);
 	x->msr_bitmap = frame_alloc(owner);
-	if (x->vmcs != HPA_NONE && x->msr_bitmap != HPA_NONE)
+	if (vmx_pml_create(x) && x->vmcs != HPA_NONE && x->msr_bitmap != HPA_NONE)
 		return &x->v;
 	fail(f, -ENOMEM, "no memory for the VMCS of vCPU %u", index);
 	vmx_vcpu_destroy(&x->v);
@@ -51,6 +52,7 @@ void vmx_vcpu_destroy(struct vcpu *v)
 		frame_free(x->vmcs, owner);
 	if (x->msr_bitmap != HPA_NONE)
 		frame_free(x->msr_bitmap, owner);
+	vmx_pml_destroy(x);
 	frame_free_run(virt_to_phys(x), VCPU_PAGES, owner);
 }
 

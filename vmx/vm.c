@@ -9,6 +9,7 @@
 #include "hv/base/x86.h"
 #include "hv/guest/guest.h"
 #include "mmu/shadow.h"
+#include "vmx/pml.h"
 #include "vmx/vmx.h"
 
 /* By VM id, 0 unused. SDM "APIC-Access Page": it is never read or written, only recognised. */
@@ -50,6 +51,17 @@ static void flush_here(struct vmx_vcpu *x)
 		vcpu_request(&x->v, REQUEST_FLUSH);
 }
 
+void vmx_wait_outside(struct vm *vm)
+{
+	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+		uint32_t *seq = &to_vmx(vm->vcpus[i])->run_seq;
+		uint32_t seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
+
+		while ((seen & 1) && __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
+			cpu_pause();
+	}
+}
+
 /* Elsewhere the request is taken before the next entry; who was in the guest when it was set is waited
  * for. */
 void vmx_flush(struct vm *vm)
@@ -59,13 +71,7 @@ void vmx_flush(struct vm *vm)
 			flush_here(to_vmx(vm->vcpus[i]));
 		else
 			vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
-	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-		uint32_t *seq = &to_vmx(vm->vcpus[i])->run_seq;
-		uint32_t seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
-
-		while ((seen & 1) && __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
-			cpu_pause();
-	}
+	vmx_wait_outside(vm);
 }
 
 static int refuse_ept(const struct vm_config *config, struct failure *f)
@@ -97,6 +103,7 @@ static void shadow_limits(struct mmu_config *config)
 
 	config->max_level = extended && cpuid(0x80000001, 0).edx & BIT(26) ? LEVEL_1G : LEVEL_2M;
 	config->ept_ad = false;
+	config->pml = false;
 	config->execute_only = false;
 }
 
@@ -106,6 +113,9 @@ static void ept_limits(struct mmu_config *config)
 	if (vmx_uses(FEATURE_EPT_2M))
 		config->max_level = vmx_uses(FEATURE_EPT_1G) ? LEVEL_1G : LEVEL_2M;
 	config->ept_ad = vmx_uses(FEATURE_EPT_AD);
+	config->pml = vmx_uses(FEATURE_PML);
+	config->pml_switch = vmx_pml_switch;
+	config->pml_sync = vmx_pml_sync;
 	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
 }
 
@@ -145,6 +155,7 @@ int vmx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_ow
 
 		visit(&w, x->vmcs, meta);
 		visit(&w, x->msr_bitmap, meta);
+		visit(&w, x->log, meta);
 		visit(&w, virt_to_phys(x->v.lapic.regs), meta);
 		visit(&w, virt_to_phys(x->v.lapic.posted), meta);
 		if (x->ready && !x->shadow)

@@ -35,9 +35,11 @@ struct vmx_vcpu {
 	struct vcpu v; /* first: entry.S and the handlers get a struct vcpu */
 	hpa_t vmcs;
 	hpa_t msr_bitmap;
+	hpa_t log;          /* of page modifications; HPA_NONE where they are not logged */
 	bool launched;      /* VMRESUME from now on, until VMCLEAR */
 	bool ready;         /* the VMCS has been set up */
 	bool vid;           /* virtual-interrupt delivery is on */
+	bool logging;       /* "enable PML" is on */
 	bool posted;        /* atomic: in the guest, the CPU takes what is posted by itself */
 	bool nmi_masked;    /* stands for blocking by NMI where the CPU has no virtual NMIs */
 	enum apic_mode apic_mode;
@@ -47,6 +49,7 @@ struct vmx_vcpu {
 	uint64_t event_due;   /* guest TSC of the CPU's next event, or timer_reach ahead; 0: to be found */
 	uint32_t attention; /* ATTENTION_*: an entry has more to do than to go on */
 	uint32_t run_seq;   /* atomic; odd while in the guest or about to enter it */
+	uint32_t log_round; /* atomic, vmx/pml.c; odd while the log may have entries */
 	struct sched *sched; /* of its CPU */
 	const uint32_t *words; /* its starting controls, by enum control_word */
 	uint32_t primary, secondary, tpr_threshold; /* as in the VMCS */
@@ -99,6 +102,8 @@ void vmx_release_current(struct vmx_cpu *c);
 int vmx_vm_create(struct vm *vm, struct failure *f);
 void vmx_vm_destroy(struct vm *vm);
 void vmx_flush(struct vm *vm);
+/* Returns when every vCPU that is in the guest, or about to enter it, has been outside. */
+void vmx_wait_outside(struct vm *vm);
 
 /* ---- setup.c ---- */
 /* Controls and host state; the guest state is state.c's. */

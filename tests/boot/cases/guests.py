@@ -60,6 +60,21 @@ memory = 64M
 
 SPIN = [("spin", "cmdline = how=exits\n")]
 
+# Looked at from another CPU, the vCPU being in the guest all the time: what it writes to is in each result.
+LOGGED = [("spin", "cpu = 1\ncmdline = how=writes\n")]
+
+
+def logged(name, features, after):
+    show = [Send("mmu dirty spin show\n"), Expect(r"16384 pages: 6[0-3]\d written to"), Expect(r"> ")]
+    return Case("guests-dirty-log-" + name, conf=conf(LOGGED, f"disable = {features}\n"), files=files(LOGGED),
+                host={"cpu": "corei7_skylake_x", "count": 2}, steps=[
+        Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"),
+        Send("mmu dirty spin on\n"), Expect(r"> "),
+        Send("mmu dirty spin show\n"), Expect(r"16384 pages: \d+ written to"), Expect(r"> "),
+        *show * 3, *after, Send("mmu dirty spin off\n"), Expect(r"> "),
+        Send("mmu dirty spin show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only")])
+
+
 # Ways in which a guest ends, and what the log must say.
 ENDS = [
     ("debugexit", "cmdline = value=42\n", r"guest debugexit has stopped: debug exit with value 42 "),
@@ -131,5 +146,7 @@ CASES = [
         Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"), Send("vm stop spin\n"),
         Expect(r"guest spin has stopped: stopped by the operator"),
     ]),
+    logged("by-cpu", "vid", [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
+    logged("by-protection", "vid pml", []),
     Case("guests-ends", conf=conf(END_VMS), files=files(END_VMS), steps=ends(), never=[r"FAIL \w"]),
 ] + [without(features) for features in OFF]
