@@ -68,8 +68,8 @@ def logged(name, features, after):
     show = [Send("mmu dirty spin show\n"), Expect(r"16384 pages: 6[0-3]\d written to"), Expect(r"> ")]
     return Case("guests-dirty-log-" + name, conf=conf(LOGGED, f"disable = {features}\n"), files=files(LOGGED),
                 host={"cpu": "corei7_skylake_x", "count": 2}, steps=[
-        Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"),
-        Send("mmu dirty spin on\n"), Expect(r"> "),
+        Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"),
+        Expect(r"console: monitor"), Send("mmu dirty spin on\n"), Expect(r"> "),
         Send("mmu dirty spin show\n"), Expect(r"16384 pages: \d+ written to"), Expect(r"> "),
         *show * 3, *after, Send("mmu dirty spin off\n"), Expect(r"> "),
         Send("mmu dirty spin show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only")])
