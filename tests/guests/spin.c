@@ -1,6 +1,6 @@
 /*
  * Never gives the CPU back by itself: interrupts off, and no exit, or with `how=exits` nothing but
- * exits, or with `how=writes` writing to the same 600 pages. For what must work nevertheless.
+ * exits; or with `how=writes`, interrupts on, writing to the same 600 pages. For what must work nevertheless.
  */
 #include "hv/base/x86.h"
 #include "tests/guests/lib/option.h"
@@ -24,6 +24,8 @@ void guest_main(void)
 	print("NEXT spin: for ever\n");
 	while (exits)
 		(void)cpuid(0, 0);
+	if (writes)
+		__asm__ volatile("sti"); /* no device has been told to interrupt */
 	while (writes)
 		write_to_all();
 	for (;;)
