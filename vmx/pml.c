@@ -6,11 +6,15 @@
  * to, and when it leaves the run loop, so that nothing is left in the log of a vCPU that is halted or whose
  * CPU runs others. log_round tells the others: it is odd while entries may be there, and moves on with each
  * time the log is handed over. That takes the mmu's lock, so it is done outside the guest's side, for which
- * holders of the lock wait.
+ * holders of the lock wait. Model: tests/model/pml.pml.
+ *
+ * A wait here ends with the exit handler that the vCPU is in: an interrupt brings it out of the guest
+ * whatever its RFLAGS.IF says (SDM "External-Interrupt Exiting"), and it looks at requests before the next entry.
  */
 #include "vmx/pml.h"
 
 #include "hv/base/frame.h"
+#include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
@@ -117,7 +121,7 @@ void vmx_pml_switch(void *ctx, bool on)
 }
 
 /* Who is elsewhere in its run loop hands over before it enters the guest again, or when it leaves the
- * loop. This CPU's vCPUs are outside of theirs, but for the caller. */
+ * loop. This CPU's vCPUs are outside of theirs, but for the caller: no context gives way inside. */
 static void sync_one(struct vmx_vcpu *x)
 {
 	uint32_t round = __atomic_load_n(&x->log_round, __ATOMIC_ACQUIRE);
@@ -125,6 +129,7 @@ static void sync_one(struct vmx_vcpu *x)
 	if (!(round & 1))
 		return;
 	if (x->v.cpu == this_cpu()) {
+		INVARIANT(this_cpu()->vmx->current == x);
 		vmx_pml_update(x);
 		return;
 	}

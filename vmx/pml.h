@@ -19,7 +19,8 @@ static inline uint32_t pml_first_used(uint64_t index)
 	return (uint16_t)index < PML_ENTRIES ? (uint16_t)index + 1u : 0;
 }
 
-/* mmu_config.pml_switch and pml_sync; ctx is the VM. On any CPU, pml_sync outside all locks. */
+/* mmu_config.pml_switch and pml_sync; ctx is the VM. On any CPU; pml_sync outside all locks, and not by two
+ * vCPUs of one VM at a time, each of which would wait for the other's next entry. */
 void vmx_pml_switch(void *ctx, bool on);
 void vmx_pml_sync(void *ctx);
 

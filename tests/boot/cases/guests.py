@@ -71,7 +71,7 @@ def logged(name, features, after):
         Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"),
         Expect(r"console: monitor"), Send("mmu dirty spin on\n"), Expect(r"> "),
         Send("mmu dirty spin show\n"), Expect(r"16384 pages: \d+ written to"), Expect(r"> "),
-        *show * 3, *after, Send("mmu dirty spin off\n"), Expect(r"> "),
+        *show * 3, *after, Send("audit\n"), Expect(r"its own memory only"), Send("mmu dirty spin off\n"), Expect(r"> "),
         Send("mmu dirty spin show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only")])
 
 
