@@ -21,6 +21,22 @@ static const struct leaf leafs[TDH_LEAF_COUNT] = {
 	[TDH_SYS_TDMR_INIT] = { tdh_sys_tdmr_init, 0, false },
 	[TDH_SYS_SHUTDOWN] = { tdh_sys_shutdown, 0, false },
 	[TDH_SYS_LP_SHUTDOWN] = { tdh_sys_lp_shutdown, 0, true },
+	[TDH_MEM_SEPT_ADD] = { tdh_mem_sept_add, 1, false },
+	[TDH_MEM_SEPT_REMOVE] = { tdh_mem_sept_remove, 1, false },
+	[TDH_MEM_SEPT_RD] = { tdh_mem_sept_rd, 0, false },
+	[TDH_MEM_PAGE_ADD] = { tdh_mem_page_add, 0, false },
+	[TDH_MEM_PAGE_AUG] = { tdh_mem_page_aug, 0, false },
+	[TDH_MEM_PAGE_REMOVE] = { tdh_mem_page_remove, 0, false },
+	[TDH_MEM_PAGE_RELOCATE] = { tdh_mem_page_relocate, 0, false },
+	[TDH_MEM_PAGE_DEMOTE] = { tdh_mem_page_demote, 0, false },
+	[TDH_MEM_PAGE_PROMOTE] = { tdh_mem_page_promote, 1, false },
+	[TDH_MEM_RANGE_BLOCK] = { tdh_mem_range_block, 0, false },
+	[TDH_MEM_RANGE_UNBLOCK] = { tdh_mem_range_unblock, 0, false },
+	[TDH_MEM_TRACK] = { tdh_mem_track, 0, false },
+	[TDH_MEM_RD] = { tdh_mem_rd, 0, false },
+	[TDH_MEM_WR] = { tdh_mem_wr, 0, false },
+	[TDH_MR_EXTEND] = { tdh_mr_extend, 0, false },
+	[TDH_MR_FINALIZE] = { tdh_mr_finalize, 0, false },
 };
 
 bool call_try_lock(struct soft_call *c, struct sharex *l, enum lock_mode mode, uint32_t operand)

@@ -99,5 +99,21 @@ uint64_t tdh_phymem_page_rdmd(struct soft_call *c);
 uint64_t tdh_phymem_page_reclaim(struct soft_call *c);
 uint64_t tdh_phymem_page_wbinvd(struct soft_call *c);
 uint64_t tdh_phymem_cache_wb(struct soft_call *c);
+uint64_t tdh_mem_sept_add(struct soft_call *c);
+uint64_t tdh_mem_sept_remove(struct soft_call *c);
+uint64_t tdh_mem_sept_rd(struct soft_call *c);
+uint64_t tdh_mem_page_add(struct soft_call *c);
+uint64_t tdh_mem_page_aug(struct soft_call *c);
+uint64_t tdh_mem_page_remove(struct soft_call *c);
+uint64_t tdh_mem_page_relocate(struct soft_call *c);
+uint64_t tdh_mem_page_demote(struct soft_call *c);
+uint64_t tdh_mem_page_promote(struct soft_call *c);
+uint64_t tdh_mem_range_block(struct soft_call *c);
+uint64_t tdh_mem_range_unblock(struct soft_call *c);
+uint64_t tdh_mem_track(struct soft_call *c);
+uint64_t tdh_mem_rd(struct soft_call *c);
+uint64_t tdh_mem_wr(struct soft_call *c);
+uint64_t tdh_mr_extend(struct soft_call *c);
+uint64_t tdh_mr_finalize(struct soft_call *c);
 
 #endif
