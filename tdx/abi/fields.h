@@ -51,6 +51,12 @@ enum tdx_field_context { TDX_CONTEXT_SYS, TDX_CONTEXT_TD, TDX_CONTEXT_VP };
 #define TDX_SYS_CPUID_CONFIG_LEAVES 0x9900000300000400ul /* + i */
 #define TDX_SYS_CPUID_CONFIG_VALUES 0x9900000300000500ul /* + 2 i, EAX and EBX; + 2 i + 1, ECX and EDX */
 
+/*
+ * Only the software module has this one, in a class that is not Intel's: how many bits its TDs' guest-physical
+ * addresses have; the shared bit is the highest. A module without it has 48, or 52 if a TD asks for them.
+ */
+#define TDX_SYS_SOFT_GPA_BITS 0xbf00000000000000ul
+
 #define TDX_FEATURES0_NO_RBP_MOD BIT(18)
 
 /* A TD. */

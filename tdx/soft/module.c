@@ -37,6 +37,22 @@ static const struct leaf leafs[TDH_LEAF_COUNT] = {
 	[TDH_MEM_WR] = { tdh_mem_wr, 0, false },
 	[TDH_MR_EXTEND] = { tdh_mr_extend, 0, false },
 	[TDH_MR_FINALIZE] = { tdh_mr_finalize, 0, false },
+	[TDH_MNG_CREATE] = { tdh_mng_create, 0, false },
+	[TDH_MNG_KEY_CONFIG] = { tdh_mng_key_config, 0, false },
+	[TDH_MNG_ADDCX] = { tdh_mng_addcx, 0, false },
+	[TDH_MNG_INIT] = { tdh_mng_init, 0, false },
+	[TDH_MNG_VPFLUSHDONE] = { tdh_mng_vpflushdone, 0, false },
+	[TDH_MNG_KEY_FREEID] = { tdh_mng_key_freeid, 0, false },
+	[TDH_MNG_KEY_RECLAIMID] = { tdh_mng_key_reclaimid, 0, false },
+	[TDH_VP_CREATE] = { tdh_vp_create, 0, false },
+	[TDH_VP_ADDCX] = { tdh_vp_addcx, 0, false },
+	[TDH_VP_INIT] = { tdh_vp_init, 0, false },
+	[TDH_VP_FLUSH] = { tdh_vp_flush, 0, false },
+	[TDH_VP_ENTER] = { tdh_vp_enter, 0, false },
+	[TDH_PHYMEM_PAGE_RDMD] = { tdh_phymem_page_rdmd, 0, false },
+	[TDH_PHYMEM_PAGE_RECLAIM] = { tdh_phymem_page_reclaim, 0, false },
+	[TDH_PHYMEM_PAGE_WBINVD] = { tdh_phymem_page_wbinvd, 0, false },
+	[TDH_PHYMEM_CACHE_WB] = { tdh_phymem_cache_wb, 0, false },
 };
 
 bool call_try_lock(struct soft_call *c, struct sharex *l, enum lock_mode mode, uint32_t operand)

@@ -14,6 +14,7 @@
 #include "hv/base/types.h"
 #include "tdx/abi/leaf.h"
 #include "tdx/abi/params.h"
+#include "tdx/soft/cpu.h"
 #include "tdx/soft/lock.h"
 
 #define SOFT_MAX_LPS 256
@@ -41,6 +42,7 @@ struct soft_platform {
 	uint32_t private_hkids;      /* at least 2: one for the module, the others for TDs */
 	uint32_t keyid_shift;        /* where a physical address carries a key id: at least hpa_bits */
 	uint32_t num_cmrs;
+	struct soft_cpu cpu;
 	struct tdx_range cmrs[TDX_MAX_CMRS]; /* ascending, disjoint, in units of 4K: where PAMTs and TDs may be */
 
 	uint32_t (*package_of)(void *ctx, uint32_t lp);
@@ -51,11 +53,11 @@ struct soft_platform {
 	uint64_t (*now)(void *ctx); /* TSC of this LP */
 
 	/*
-	 * The vCPU's hardware. vmcs_create makes the second page of the TDVPS a VMCS with nothing in it
-	 * and no processor; false: no processor is left to do so. vmcs_read and vmcs_write are only called
-	 * on the LP that the vCPU is associated with, and make its VMCS current first if it is not.
+	 * The vCPU's hardware. vmcs_create makes the second page of the TDVPS a VMCS with nothing in it.
+	 * vmcs_read and vmcs_write are only called on the LP that the vCPU is associated with, and make its
+	 * VMCS current first if it is not.
 	 */
-	bool (*vmcs_create)(void *ctx, struct soft_vp *vp);
+	void (*vmcs_create)(void *ctx, struct soft_vp *vp);
 	uint64_t (*vmcs_read)(void *ctx, struct soft_vp *vp, uint32_t field);
 	void (*vmcs_write)(void *ctx, struct soft_vp *vp, uint32_t field, uint64_t value);
 	/* One VM entry to one VM exit, with the registers of vp->gpr. What the exit was is in the VMCS. */

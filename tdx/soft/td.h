@@ -110,6 +110,9 @@ static inline void td_count(struct soft_td *td, int64_t pages)
 /* TLB tracking is enforced from FINALIZE on: before, no vCPU has run. */
 static inline bool td_tracks(const struct soft_td *td) { return td->tdcs->op_state == TDX_RUNNABLE; }
 
+/* Of every TD of this module: what GPAW is to the TD. */
+uint32_t td_gpa_bits(const struct soft *m);
+
 static inline uint64_t td_shared_bit(const struct soft_tdcs *tdcs) { return BIT(tdcs->gpa_bits - 1); }
 
 #endif

@@ -1,23 +1,32 @@
 /* The checks of leafs that work on a vCPU, and its association with an LP; see the header. */
 #include "tdx/soft/vp.h"
 
-uint64_t vcpu_lock(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, struct soft_vcpu *v)
+static uint64_t lock_at(struct soft_call *c, hpa_t hpa, uint32_t operand, enum lock_mode mode, struct soft_vcpu *v)
 {
-	uint64_t status;
+	uint64_t status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_TDVPR, mode, operand, &v->pamt);
 
-	v->hpa = call_arg(c, reg);
-	status = pamt_lock(c, v->hpa, LEVEL_4K, TDX_PT_TDVPR, mode, reg, &v->pamt);
 	if (status)
 		return status;
-	v->vp = hpa_map(c->m, v->hpa);
+	v->hpa = hpa;
+	v->vp = hpa_map(c->m, hpa);
 	return td_lock_owner(c, v->pamt, LOCK_SHARED, &v->td);
+}
+
+uint64_t vcpu_open_at(struct soft_call *c, hpa_t hpa, uint32_t operand, enum lock_mode mode, struct soft_vcpu *v)
+{
+	uint64_t status = lock_at(c, hpa, operand, mode, v);
+
+	return status ? status : td_check(c, &v->td, LOCK_SHARED);
+}
+
+uint64_t vcpu_lock(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, struct soft_vcpu *v)
+{
+	return lock_at(c, call_arg(c, reg), reg, mode, v);
 }
 
 uint64_t vcpu_open(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, struct soft_vcpu *v)
 {
-	uint64_t status = vcpu_lock(c, reg, mode, v);
-
-	return status ? status : td_check(c, &v->td, LOCK_SHARED);
+	return vcpu_open_at(c, call_arg(c, reg), reg, mode, v);
 }
 
 uint64_t vcpu_associate(struct soft_call *c, struct soft_vcpu *v)

@@ -83,8 +83,8 @@ struct vp_exit {
  */
 void vp_run(struct soft_call *c, struct soft_vcpu *v, struct vp_exit *exit);
 
-/* Fills a new VMCS, and the vCPU's registers, with the state of VP.INIT. False: the processor cannot run it. */
-bool vp_reset(struct soft_call *c, struct soft_vcpu *v);
+/* Makes the VMCS, and fills it and the vCPU's registers with the state of VP.INIT. Associated with this LP. */
+void vp_reset(struct soft_call *c, struct soft_vcpu *v);
 
 /*
  * Check 1 of the TDVPR in operand reg, locked in that mode; its TD's lock, shared (OPERAND_BUSY | TDX_OP_TDR);
@@ -92,6 +92,9 @@ bool vp_reset(struct soft_call *c, struct soft_vcpu *v);
  */
 uint64_t vcpu_lock(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, struct soft_vcpu *v) MUST_CHECK;
 uint64_t vcpu_open(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, struct soft_vcpu *v) MUST_CHECK;
+/* The same for a page whose address is only a part of the operand. */
+uint64_t vcpu_open_at(struct soft_call *c, hpa_t hpa, uint32_t operand, enum lock_mode mode,
+	struct soft_vcpu *v) MUST_CHECK;
 
 /* VCPU_STATE_INCORRECT unless it is READY, VCPU_ASSOCIATED if another LP has it; else this LP has it. */
 uint64_t vcpu_associate(struct soft_call *c, struct soft_vcpu *v) MUST_CHECK;
