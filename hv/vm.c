@@ -110,14 +110,15 @@ static void *ram_at(void *ctx, gpa_t gpa, uint64_t len) { return vm_ram_at(ctx, 
 static int load_kernel(struct vm *vm, struct failure *f)
 {
 	struct guest_mem mem = { .ram_size = vm->config->memory, .at = ram_at, .ctx = vm };
-	struct guest_image image = { .cmdline = vm->config->cmdline, .wakeup = vm->mailbox };
+	struct guest_image image = { .cmdline = vm->config->cmdline, 
+				     .platform = vm->mailbox ? GUEST_PC_MAILBOX : GUEST_PC };
 	int err = want_file(vm, "kernel", vm->config->kernel, &image.kernel, f);
 
 	if (!err && vm->config->initrd[0])
 		err = want_file(vm, "initrd", vm->config->initrd, &image.initrd, f);
 	if (!err)
-		err = acpi_build(&mem, vm->vcpu_count, image.wakeup, &image.rsdp, f);
-	if (!err && image.wakeup)
+		err = acpi_build(&mem, vm->vcpu_count, image.platform, &image.rsdp, f);
+	if (!err && vm->mailbox)
 		err = wakeup_build(&mem, f);
 	if (!err)
 		err = guest_load(&mem, &image, vm->entry, f);

@@ -25,8 +25,9 @@ rule "vmx/core is a leaf" 'vmx/core/' "vmx/core/|hv/base/|$generated"
 rule "tdx/abi is a leaf" 'tdx/abi/' 'tdx/abi/|hv/base/'
 rule "the software module is a library of its own" 'tdx/soft/' 'tdx/soft/|tdx/abi/|vmx/core/|hv/base/'
 rule "tdx uses the back-end interface, mmu and vmx/core" 'tdx/' "tdx/|mmu/|hv/|vmx/core/|$generated"
+rule "the TD shim runs in the guest" 'tdx/shim/' "tdx/shim/|tdx/abi/|hv/guest/|hv/base/|$generated"
 rule "vmx knows nothing of tdx" 'vmx/' "vmx/|mmu/|hv/|drivers/|$generated"
-rule "hv reaches vmx through hv/vm.h" 'hv/' "hv/|mmu/|drivers/|boot/boot_info\.h|$generated|[a-z]*_aml\.h"
+rule "hv reaches vmx through hv/vm.h" 'hv/' "hv/|mmu/|drivers/|boot/boot_info\.h|$generated|[a-z_]*_aml\.h"
 rule "boot shares boot_info.h and the pure files of hv/base" 'boot/' 'boot/|hv/base/'
 
 echo "layering: $bad rules broken"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dsdt_aml.h"
+#include "dsdt_td_aml.h"
 #include "hv/guest/guest.h"
 #include "hv/guest/wakeup.h"
 
@@ -258,19 +259,24 @@ static struct madt_override irq_override(uint8_t irq, uint32_t gsi, uint16_t fla
 	};
 }
 
-static bool put_madt(const struct guest_mem *m, unsigned vcpus, bool wakeup)
+/*
+ * A TD's system control interrupt is edge-triggered too: one that nobody acknowledges comes once. Linux takes
+ * its devices' interrupts as ISA has them, by edge, unless an override says otherwise.
+ */
+static bool put_madt(const struct guest_mem *m, unsigned vcpus, enum guest_platform platform)
 {
+	bool td = platform == GUEST_TD;
 	const struct madt_wakeup mailbox = {
 		MADT_WAKEUP, sizeof(mailbox), .version = 1, .mailbox = WAKEUP_MAILBOX, .reset_vector = WAKEUP_CODE,
 	};
 	struct madt t = {
 		.h = make_header("APIC", 5),
 		.lapic_base = GUEST_LAPIC_BASE,
-		.flags = MADT_PCAT_COMPAT,
+		.flags = td ? 0 : MADT_PCAT_COMPAT,
 		.ioapic = { MADT_IOAPIC, sizeof(t.ioapic), GUEST_IOAPIC_ID(vcpus), 0, GUEST_IOAPIC_BASE, 0 },
 		.overrides = {
 			irq_override(GUEST_IRQ_PIT, 2, MADT_HIGH_EDGE),
-			irq_override(GUEST_IRQ_SCI, GUEST_IRQ_SCI, MADT_HIGH_LEVEL),
+			irq_override(GUEST_IRQ_SCI, GUEST_IRQ_SCI, td ? MADT_HIGH_EDGE : MADT_HIGH_LEVEL),
 		},
 		.nmi = { MADT_LAPIC_NMI, sizeof(t.nmi), MADT_ALL_CPUS, MADT_HIGH_EDGE, 1 },
 	};
@@ -279,23 +285,36 @@ static bool put_madt(const struct guest_mem *m, unsigned vcpus, bool wakeup)
 	for (unsigned i = 0; i < vcpus; i++)
 		t.lapics[i] = (struct madt_lapic){ MADT_LAPIC, sizeof(t.lapics[i]), i, i, MADT_ENABLED };
 	len = (uint32_t)(offsetof(struct madt, lapics) + vcpus * sizeof(t.lapics[0]));
-	if (wakeup) {
+	if (platform != GUEST_PC) {
 		memcpy((uint8_t *)&t + len, &mailbox, sizeof(mailbox));
 		len += sizeof(mailbox);
 	}
 	return put_table(m, AT(madt), &t, len);
 }
 
-int acpi_build(const struct guest_mem *m, unsigned vcpus, bool wakeup, gpa_t *rsdp, struct failure *f)
+/* The DSDT of the platform, as iasl made it. */
+static const uint8_t *dsdt_of(enum guest_platform platform, uint64_t *len)
 {
+	bool td = platform == GUEST_TD;
+
+	*len = td ? sizeof(dsdt_td_aml) : sizeof(dsdt_aml);
+	return td ? dsdt_td_aml : dsdt_aml;
+}
+
+int acpi_build(const struct guest_mem *m, unsigned vcpus, enum guest_platform platform, gpa_t *rsdp,
+	       struct failure *f)
+{
+	uint64_t len;
+	const uint8_t *dsdt = dsdt_of(platform, &len);
+
 	if (vcpus == 0 || vcpus > GUEST_MAX_VCPUS)
 		return fail(f, -EINVAL, "ACPI tables for %u vCPUs: vcpus = 1 to %u is possible", vcpus,
 			    GUEST_MAX_VCPUS);
-	if (sizeof(struct acpi_area) + sizeof(dsdt_aml) > GUEST_ACPI_SIZE)
+	if (sizeof(struct acpi_area) + len > GUEST_ACPI_SIZE)
 		return fail(f, -ENOSPC, "ACPI tables of %lu bytes do not fit the %lu set aside for them",
-			    sizeof(struct acpi_area) + sizeof(dsdt_aml), GUEST_ACPI_SIZE);
-	if (!put_rsdp(m) || !put_xsdt(m) || !put_facs(m) || !put_fadt(m) || !put_madt(m, vcpus, wakeup) ||
-	    !guest_mem_write(m, AT(dsdt), dsdt_aml, sizeof(dsdt_aml)))
+			    sizeof(struct acpi_area) + len, GUEST_ACPI_SIZE);
+	if (!put_rsdp(m) || !put_xsdt(m) || !put_facs(m) || !put_fadt(m) || !put_madt(m, vcpus, platform) ||
+	    !guest_mem_write(m, AT(dsdt), dsdt, len))
 		return fail(f, -ENOMEM, "guest memory at %lxh cannot be written: set memory = 2M or more",
 			    GUEST_ACPI_BASE);
 	*rsdp = AT(rsdp);

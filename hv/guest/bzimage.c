@@ -141,7 +141,7 @@ static int write_boot_params(const struct guest_mem *m, const struct guest_image
 {
 	uint8_t bp[PAGE_SIZE] = { 0 };
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned entries = e820_build(m->ram_size, img->wakeup, map);
+	unsigned entries = e820_build(m->ram_size, img->platform, map);
 	uint32_t code32 = kernel, cmdline = BOOT_CMDLINE;
 	uint32_t ramdisk = initrd, ramdisk_size = img->initrd.size;
 	uint64_t header_end = min_u64(HDR_MAGIC + b->file[HDR_JUMP_OFFSET], HDR_MAX_END);
@@ -158,8 +158,9 @@ static int write_boot_params(const struct guest_mem *m, const struct guest_image
 	return boot_copy(m, BOOT_INFO_PAGE, bp, sizeof(bp), f);
 }
 
-static void set_entry(const struct bzimage *b, gpa_t kernel, struct guest_entry *entry)
+static void set_entry(const struct bzimage *b, gpa_t kernel, gpa_t initrd, struct guest_entry *entry)
 {
+	entry->initrd = initrd;
 	entry->protocol = b->has_entry64 ? "Linux 64-bit" : "Linux 32-bit";
 	entry->rip = b->has_entry64 ? kernel + ENTRY64_OFFSET : kernel;
 	entry->rsi = BOOT_INFO_PAGE;
@@ -188,6 +189,6 @@ int bzimage_load(const struct guest_mem *m, const struct guest_image *img, struc
 	if (!err)
 		err = write_boot_params(m, img, &b, kernel.base, initrd, f);
 	if (!err)
-		set_entry(&b, kernel.base, entry);
+		set_entry(&b, kernel.base, initrd, entry);
 	return err;
 }

@@ -12,7 +12,7 @@
 #define GUEST_HIGH_RAM_BASE 0x100000000ul
 #define GUEST_EBDA 0x9fc00ul            /* reserved up to 640 KiB */
 /* d0000h..d8fffh: ACPI NVS where secondary vCPUs wait for the wakeup mailbox; hv/guest/wakeup.h. */
-#define GUEST_ACPI_BASE 0xe0000ul       /* RSDP and tables, in e0000h..fffffh, RAM but reserved in e820 */
+#define GUEST_ACPI_BASE 0xe0000ul       /* RSDP and tables, in e0000h..fffffh, RAM but not so in e820 */
 #define GUEST_ACPI_SIZE 0x20000ul
 #define GUEST_IOAPIC_BASE 0xfec00000ul
 #define GUEST_LAPIC_BASE 0xfee00000ul
@@ -43,5 +43,17 @@
 #define GUEST_CMOS_CENTURY 0x32 /* of the RTC */
 
 #define GUEST_MAX_VCPUS 64
+
+/* What kind of machine the guest's firmware tables describe. */
+enum guest_platform {
+	GUEST_PC,         /* secondary vCPUs wait for a start-up IPI */
+	GUEST_PC_MAILBOX, /* they wait for the wakeup mailbox: hv/guest/wakeup.h */
+	/*
+	 * As that, for a TD. It has no PIC, and no interrupt is level-triggered, for Gnomon is not told of
+	 * its EOIs. No memory is of e820 type 2 and its page 0 to 1 MiB is all its own, because Linux takes
+	 * what the e820 map reserves or leaves out for memory that it shares with the host.
+	 */
+	GUEST_TD,
+};
 
 #endif

@@ -14,9 +14,16 @@ gpa_t guest_high_ram_end(uint64_t ram_size)
 	return GUEST_HIGH_RAM_BASE + (ram_size - guest_low_ram_end(ram_size));
 }
 
-bool guest_mem_in_low_ram(const struct guest_mem *m, gpa_t gpa, uint64_t len)
+gpa_t guest_mem_low_end(const struct guest_mem *m)
 {
 	gpa_t end = guest_low_ram_end(m->ram_size);
+
+	return m->occupied ? min_u64(m->occupied, end) : end;
+}
+
+bool guest_mem_in_low_ram(const struct guest_mem *m, gpa_t gpa, uint64_t len)
+{
+	gpa_t end = guest_mem_low_end(m);
 
 	return gpa <= end && len <= end - gpa;
 }

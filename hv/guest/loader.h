@@ -8,6 +8,7 @@
 
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
+#include "hv/guest/guest.h"
 #include "hv/guest/guest_mem.h"
 
 struct guest_file {
@@ -21,7 +22,7 @@ struct guest_image {
 	struct guest_file initrd;
 	const char *cmdline;
 	gpa_t rsdp; /* where acpi_build put it */
-	bool wakeup; /* secondary vCPUs wait for the wakeup mailbox, which is built by then */
+	enum guest_platform platform; /* with a wakeup mailbox: that is built by then */
 };
 
 enum guest_entry_mode {
@@ -40,6 +41,7 @@ struct guest_entry {
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rsi;
 	uint64_t cr3; /* ENTRY_LONG only, else 0 */
+	gpa_t initrd; /* where bzimage_load put it; 0 when there is none */
 	gpa_t gdt_base;
 	uint16_t gdt_limit;
 	uint16_t cs, ds;

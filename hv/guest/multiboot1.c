@@ -178,7 +178,7 @@ static int write_info(const struct guest_mem *m, const struct guest_image *img, 
 {
 	const uint32_t page = BOOT_INFO_PAGE;
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned entries = e820_build(m->ram_size, img->wakeup, map);
+	unsigned entries = e820_build(m->ram_size, img->platform, map);
 	struct multiboot_boot boot = {
 		.info = {
 			.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MEMMAP | INFO_LOADER_NAME | INFO_MODULES,

@@ -98,7 +98,7 @@ static int write_start_info(const struct guest_mem *m, const struct guest_image 
 	};
 	struct e820_entry map[E820_MAX_ENTRIES];
 
-	boot.info.memmap_count = e820_build(m->ram_size, img->wakeup, map);
+	boot.info.memmap_count = e820_build(m->ram_size, img->platform, map);
 	for (unsigned i = 0; i < boot.info.memmap_count; i++)
 		boot.map[i] = (struct start_memmap){ map[i].base, map[i].size, map[i].type, 0 };
 	return boot_copy(m, BOOT_INFO_PAGE, &boot, sizeof(boot), f);

@@ -1,8 +1,12 @@
 /*
  * The wait loop of secondary vCPUs, in the guest: copied to WAKEUP_CODE. A vCPU begins here when its
  * VM starts, and comes back here through the reset vector when its kernel takes it offline; in both
- * cases in 64-bit mode, with this page mapped one to one.
+ * cases in 64-bit mode, with this page mapped one to one. The TD shim has the same loop with another
+ * REST, which may change all registers but RBX and RSP.
  */
+#ifndef REST
+#define REST hlt
+#endif
 #include "hv/guest/wakeup.h"
 
 #define HERE(label) (WAKEUP_CODE + (label) - wakeup_loop)
@@ -59,7 +63,7 @@ taken:
 	jmp *%rax
 /* Interrupts are off, so nothing ends this HLT but Gnomon, after a millisecond (hv/vcpu.c). */
 rest:
-	hlt
+	REST
 	jmp wakeup_poll
 
 /* An NMI that is sent to all CPUs: nothing to do. */

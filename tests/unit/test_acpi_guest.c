@@ -71,7 +71,7 @@ static gpa_t table(const char *signature)
 	return 0;
 }
 
-static void build(unsigned vcpus) { assert_int_equal(acpi_build(&mem, vcpus, false, &rsdp, &f), 0); }
+static void build(unsigned vcpus) { assert_int_equal(acpi_build(&mem, vcpus, GUEST_PC, &rsdp, &f), 0); }
 
 static void root_leads_to_all(void **state)
 {
@@ -168,7 +168,7 @@ static void madt_names_the_mailbox(void **state)
 
 		build(vcpus);
 		without = field(table("APIC") + 4, 4);
-		assert_int_equal(acpi_build(&mem, vcpus, true, &rsdp, &f), 0);
+		assert_int_equal(acpi_build(&mem, vcpus, GUEST_PC_MAILBOX, &rsdp, &f), 0);
 		t = table("APIC");
 		assert_int_equal(field(t + 4, 4), without + 24);
 		at = t + without;
@@ -179,6 +179,24 @@ static void madt_names_the_mailbox(void **state)
 		assert_int_equal(field(at + 16, 8), WAKEUP_CODE);
 		assert_int_equal(field(at - 8, 4), 0 | 8 << 8 | (vcpus - 1) << 16 | (vcpus - 1) << 24);
 	}
+}
+
+/* No PIC, a mailbox, and every interrupt by edge. */
+static void madt_of_a_td(void **state)
+{
+	gpa_t t, at;
+
+	(void)state;
+	assert_int_equal(acpi_build(&mem, 2, GUEST_TD, &rsdp, &f), 0);
+	t = table("APIC");
+	assert_int_equal(field(t + 40, 4), 0); /* PCAT_COMPAT */
+	at = t + 44 + 12;
+	assert_int_equal(field(at + 8, 2), 5);
+	assert_int_equal(field(at + 10 + 3, 1), GUEST_IRQ_SCI);
+	assert_int_equal(field(at + 10 + 8, 2), 5); /* edge, active high */
+	at = t + field(t + 4, 4) - 24;
+	assert_int_equal(field(at, 2), 16 | 24 << 8);
+	assert_int_equal(field(at + 8, 8), WAKEUP_MAILBOX);
 }
 
 static void madt_overrides(void **state)
@@ -203,9 +221,9 @@ static void refusals(void **state)
 	struct guest_mem small = test_guest_ram(KIB(512), false);
 
 	(void)state;
-	assert_int_equal(acpi_build(&mem, 0, false, &rsdp, &f), -EINVAL);
-	assert_int_equal(acpi_build(&mem, GUEST_MAX_VCPUS + 1, false, &rsdp, &f), -EINVAL);
-	assert_int_equal(acpi_build(&small, 1, false, &rsdp, &f), -ENOMEM);
+	assert_int_equal(acpi_build(&mem, 0, GUEST_PC, &rsdp, &f), -EINVAL);
+	assert_int_equal(acpi_build(&mem, GUEST_MAX_VCPUS + 1, GUEST_PC, &rsdp, &f), -EINVAL);
+	assert_int_equal(acpi_build(&small, 1, GUEST_PC, &rsdp, &f), -ENOMEM);
 	test_guest_ram_free(&small);
 }
 
@@ -244,6 +262,9 @@ static void iasl_takes_them_apart(void **state)
 	disassemble(table("APIC"), dir, "apic");
 	disassemble(field(rsdp + 24, 8), dir, "xsdt");
 	disassemble(field(table("FACP") + 40, 4), dir, "dsdt");
+	assert_int_equal(acpi_build(&mem, 3, GUEST_TD, &rsdp, &f), 0);
+	disassemble(table("APIC"), dir, "apic");
+	disassemble(field(table("FACP") + 40, 4), dir, "dsdt");
 	rmdir(dir);
 }
 
@@ -255,6 +276,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(madt_lists_every_cpu, setup, teardown),
 		cmocka_unit_test_setup_teardown(madt_names_the_mailbox, setup, teardown),
 		cmocka_unit_test_setup_teardown(madt_overrides, setup, teardown),
+		cmocka_unit_test_setup_teardown(madt_of_a_td, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(iasl_takes_them_apart, setup, teardown),
 	};

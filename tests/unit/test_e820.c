@@ -24,10 +24,10 @@ static uint64_t ram_in(const struct e820_entry *map, unsigned n)
 	return sum;
 }
 
-static void check_map(uint64_t ram_size, bool wakeup)
+static void check_map(uint64_t ram_size, enum guest_platform platform)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(ram_size, wakeup, map);
+	unsigned n = e820_build(ram_size, platform, map);
 
 	assert_in_range(n, 1, E820_MAX_ENTRIES);
 	for (unsigned i = 0; i < n; i++) {
@@ -35,19 +35,19 @@ static void check_map(uint64_t ram_size, bool wakeup)
 		if (i)
 			assert_true(map[i].base >= map[i - 1].base + map[i - 1].size);
 	}
-	/* 9fc00h..fffffh is no RAM for the guest's kernel. */
-	assert_int_equal(ram_in(map, n), ram_size - (MIB(1) - GUEST_EBDA));
+	/* From 9fc00h, in a TD a0000h, to fffffh is no RAM for the guest's kernel. */
+	assert_int_equal(ram_in(map, n), ram_size - (MIB(1) - (platform == GUEST_TD ? KIB(640) : GUEST_EBDA)));
 }
 
 static void every_size_adds_up(void **state)
 {
 	(void)state;
-	for (unsigned wakeup = 0; wakeup < 2; wakeup++) {
+	for (enum guest_platform platform = GUEST_PC; platform <= GUEST_TD; platform++) {
 		for (uint64_t mib = 2; mib <= 16384; mib += mib < 64 ? 1 : 61)
-			check_map(MIB(mib), wakeup);
-		check_map(GUEST_LOW_RAM_END, wakeup);
-		check_map(GUEST_LOW_RAM_END + PAGE_SIZE, wakeup);
-		check_map(GUEST_LOW_RAM_END - PAGE_SIZE, wakeup);
+			check_map(MIB(mib), platform);
+		check_map(GUEST_LOW_RAM_END, platform);
+		check_map(GUEST_LOW_RAM_END + PAGE_SIZE, platform);
+		check_map(GUEST_LOW_RAM_END - PAGE_SIZE, platform);
 	}
 }
 
@@ -56,8 +56,8 @@ static void wakeup_area_is_nvs(void **state)
 	struct e820_entry map[E820_MAX_ENTRIES];
 
 	(void)state;
-	for (unsigned wakeup = 0; wakeup < 2; wakeup++) {
-		unsigned n = e820_build(MIB(64), wakeup, map), found = 0;
+	for (enum guest_platform platform = GUEST_PC; platform <= GUEST_TD; platform++) {
+		unsigned n = e820_build(MIB(64), platform, map), found = 0;
 
 		for (unsigned i = 0; i < n; i++)
 			if (map[i].type == E820_ACPI_NVS) {
@@ -65,14 +65,14 @@ static void wakeup_area_is_nvs(void **state)
 				assert_int_equal(map[i].size, WAKEUP_END - WAKEUP_BASE);
 				found++;
 			}
-		assert_int_equal(found, wakeup);
+		assert_int_equal(found, platform != GUEST_PC);
 	}
 }
 
 static void ram_is_split_around_the_gap(void **state)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(GIB(5), false, map);
+	unsigned n = e820_build(GIB(5), GUEST_PC, map);
 
 	(void)state;
 	assert_int_equal(sizeof(map[0]), 20);
@@ -87,7 +87,7 @@ static void ram_is_split_around_the_gap(void **state)
 static void acpi_and_apics_are_reserved(void **state)
 {
 	struct e820_entry map[E820_MAX_ENTRIES];
-	unsigned n = e820_build(MIB(512), false, map), found = 0;
+	unsigned n = e820_build(MIB(512), GUEST_PC, map), found = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < n; i++)
@@ -95,6 +95,24 @@ static void acpi_and_apics_are_reserved(void **state)
 			found += map[i].base == GUEST_ACPI_BASE || map[i].base == GUEST_IOAPIC_BASE ||
 				 map[i].base == GUEST_LAPIC_BASE || map[i].base == GUEST_EBDA;
 	assert_int_equal(found, 4);
+}
+
+/* Linux takes what is reserved or left out for shared memory: the tables and the mailbox are neither. */
+static void nothing_of_a_td_is_reserved(void **state)
+{
+	struct e820_entry map[E820_MAX_ENTRIES];
+	unsigned n = e820_build(GIB(5), GUEST_TD, map), tables = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_not_equal(map[i].type, E820_RESERVED);
+		if (map[i].type == E820_ACPI) {
+			assert_int_equal(map[i].base, GUEST_ACPI_BASE);
+			assert_int_equal(map[i].size, GUEST_ACPI_SIZE);
+			tables++;
+		}
+	}
+	assert_int_equal(tables, 1);
 }
 
 static void writes_cross_seams_and_stop_at_the_end(void **state)
@@ -117,6 +135,12 @@ static void writes_cross_seams_and_stop_at_the_end(void **state)
 	assert_true(guest_mem_in_low_ram(&m, 0, MIB(8)));
 	assert_false(guest_mem_in_low_ram(&m, 1, MIB(8)));
 	assert_false(guest_mem_in_low_ram(&m, UINT64_MAX, UINT64_MAX));
+	m.occupied = MIB(6);
+	assert_int_equal(guest_mem_low_end(&m), MIB(6));
+	assert_true(guest_mem_in_low_ram(&m, 0, MIB(6)));
+	assert_false(guest_mem_in_low_ram(&m, 1, MIB(6)));
+	m.occupied = MIB(10);
+	assert_int_equal(guest_mem_low_end(&m), MIB(8));
 	test_guest_ram_free(&m);
 }
 
@@ -127,6 +151,7 @@ int main(void)
 		cmocka_unit_test(wakeup_area_is_nvs),
 		cmocka_unit_test(ram_is_split_around_the_gap),
 		cmocka_unit_test(acpi_and_apics_are_reserved),
+		cmocka_unit_test(nothing_of_a_td_is_reserved),
 		cmocka_unit_test(writes_cross_seams_and_stop_at_the_end),
 	};
 

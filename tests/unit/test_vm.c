@@ -76,10 +76,11 @@ int guest_load(const struct guest_mem *m, const struct guest_image *img, struct 
 	return load_error ? (fail)(f, load_error, "not a kernel") : 0;
 }
 
-int acpi_build(const struct guest_mem *m, unsigned count, bool wakeup, gpa_t *rsdp, struct failure *f)
+int acpi_build(const struct guest_mem *m, unsigned count, enum guest_platform platform, gpa_t *rsdp,
+	       struct failure *f)
 {
 	(void)m;
-	(void)wakeup;
+	(void)platform;
 	(void)f;
 	assert_int_equal(count, 2);
 	*rsdp = 0xe0000;

@@ -1,4 +1,4 @@
-/* sources: hv/guest/wakeup.c hv/guest/wakeup_loop.S hv/guest/loader.c hv/guest/bzimage.c hv/guest/pvh.c hv/guest/multiboot1.c hv/guest/elf.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/guest/wakeup.c hv/guest/wakeup_loop.S hv/guest/loader_parts.c hv/guest/guest_mem.c hv/base/failure.c hv/base/format.c */
 /*
  * The area of the wakeup mailbox: its layout, and the wait loop itself. The area is built where it
  * belongs, so the loop's own code runs here, a thread for each CPU; HLT, which a program may not execute,
