@@ -63,8 +63,9 @@ $(USES_MBEDTLS:%=$(BUILD)/%.o): | $(MBEDTLS_C)
 
 # ---- The hypervisor ----------------------------------------------------------------------------
 HV_DIRS := hv hv/* mmu vmx vmx/* tdx tdx/* drivers
-HV_C := $(sort $(filter-out %/offsets.c,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))))
-HV_S := $(sort $(wildcard $(addsuffix /*.S,$(HV_DIRS))))
+# Of the TD shim (tdx/shim/shim.mk) the hypervisor has as code only what judges its parameters.
+HV_C := $(sort $(filter-out %/offsets.c tdx/shim/%,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))) tdx/shim/params.c)
+HV_S := $(sort $(filter-out tdx/shim/%,$(wildcard $(addsuffix /*.S,$(HV_DIRS)))))
 HV_OBJS := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
 
 FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include -isystem $(MBEDTLS)/include \
@@ -111,12 +112,15 @@ $(GENERATED)/$(subst /,_,$(1:.c=.h)): $(1) $(NEWLIB)/libc.a Makefile
 endef
 $(foreach c,$(OFFSETS_C),$(eval $(call offsets_rule,$(c))))
 
-$(GENERATED)/%_aml.h: hv/guest/%.asl | $(BUILD)/packages/build
+$(GENERATED)/%_aml.h: hv/guest/%.asl hv/guest/dsdt_common.asi | $(BUILD)/packages/build
 	@mkdir -p $(@D) $(BUILD)/hv/guest
 	@echo "  IASL   $<"
 	@iasl -we -p $(BUILD)/hv/guest/$* $< > $(BUILD)/hv/guest/$*.iasl.log || { cat $(BUILD)/hv/guest/$*.iasl.log; exit 1; }
 	@{ echo "static const unsigned char $*_aml[] = {"; \
 	   od -An -v -tx1 $(BUILD)/hv/guest/$*.aml | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo "};"; } > $@
+
+# ---- The TD shim -------------------------------------------------------------------------------
+include tdx/shim/shim.mk
 
 # ---- gnomon.efi --------------------------------------------------------------------------------
 BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c config_key.c failure.c features.c format.c newlib.c)
