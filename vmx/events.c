@@ -1,5 +1,5 @@
 /*
- * Event injection and windows against the VMCS; the decisions are inject.c's.
+ * Event injection and windows against the VMCS; the decisions are vmx/core/inject.c's.
  */
 #include "vmx/vmx.h"
 

@@ -12,7 +12,7 @@
 #include "vmx/core/reasons.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/core/vmxon.h"
-#include "vmx/inject.h"
+#include "vmx/core/inject.h"
 
 /* Access rights of a segment as the VMCS has them. SDM "Guest Register State". */
 #define AR_LONG BIT(13)

@@ -1,5 +1,5 @@
-/* sources: vmx/inject.c vmx/cr_rules.c hv/guest/msr.c hv/guest/msr_table.c hv/guest/cpuid.c hv/guest/cpuid_features.c hv/base/failure.c hv/base/format.c */
-#include "vmx/inject.h"
+/* sources: vmx/core/inject.c vmx/cr_rules.c hv/guest/msr.c hv/guest/msr_table.c hv/guest/cpuid.c hv/guest/cpuid_features.c hv/base/failure.c hv/base/format.c */
+#include "vmx/core/inject.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,8 +4,8 @@
  * SDM volume 3A "Interrupt 8 - Double Fault Exception", volume 3C "VM-Entry Controls for Event
  * Injection" and "Information for VM Exits That Occur During Event Delivery".
  */
-#ifndef VMX_INJECT_H
-#define VMX_INJECT_H
+#ifndef VMX_CORE_INJECT_H
+#define VMX_CORE_INJECT_H
 
 #include "hv/base/types.h"
 

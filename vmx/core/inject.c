@@ -1,7 +1,7 @@
 /*
  * Event decisions, pure.
  */
-#include "vmx/inject.h"
+#include "vmx/core/inject.h"
 
 #include "hv/base/x86.h"
 #include "vmx/core/reasons.h"
