@@ -32,6 +32,13 @@ struct soft_controls {
 /* -ENODEV with one sentence that names every control the CPU lacks for running TDs. */
 int soft_controls_compute(const struct vmx_caps *caps, bool software_ve, struct soft_controls *out,
 			  struct failure *f);
+/*
+ * What the TSC multiplier must be (48 bits of fraction) for a TD's TSC of that many units of 25 MHz; 1.0 where
+ * the CPU cannot scale it and its own frequency is that one within 0.1 %. False: it cannot be had.
+ */
+bool soft_tsc_multiplier(const struct soft_cpu *cpu, const struct soft_controls *c, uint32_t units,
+			 uint64_t *multiplier);
+#define SOFT_TSC_ONE BIT(48)
 /* Whether another CPU can run with these words. */
 bool soft_controls_fit(const struct vmx_caps *caps, const struct soft_controls *c);
 

@@ -32,6 +32,8 @@ enum soft_fault {
 	SOFT_FAULTS
 };
 
+enum soft_register { SOFT_XCR0, SOFT_CR2, SOFT_DR6 };
+
 /* The machine as the module sees it. All functions are called with the locks of the SEAMCALL held. */
 struct soft_platform {
 	void *ctx;
@@ -62,6 +64,18 @@ struct soft_platform {
 	void (*vmcs_write)(void *ctx, struct soft_vp *vp, uint32_t field, uint64_t value);
 	/* One VM entry to one VM exit, with the registers of vp->gpr. What the exit was is in the VMCS. */
 	void (*run)(void *ctx, struct soft_vp *vp);
+	/*
+	 * Around the runs of one VP.ENTER: the guest's extended state, debug registers, CR2 and the MSRs of
+	 * td_switched_msrs[] go into the LP, and out of it to the TDVPS. load takes the XMM registers in the
+	 * mask from the LP, where the host left them; save leaves those in the mask to the host, and nothing
+	 * of the guest in the others.
+	 */
+	void (*load)(void *ctx, struct soft_vp *vp, uint32_t xmm);
+	void (*save)(void *ctx, struct soft_vp *vp, uint32_t xmm);
+	/* Between them: vp->xcr0, vp->cr2 or vp->dr6 was changed and goes into the LP. */
+	void (*apply)(void *ctx, struct soft_vp *vp, enum soft_register reg);
+	/* An interrupt that an exit acknowledged and that is the module's own: it is at its end. */
+	void (*end_of_interrupt)(void *ctx);
 	/* VMCLEAR: the vCPU may next run on another LP. */
 	void (*flush)(void *ctx, struct soft_vp *vp);
 	/* This LP forgets every translation of the vCPU's TD: INVEPT of its roots. */
@@ -95,6 +109,7 @@ struct soft_tdmr {
 /* All of the module's own state; zeroed memory is a module that soft_init() has not seen. */
 struct soft {
 	struct soft_platform platform;
+	struct soft_controls controls; /* of every TD's VMCS */
 	uint32_t state; /* enum soft_sys_state */
 	struct sharex sys_lock, kot_lock, ket_lock;
 	struct sharex wbcache_lock[SOFT_MAX_PACKAGES];
@@ -109,7 +124,7 @@ struct soft {
 	uint64_t mac_key[4];                         /* of this boot, for the MAC of reports */
 };
 
-/* Refuses, in a sentence, a platform that the module cannot run on. 0 or -EINVAL. */
+/* Refuses, in a sentence, a platform that the module cannot run on. 0, -EINVAL, or -ENODEV for a lack of VMX. */
 int soft_init(struct soft *m, const struct soft_platform *p, struct failure *why);
 
 /*
