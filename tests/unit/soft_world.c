@@ -1,0 +1,346 @@
+/* A machine for the software TDX module; see the header. */
+#include "tests/unit/soft_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "vmx/core/fields.h"
+#include "vmx/core/reasons.h"
+
+#define CMR_BASE MIB(1)
+#define PAMT_1 MIB(128) /* of TDMR 1 */
+
+struct world world;
+struct tdx_regs out;
+
+/* ---- the platform ---- */
+
+static uint32_t package_of(void *ctx, uint32_t lp)
+{
+	(void)ctx;
+	return lp * world.packages / WORLD_LPS;
+}
+
+static void *map(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	return page < WORLD_MEMORY ? world.memory + page : NULL;
+}
+
+static bool entropy(void *ctx, uint64_t *value)
+{
+	static uint64_t next;
+
+	(void)ctx;
+	*value = ++next * 0x9e3779b97f4a7c15ul;
+	return !world.no_entropy;
+}
+
+static bool interrupt_pending(void *ctx, uint32_t lp)
+{
+	(void)ctx;
+	return world.interrupt[lp];
+}
+
+static uint64_t now(void *ctx)
+{
+	(void)ctx;
+	return ++world.tsc;
+}
+
+static bool fail_on_demand(void *ctx, enum soft_fault fault, uint32_t operand)
+{
+	(void)ctx;
+	return world.fault && world.fault(fault, operand);
+}
+
+/* ---- vCPUs ---- */
+
+struct vmcs {
+	hpa_t page;
+	uint64_t field[0x8000];
+};
+static struct vmcs vmcs[WORLD_VCPUS];
+
+static struct vmcs *vmcs_of(const struct soft_vp *vp)
+{
+	for (uint32_t i = 0; i < WORLD_VCPUS; i++)
+		if (vmcs[i].page == vp->page[TDVPS_VMCS])
+			return &vmcs[i];
+	fail_msg("a VMCS that was never made");
+	return NULL;
+}
+
+static void vmcs_create(void *ctx, struct soft_vp *vp)
+{
+	uint32_t i = 0;
+
+	(void)ctx;
+	while (vmcs[i].page && vmcs[i].page != vp->page[TDVPS_VMCS])
+		assert_true(++i < WORLD_VCPUS);
+	memset(&vmcs[i], 0, sizeof(vmcs[i]));
+	vmcs[i].page = vp->page[TDVPS_VMCS];
+}
+
+uint64_t *guest_field(struct soft_vp *vp, uint32_t field)
+{
+	assert_true(field < ARRAY_LEN(vmcs[0].field));
+	return &vmcs_of(vp)->field[field];
+}
+
+static uint64_t vmcs_read(void *ctx, struct soft_vp *vp, uint32_t field)
+{
+	(void)ctx;
+	return *guest_field(vp, field);
+}
+
+static void vmcs_write(void *ctx, struct soft_vp *vp, uint32_t field, uint64_t value)
+{
+	(void)ctx;
+	*guest_field(vp, field) = value;
+}
+
+void guest_exits(struct soft_vp *vp, uint32_t reason, uint64_t qualification)
+{
+	*guest_field(vp, VMCS_EXIT_REASON) = reason;
+	*guest_field(vp, VMCS_EXIT_QUALIFICATION) = qualification;
+}
+
+static void run(void *ctx, struct soft_vp *vp)
+{
+	(void)ctx;
+	guest_exits(vp, REASON_EXTERNAL_INTERRUPT, 0);
+	if (world.guest)
+		world.guest(vp);
+}
+
+static void flush(void *ctx, struct soft_vp *vp)
+{
+	(void)ctx;
+	(void)vp;
+	world.flushes++;
+}
+
+static void flush_tlb(void *ctx, struct soft_vp *vp)
+{
+	(void)ctx;
+	world.tlb_flushes++;
+	if (world.on_tlb_flush)
+		world.on_tlb_flush(vp);
+}
+
+/* ---- start and end ---- */
+
+static struct soft_platform platform(void)
+{
+	return (struct soft_platform){
+		.hpa_bits = WORLD_HPA_BITS, .lps = WORLD_LPS, .packages = world.packages,
+		.first_private_hkid = WORLD_GLOBAL_HKID, .private_hkids = WORLD_HKIDS,
+		.keyid_shift = WORLD_KEYID_SHIFT, .cpu = { .tsc_hz = 1000000000, .xfam = 0x2e7 },
+		.num_cmrs = 2, .cmrs = { { CMR_BASE, GIB(1) - CMR_BASE }, { GIB(1), GIB(3) } },
+		.package_of = package_of, .map = map, .entropy = entropy,
+		.interrupt_pending = interrupt_pending, .now = now, .vmcs_create = vmcs_create,
+		.vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run, .flush = flush,
+		.flush_tlb = flush_tlb, .fail = fail_on_demand,
+	};
+}
+
+void world_end(void)
+{
+	if (world.memory)
+		munmap(world.memory, WORLD_MEMORY);
+	memset(&world, 0, sizeof(world));
+	memset(vmcs, 0, sizeof(vmcs));
+}
+
+void world_start(void)
+{
+	struct soft_platform p;
+
+	world_end();
+	world.packages = WORLD_PACKAGES;
+	world.next_page = WORLD_TDMR1;
+	world.memory = mmap(NULL, WORLD_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	assert_true(world.memory != MAP_FAILED);
+	p = platform();
+	assert_int_equal(soft_init(&world.m, &p, NULL), 0);
+}
+
+void *world_at(hpa_t hpa)
+{
+	assert_true(hpa < WORLD_MEMORY);
+	return world.memory + hpa;
+}
+
+hpa_t world_page(void)
+{
+	world.next_page += PAGE_SIZE;
+	return world.next_page - PAGE_SIZE;
+}
+
+hpa_t world_large_page(void)
+{
+	hpa_t page = align_up(world.next_page, level_size(LEVEL_2M));
+
+	world.next_page = page + level_size(LEVEL_2M);
+	return page;
+}
+
+struct tdx_tdmr_info *world_tdmr_info(uint32_t i) { return world_at(WORLD_TDMR_ARRAY + (i + 1) * 512); }
+
+static void write_tdmr(uint32_t i, hpa_t base, uint64_t size, hpa_t pamt)
+{
+	struct tdx_tdmr_info *t = world_tdmr_info(i);
+
+	memset(t, 0, sizeof(*t));
+	t->base = base;
+	t->size = size;
+	for (int k = TDX_PAMT_4K; k >= TDX_PAMT_1G; k--) {
+		uint64_t bytes = size / level_size((uint32_t)(TDX_PAMT_4K - k)) * sizeof(struct pamt_entry);
+
+		t->pamt[k] = (struct tdx_range){ pamt, align_up(bytes, PAGE_SIZE) };
+		pamt += t->pamt[k].size;
+	}
+}
+
+void world_write_tdmrs(void)
+{
+	uint64_t *array = world_at(WORLD_TDMR_ARRAY);
+
+	write_tdmr(0, WORLD_TDMR0, GIB(1), WORLD_TDMR1 - WORLD_HOLE);
+	world_tdmr_info(0)->reserved[0] = (struct tdx_range){ GIB(1) - WORLD_HOLE, WORLD_HOLE };
+	write_tdmr(1, WORLD_TDMR1, GIB(2), PAMT_1);
+	for (uint32_t i = 0; i < WORLD_TDMRS; i++)
+		array[i] = WORLD_TDMR_ARRAY + (i + 1) * 512;
+}
+
+void world_configure(void)
+{
+	assert_int_equal(sc(0, TDH_SYS_INIT, 0, 0, 0, 0), 0);
+	for (uint32_t lp = 0; lp < WORLD_LPS; lp++)
+		assert_int_equal(sc(lp, TDH_SYS_LP_INIT, 0, 0, 0, 0), 0);
+	world_write_tdmrs();
+	assert_int_equal(sc(0, TDH_SYS_CONFIG, WORLD_TDMR_ARRAY, WORLD_TDMRS, WORLD_GLOBAL_HKID, 0), 0);
+	for (uint32_t i = 0; i < world.packages; i++)
+		assert_int_equal(sc(i * WORLD_LPS / world.packages, TDH_SYS_KEY_CONFIG, 0, 0, 0, 0), 0);
+}
+
+void world_init_tdmrs(void)
+{
+	for (uint32_t i = 0; i < WORLD_TDMRS; i++) {
+		const struct tdx_tdmr_info *t = world_tdmr_info(i);
+
+		do
+			assert_int_equal(sc(0, TDH_SYS_TDMR_INIT, t->base, 0, 0, 0), 0);
+		while (out.gpr[TDX_RDX] != t->base + t->size);
+	}
+}
+
+void world_ready(void)
+{
+	world_start();
+	world_configure();
+	world_init_tdmrs();
+}
+
+/* ---- calls ---- */
+
+uint64_t sc(uint32_t lp, uint64_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8, uint64_t r9)
+{
+	struct tdx_regs r = { 0 };
+
+	r.gpr[TDX_RAX] = leaf;
+	r.gpr[TDX_RCX] = rcx;
+	r.gpr[TDX_RDX] = rdx;
+	r.gpr[TDX_R8] = r8;
+	r.gpr[TDX_R9] = r9;
+	soft_seamcall(&world.m, lp, &r);
+	out = r;
+	return r.gpr[TDX_RAX];
+}
+
+uint64_t enter(uint32_t lp, hpa_t tdvpr)
+{
+	struct tdx_regs r = out;
+
+	r.gpr[TDX_RAX] = TDH_VP_ENTER;
+	r.gpr[TDX_RCX] = tdvpr;
+	soft_seamcall(&world.m, lp, &r);
+	out = r;
+	return r.gpr[TDX_RAX];
+}
+
+/* ---- TDs ---- */
+
+struct tdx_td_params *world_params(void)
+{
+	struct tdx_td_params *p = world_at(WORLD_PARAMS);
+
+	memset(p, 0, sizeof(*p));
+	p->attributes = TDX_ATTR_SEPT_VE_DISABLE;
+	p->xfam = 0x2e7;
+	p->max_vcpus = 4;
+	p->eptp_controls = 0x1e;
+	p->config_flags = TDX_CONFIG_NO_RBP_MOD;
+	p->tsc_frequency = 1000000000 / TDX_TSC_UNIT;
+	return p;
+}
+
+void td_create(struct world_td *td, uint32_t hkid)
+{
+	*td = (struct world_td){ .tdr = world_page(), .hkid = hkid };
+	assert_int_equal(sc(0, TDH_MNG_CREATE, td->tdr, hkid, 0, 0), 0);
+	for (uint32_t i = 0; i < world.packages; i++)
+		assert_int_equal(sc(i * WORLD_LPS / world.packages, TDH_MNG_KEY_CONFIG, td->tdr, 0, 0, 0), 0);
+}
+
+void td_add_tdcs(struct world_td *td)
+{
+	for (uint32_t i = 0; i < TDX_TDCS_PAGES; i++) {
+		td->tdcx[i] = world_page();
+		assert_int_equal(sc(0, TDH_MNG_ADDCX, td->tdcx[i], td->tdr, 0, 0), 0);
+	}
+}
+
+void td_build(struct world_td *td, uint32_t hkid)
+{
+	td_create(td, hkid);
+	td_add_tdcs(td);
+	world_params();
+	assert_int_equal(sc(0, TDH_MNG_INIT, td->tdr, WORLD_PARAMS, 0, 0), 0);
+}
+
+hpa_t td_add_pages_of_vcpu(struct world_td *td)
+{
+	hpa_t vp = td->vp[td->vcpus++] = world_page();
+
+	assert_int_equal(sc(0, TDH_VP_CREATE, vp, td->tdr, 0, 0), 0);
+	for (uint32_t i = 1; i < TDX_TDVPS_PAGES; i++)
+		assert_int_equal(sc(0, TDH_VP_ADDCX, world_page(), vp, 0, 0), 0);
+	return vp;
+}
+
+hpa_t td_add_vcpu(struct world_td *td, uint32_t lp)
+{
+	hpa_t vp = td_add_pages_of_vcpu(td);
+
+	assert_int_equal(sc(lp, TDH_VP_INIT, vp, 0x1234, 0, 0), 0);
+	return vp;
+}
+
+void td_run(struct world_td *td, uint32_t hkid)
+{
+	td_build(td, hkid);
+	td_add_vcpu(td, 0);
+	assert_int_equal(sc(0, TDH_MR_FINALIZE, td->tdr, 0, 0, 0), 0);
+}
+
+struct soft_tdr *td_tdr(const struct world_td *td) { return world_at(td->tdr); }
+struct soft_tdcs *td_tdcs(const struct world_td *td) { return world_at(td->tdcx[TDCS_BASE]); }
+struct soft_vp *td_vp(const struct world_td *td, uint32_t i) { return world_at(td->vp[i]); }
