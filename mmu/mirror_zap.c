@@ -249,6 +249,18 @@ static uint64_t reclaim_table(struct mmu *mmu, struct sp *sp)
 	return lost;
 }
 
+/* A table that was given away, and of which nobody knew whether it had been taken, may come back now. */
+static void reclaim_lost(struct mmu *mmu)
+{
+	const struct mmu_external *x = mmu->config.external;
+
+	for (struct sp *block = mmu->pool.blocks; block; block = block->next)
+		for (uint32_t i = 1; i < SP_BLOCK_FRAMES; i++)
+			if (block[i].state == SP_LOST &&
+			    !x->act(x->ctx, EXTERNAL_RECLAIM, block[i].gfn, 0, sp_hpa(&block[i])))
+				page_release(mmu, &block[i]);
+}
+
 int mmu_mirror_reclaim(struct mmu *mmu, struct failure *f)
 {
 	uint64_t lost;
@@ -256,6 +268,7 @@ int mmu_mirror_reclaim(struct mmu *mmu, struct failure *f)
 	mmu_exclusive_begin(mmu);
 	mmu_break(mmu, "the guest is being dismantled");
 	lost = reclaim_table(mmu, mmu->mirror);
+	reclaim_lost(mmu);
 	mmu_exclusive_end(mmu);
 	if (lost)
 		return fail(f, -EIO,

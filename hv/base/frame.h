@@ -16,9 +16,10 @@ typedef uint16_t frame_owner_t;
 #define OWNER_FREE 0x0001
 #define OWNER_HV 0x0002       /* code, data, stacks, heap */
 #define OWNER_PAGE_TABLE 0x0003 /* the hypervisor's own page tables */
+#define OWNER_PAMT 0x0004       /* the TDX module's own, until the machine is switched off */
 #define OWNER_VM(id) ((frame_owner_t)(0x1000 + (id)))     /* a guest's RAM; id below 256 */
 #define OWNER_VM_META(id) ((frame_owner_t)(0x2000 + (id))) /* its VMCS, EPT, shadow pages */
-#define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id)))
+#define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id))) /* the TDX module holds it for that TD */
 
 #define OWNER_INTERNAL 0x00f0 /* from here to 00ffh: the allocator's own marks, reported as OWNER_FREE */
 
@@ -32,6 +33,9 @@ hpa_t frame_alloc(frame_owner_t owner);
 /* Clears and frees. Panics when a frame is not on record as owner's: a double or foreign free. */
 void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner);
 static inline void frame_free(hpa_t pa, frame_owner_t owner) { frame_free_run(pa, 1, owner); }
+/* Changes what is on record of frames in use; what they hold stays. Panics when one is not from's. Whoever
+ * has the frames calls it, on any CPU; takes no lock. */
+void frame_change_owner(hpa_t first, uint64_t npages, frame_owner_t from, frame_owner_t to);
 
 frame_owner_t frame_owner(hpa_t pa); /* OWNER_NONE for what is not RAM */
 uint64_t frame_count(frame_owner_t owner);

@@ -111,6 +111,16 @@ void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner)
 	pthread_mutex_unlock(&frames_lock);
 }
 
+void frame_change_owner(hpa_t first, uint64_t npages, frame_owner_t from, frame_owner_t to)
+{
+	pthread_mutex_lock(&frames_lock);
+	for (uint64_t i = 0; i < npages; i++) {
+		INVARIANT(owners[frame_index(first) + i] == from);
+		owners[frame_index(first) + i] = to;
+	}
+	pthread_mutex_unlock(&frames_lock);
+}
+
 frame_owner_t frame_owner(hpa_t pa) { return owners[frame_index(pa)]; }
 
 uint64_t frame_count(frame_owner_t owner)

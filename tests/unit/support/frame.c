@@ -73,6 +73,16 @@ void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner)
 	}
 }
 
+void frame_change_owner(hpa_t first, uint64_t npages, frame_owner_t from, frame_owner_t to)
+{
+	for (uint64_t i = 0; i < npages; i++) {
+		frame_owner_t *record = owner_of(first + i * PAGE_SIZE);
+
+		INVARIANT(*record == from);
+		*record = to;
+	}
+}
+
 frame_owner_t frame_owner(hpa_t pa)
 {
 	if (!test_phys_contains(pa, 1))
