@@ -38,22 +38,32 @@ def run_program(path):
     return path, passed, failed, output
 
 
+def build_model(source, defines, folder):
+    commands = (["spin", *defines, "-a", str(source)], ["gcc", "-O2", "-w", "-o", "pan", "pan.c"])
+    return all(run(command, cwd=folder)[0] == 0 for command in commands)
+
+
 def run_model(path):
-    """Verifies a Promela model: every named claim by itself, or the assertions when there is none."""
+    """Verifies a Promela model: every named claim by itself, or the assertions when there is none; then that
+    each version of it that a line "wrong: NAME" defines breaks an assertion."""
     source = pathlib.Path(path).resolve()
-    claims = re.findall(r"^ltl\s+(\w+)", source.read_text(), re.MULTILINE) or [None]
+    text = source.read_text()
+    claims = re.findall(r"^ltl\s+(\w+)", text, re.MULTILINE) or [None]
     passed = failed = 0
     output = ""
     with tempfile.TemporaryDirectory() as folder:
-        for command in (["spin", "-a", str(source)], ["gcc", "-O2", "-w", "-o", "pan", "pan.c"]):
-            status, text = run(command, cwd=folder)
-            if status != 0:
-                return path, 0, len(claims), text
+        if not build_model(source, [], folder):
+            return path, 0, len(claims), "does not build\n"
         for claim in claims:
-            status, text = run(["./pan", "-m1000000"] + (["-a", "-N", claim] if claim else []), cwd=folder)
-            good = status == 0 and "errors: 0" in text and "max search depth too small" not in text
+            status, found = run(["./pan", "-m1000000"] + (["-a", "-N", claim] if claim else []), cwd=folder)
+            good = status == 0 and "errors: 0" in found and "max search depth too small" not in found
             passed, failed = passed + good, failed + (not good)
-            output += text
+            output += found
+        for wrong in re.findall(r"^ \* wrong: (\w+)", text, re.MULTILINE):
+            seen = build_model(source, ["-D" + wrong], folder) and \
+                "errors: 1" in run(["./pan", "-m1000000"], cwd=folder)[1]
+            passed, failed = passed + seen, failed + (not seen)
+            output += "" if seen else f"{wrong} is not seen to be wrong\n"
     return path, passed, failed, output
 
 

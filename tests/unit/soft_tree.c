@@ -1,0 +1,169 @@
+/* A TD's secure EPT in the software module's machine; see the header. */
+#include "tests/unit/soft_tree.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tdx/soft/tdg.h"
+
+#define SOURCE MIB(66) /* of PAGE.ADD */
+
+uint64_t mem(const struct world_td *td, enum tdh_leaf leaf, gpa_t gpa, uint32_t level, hpa_t r8)
+{
+	return sc(0, leaf, gpa | level, td->tdr, r8, SOURCE);
+}
+
+void mem_is(const struct world_td *td, enum tdh_leaf leaf, gpa_t gpa, uint32_t level, hpa_t r8, uint64_t status,
+	uint64_t rcx, uint64_t rdx)
+{
+	assert_int_equal(mem(td, leaf, gpa, level, r8), status);
+	assert_int_equal(out.gpr[TDX_RCX], rcx);
+	assert_int_equal(out.gpr[TDX_RDX], rdx);
+}
+
+void mem_ok(const struct world_td *td, enum tdh_leaf leaf, gpa_t gpa, uint32_t level, hpa_t r8)
+{
+	mem_is(td, leaf, gpa, level, r8, SUCCESS, 0, 0);
+}
+
+void tree_to(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	for (uint32_t at = td_tdcs(td)->ept_levels - 1; at > level; at--) {
+		gpa_t base = align_down(gpa, level_size(at));
+
+		if (mem(td, TDH_MEM_SEPT_RD, base, at, 0) == SUCCESS && out.gpr[TDX_RCX] == SEEN_FREE)
+			mem_ok(td, TDH_MEM_SEPT_ADD, base, at, world_page());
+	}
+}
+
+void tree_is(const struct world_td *td, gpa_t gpa, uint32_t level, uint64_t rcx, enum tdx_sept_state state)
+{
+	mem_is(td, TDH_MEM_SEPT_RD, gpa, level, 0, SUCCESS, rcx, AT(level, state));
+}
+
+hpa_t tree_aug(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	hpa_t page = level == LEVEL_2M ? world_large_page() : world_page();
+
+	tree_to(td, gpa, level);
+	mem_ok(td, TDH_MEM_PAGE_AUG, gpa, level, page);
+	return page;
+}
+
+hpa_t tree_add(const struct world_td *td, gpa_t gpa, uint8_t byte)
+{
+	hpa_t page = world_page();
+
+	tree_to(td, gpa, LEVEL_4K);
+	memset(world_at(SOURCE), byte, PAGE_SIZE);
+	mem_ok(td, TDH_MEM_PAGE_ADD, gpa, LEVEL_4K, page);
+	return page;
+}
+
+static struct {
+	const struct world_td *td;
+	uint64_t operand, status;
+} accepting;
+
+static void accept_inside(struct soft_vp *vp)
+{
+	const struct world_td *td = accepting.td;
+	struct soft_call c = { .m = &world.m, .lp = 0 };
+	struct soft_vcpu v = { .vp = vp, .td = { .hpa = td->tdr, .tdr = td_tdr(td), .tdcs = td_tdcs(td) } };
+	struct tdg_call t = { .c = &c, .v = &v };
+
+	vp->gpr[TDX_RCX] = accepting.operand;
+	assert_int_equal(tdg_mem_page_accept(&t), TDG_DONE);
+	accepting.status = t.status;
+}
+
+uint64_t guest_accept(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	void (*other)(struct soft_vp *vp) = world.guest;
+
+	accepting.td = td;
+	accepting.operand = gpa | level;
+	world.guest = accept_inside;
+	assert_int_equal(enter(0, td->vp[0]), 1); /* an external interrupt */
+	world.guest = other;
+	return accepting.status;
+}
+
+hpa_t tree_map(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	hpa_t page = tree_aug(td, gpa, level);
+
+	assert_int_equal(guest_accept(td, gpa, level), SUCCESS);
+	return page;
+}
+
+void tree_block(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	mem_ok(td, TDH_MEM_RANGE_BLOCK, gpa, level, 0);
+}
+
+void tree_track(const struct world_td *td) { assert_int_equal(sc(0, TDH_MEM_TRACK, td->tdr, 0, 0, 0), SUCCESS); }
+
+void tree_block_and_track(const struct world_td *td, gpa_t gpa, uint32_t level)
+{
+	tree_block(td, gpa, level);
+	tree_track(td);
+}
+
+enum tdx_page_type type_of(hpa_t page)
+{
+	assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RDMD, page, 0, 0, 0), SUCCESS);
+	return (enum tdx_page_type)out.gpr[TDX_RCX];
+}
+
+/* ---- the invariants ---- */
+
+#define PAGES (WORLD_MEMORY / PAGE_SIZE)
+static uint8_t seen[PAGES];
+
+static uint64_t check_page(const struct world_td *td, hpa_t page, uint32_t level, enum tdx_page_type type)
+{
+	const struct pamt_entry *e = pamt_entry(&world.m, page, level);
+	uint64_t pages = level_size(level) / PAGE_SIZE;
+
+	assert_non_null(e);
+	assert_int_equal(e->type, type);
+	assert_int_equal(pamt_owner(e), td->tdr);
+	assert_int_equal(e->lock.word, 0);
+	for (uint64_t i = 0; i < pages; i++)
+		assert_int_equal(seen[page / PAGE_SIZE + i]++, 0);
+	return pages;
+}
+
+/* The pages and tables below that table. */
+static uint64_t check_table(const struct world_td *td, hpa_t table, uint32_t level)
+{
+	const uint64_t *entries = world_at(table);
+	uint64_t pages = 0;
+
+	for (uint32_t i = 0; i < SEPT_ENTRIES; i++) {
+		hpa_t page = sept_hpa(entries[i], level);
+
+		assert_false(entries[i] & SEPT_LOCK);
+		if (sept_is(entries[i], SEPT_LEAVES))
+			pages += check_page(td, page, level, TDX_PT_REG);
+		else if (sept_is(entries[i], SEPT_TABLES))
+			pages += check_page(td, page, LEVEL_4K, TDX_PT_EPT) + check_table(td, page, level - 1);
+	}
+	return pages;
+}
+
+void tree_check(const struct world_td *td)
+{
+	const struct soft_tdcs *t = td_tdcs(td);
+	uint64_t pages = TDX_TDCS_PAGES + td->vcpus * TDX_TDVPS_PAGES;
+
+	memset(seen, 0, sizeof(seen));
+	pages += check_table(td, td->tdcx[TDCS_SEPT_ROOT], t->ept_levels - 1);
+	assert_int_equal(td_tdr(td)->children, pages);
+	assert_int_equal(t->sept_lock.word | t->epoch_lock.word | t->op_state_lock.word | t->rtmr_lock.word, 0);
+	assert_int_equal(t->refcount[0] | t->refcount[1], 0);
+}
