@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/soft_cpu.h"
 #include "vmx/core/fields.h"
 #include "vmx/core/reasons.h"
 
@@ -141,7 +142,7 @@ static struct soft_platform platform(void)
 	return (struct soft_platform){
 		.hpa_bits = WORLD_HPA_BITS, .lps = WORLD_LPS, .packages = world.packages,
 		.first_private_hkid = WORLD_GLOBAL_HKID, .private_hkids = WORLD_HKIDS,
-		.keyid_shift = WORLD_KEYID_SHIFT, .cpu = { .tsc_hz = 1000000000, .xfam = 0x2e7 },
+		.keyid_shift = WORLD_KEYID_SHIFT, .cpu = soft_cpu_fake(SOFT_CPU_FULL),
 		.num_cmrs = 2, .cmrs = { { CMR_BASE, GIB(1) - CMR_BASE }, { GIB(1), GIB(3) } },
 		.package_of = package_of, .map = map, .entropy = entropy,
 		.interrupt_pending = interrupt_pending, .now = now, .vmcs_create = vmcs_create,
@@ -288,7 +289,7 @@ struct tdx_td_params *world_params(void)
 	p->max_vcpus = 4;
 	p->eptp_controls = 0x1e;
 	p->config_flags = TDX_CONFIG_NO_RBP_MOD;
-	p->tsc_frequency = 1000000000 / TDX_TSC_UNIT;
+	p->tsc_frequency = (uint16_t)(world.m.platform.cpu.tsc_hz / TDX_TSC_UNIT);
 	return p;
 }
 
