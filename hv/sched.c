@@ -161,15 +161,15 @@ static bool priority_woken(const struct sched *s, uint64_t now)
 /* Host interrupts that are pending are taken now. No lock is held. */
 static void take_interrupts(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
 
-/* Host interrupts go to the boot CPU: there a guest is brought out at least once a slice, so that
- * input reaches the monitor even where a guest that keeps interrupts off holds them up. A guest whose
+/* A guest is brought out at least once a slice by the CPU's own timer: whatever becomes of interrupts
+ * sent to the CPU, what waits for a vCPU (flushes, the monitor) waits no longer than that. A guest whose
  * own timer brings it out in the second half of the slice is not brought out again for that. */
 static void plan_look(struct sched *s, uint64_t now)
 {
 	uint64_t slice = tsc_khz * SCHED_SLICE_MS;
 
 	s->tick_from = s->next_event;
-	if (!s->current->vcpu || this_cpu()->index != 0)
+	if (!s->current->vcpu)
 		return;
 	s->tick_from = min_u64(s->next_event, now + slice / 2);
 	s->next_event = min_u64(s->next_event, now + slice);

@@ -3,7 +3,10 @@
  */
 #include "vmx/vm.h"
 
+#include "drivers/lapic.h"
+#include "hv/base/clock.h"
 #include "hv/base/frame.h"
+#include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
@@ -11,6 +14,9 @@
 #include "mmu/shadow.h"
 #include "vmx/pml.h"
 #include "vmx/vmx.h"
+
+#define NUDGE_MS (2 * SCHED_SLICE_MS)
+#define GIVE_UP_MS 1000
 
 /* By VM id, 0 unused. SDM "APIC-Access Page": it is never read or written, only recognised. */
 static hpa_t apic_pages[CONFIG_MAX_VMS + 1];
@@ -51,15 +57,34 @@ static void flush_here(struct vmx_vcpu *x)
 		vcpu_request(&x->v, REQUEST_FLUSH);
 }
 
+/*
+ * Who is in the guest comes out by the request's interrupt, or else within a slice. No interrupt flag of the
+ * guest, and no lost interrupt, holds up an NMI. The lock of the guest's memory is held and stale translations
+ * must not live on: a CPU that answers to nothing ends the machine.
+ */
+static void wait_until_outside(struct vmx_vcpu *x)
+{
+	uint32_t seen = __atomic_load_n(&x->run_seq, __ATOMIC_SEQ_CST);
+	uint64_t begun = rdtsc(), nudge = NUDGE_MS * tsc_khz, patience = nudge;
+
+	if (!(seen & 1))
+		return;
+	while (__atomic_load_n(&x->run_seq, __ATOMIC_ACQUIRE) == seen) {
+		cpu_pause();
+		if (rdtsc() - begun < patience)
+			continue;
+		if (patience >= GIVE_UP_MS * tsc_khz)
+			panic("CPU %u has been in guest %s for %u ms and answers no NMI: what it knows of the "
+			      "guest's memory cannot be flushed", x->v.cpu->index, x->v.vm->config->name, GIVE_UP_MS);
+		lapic_send_nmi(x->v.cpu->apic_id);
+		patience += nudge;
+	}
+}
+
 void vmx_wait_outside(struct vm *vm)
 {
-	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-		uint32_t *seq = &to_vmx(vm->vcpus[i])->run_seq;
-		uint32_t seen = __atomic_load_n(seq, __ATOMIC_SEQ_CST);
-
-		while ((seen & 1) && __atomic_load_n(seq, __ATOMIC_ACQUIRE) == seen)
-			cpu_pause();
-	}
+	for (uint32_t i = 0; i < vm->vcpu_count; i++)
+		wait_until_outside(to_vmx(vm->vcpus[i]));
 }
 
 /* Elsewhere the request is taken before the next entry; who was in the guest when it was set is waited

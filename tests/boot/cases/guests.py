@@ -59,6 +59,25 @@ memory = 64M
 """
 
 SPIN = [("spin", "cmdline = how=exits\n")]
+# On every CPU, and without exits: what waits for its vCPUs gets its answer all the same.
+SPIN_ALL = [("spin", "vcpus = 2\n")]
+SPIN_ALL_STEPS = [
+    Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
+    Send("regs\n"), Expect(r"vCPU 0, running: cs:rip"), Expect(r"vCPU 1, running: cs:rip"), Expect(r"> "),
+    Send("mmu dirty spin on\n"), Expect(r"> "), Send("mmu dirty spin off\n"), Expect(r"> "),
+    Send("audit\n"), Expect(r"guest spin: \d+ frames looked at, 0 with a wrong owner"), Expect(r"> "),
+    Send("vm stop spin\n"), Expect(r"guest spin has stopped: stopped by the operator"),
+]
+
+# Nothing but an NMI brings out the second: Bochs takes no interrupt there, and the timer is off. What the guest's
+# memory needs is done all the same, and what only the vCPU could tell is given up on.
+SPIN_OTHER = [("spin", "vcpus = 2\ncmdline = how=others\n")]
+SPIN_OTHER_STEPS = [
+    Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
+    Send("regs\n"), Expect(r"vCPU 0, halted: cs:rip"), Expect(r"vCPU 1(, running: cs:rip| has not answered for 500 ms)"),
+    Expect(r"> "), Send("mmu dirty spin on\n"), Expect(r"> "), Send("mmu dirty spin off\n"), Expect(r"> "),
+    Send("audit\n"), Expect(r"guest spin: \d+ frames looked at, 0 with a wrong owner"), Expect(r"> "),
+]
 
 # Looked at from another CPU, the vCPU being in the guest all the time: what it writes to is in each result.
 LOGGED = [("spin", "cpu = 1\ncmdline = how=writes\n")]
@@ -148,5 +167,10 @@ CASES = [
     ]),
     logged("by-cpu", "vid", [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
     logged("by-protection", "vid pml", []),
+    Case("guests-spin-2cpu", conf=conf(SPIN_ALL).replace("autostart = no\n", ""), files=files(SPIN_ALL),
+         steps=SPIN_ALL_STEPS, host={"cpu": "corei7_skylake_x", "count": 2}),
+    Case("guests-spin-no-timer", files=files(SPIN_OTHER), steps=SPIN_OTHER_STEPS,
+         conf=conf(SPIN_OTHER, "disable = preemption-timer\n").replace("autostart = no\n", ""),
+         host={"cpu": "corei7_skylake_x", "count": 2}),
     Case("guests-ends", conf=conf(END_VMS), files=files(END_VMS), steps=ends(), never=[r"FAIL \w"]),
 ] + [without(features) for features in OFF]
