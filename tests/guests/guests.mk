@@ -36,3 +36,29 @@ guests: $(GUESTS) ## the tiny guests
 .PHONY: guests
 
 -include $(GUEST_LIB_OBJS:.o=.d) $(GUEST_NAMES:%=$(GUEST_BUILD)/%.c.d)
+
+# Tiny guests for TDs: tests/guests/td/NAME.c becomes $(GUEST_BUILD)/td/NAME, a bzImage, and so does what of the
+# others can run in a TD as it is.
+TD_GUEST_NAMES := $(patsubst tests/guests/td/%.c,%,$(sort $(wildcard tests/guests/td/*.c)))
+TD_GUESTS := $(addprefix $(GUEST_BUILD)/td/,$(TD_GUEST_NAMES) power)
+TD_GUEST_LIB_OBJS := $(GUEST_LIB_OBJS) $(GUEST_BUILD)/td/lib/td.c.o $(GUEST_BUILD)/td/lib/start.S.o \
+	$(GUEST_BUILD)/shim/call.S.o
+
+$(GUEST_BUILD)/shim/call.S.o: tdx/shim/call.S tests/guests/guests.mk | $(BUILD)/packages/build
+	@mkdir -p $(@D)
+	@echo "  AS     $<"
+	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+define td_guest_rule
+$(GUEST_BUILD)/td/$(1): $(2) $(TD_GUEST_LIB_OBJS) tests/guests/td/td.ld
+	@echo "  LD     $$@"
+	@$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
+		-T tests/guests/td/td.ld -o $$@.elf $$(filter %.o,$$^)
+	@objcopy -O binary $$@.elf $$@
+endef
+$(foreach g,$(TD_GUEST_NAMES),$(eval $(call td_guest_rule,$(g),$(GUEST_BUILD)/td/$(g).c.o)))
+$(eval $(call td_guest_rule,power,$(GUEST_BUILD)/power.c.o))
+
+guests: $(TD_GUESTS)
+
+-include $(TD_GUEST_LIB_OBJS:.o=.d) $(TD_GUEST_NAMES:%=$(GUEST_BUILD)/td/%.c.d)

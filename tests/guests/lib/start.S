@@ -78,19 +78,25 @@ start64:
 1:	hlt
 	jmp	1b
 
-/* Where the wakeup mailbox sends a CPU: on tables and segments of the firmware. */
+/* Where the wakeup mailbox sends a CPU: on tables and segments of the firmware. In a TD bits of CR4 must stay
+ * on, and EFER is as it shall be and must be left so. */
 	.globl ap_wakeup
 ap_wakeup:
 	lgdt	boot_gdtr
-	movl	$CR4_ON, %eax
+	movq	%cr4, %rax
+	orl	$CR4_ON, %eax
 	movq	%rax, %cr4
 	movl	$boot_pml4, %eax
 	movq	%rax, %cr3
 	movl	$0xc0000080, %ecx
+	rdmsr
+	andl	$EFER_ON, %eax
+	cmpl	$EFER_ON, %eax
+	je	1f
 	movl	$EFER_ON, %eax
 	xorl	%edx, %edx
 	wrmsr
-	movl	$CR0_ON, %eax
+1:	movl	$CR0_ON, %eax
 	movq	%rax, %cr0
 	movl	$SEL_DATA, %eax
 	movl	%eax, %ds
