@@ -22,3 +22,9 @@ $(LINUX_BUILD)/initrd: boot/make_initrd.sh boot/stick/init $(LINUX_BUILD)/work $
 $(LINUX_BUILD)/initrd.bench: boot/make_initrd.sh tests/linux/init $(LINUX_BUILD)/work
 	@echo "  CPIO   $@"
 	@sh boot/make_initrd.sh $@ tests/linux/init $(LINUX_BUILD)/work
+
+# Debian's kernel that knows TDX as a guest. bookworm's own does not.
+$(SAMPLES)/vmlinuz-td: boot/fetch_file.sh | $(BUILD)/packages/build
+	@mkdir -p $(@D)
+	@echo "  FETCH  linux-image-cloud-amd64 of bookworm-backports"
+	@sh boot/fetch_file.sh linux-image-cloud-amd64 './boot/vmlinuz-*' $@ bookworm-backports
