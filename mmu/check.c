@@ -129,6 +129,8 @@ static int check_mmio(struct check *c, gfn_t gfn, int level, uint64_t spte)
 	if (level != LEVEL_4K || spte_mmio_gfn(spte) != gfn)
 		return BROKEN("MMIO entry %lx stands at gfn %lx, level %d, for gfn %lx", spte, gfn, level,
 			    spte_mmio_gfn(spte));
+	if (spte_is_mmio_ve(spte) != (c->mmu->mirror != NULL))
+		return BROKEN("the MMIO entry of gfn %lx is of the wrong kind for this guest", gfn);
 	if (!spte_mmio_is_safe(gfn << PAGE_SHIFT, c->mmu->config.hpa_bits))
 		return BROKEN("MMIO entry at gfn %lx holds an address where RAM may be", gfn);
 	if (spte_mmio_generation(spte) == now && slot_set_find(c->mmu->slots, gfn))

@@ -42,6 +42,10 @@ int mmu_mirror_build(struct mmu_vcpu *mv, gfn_t gfn, struct failure *f);
  */
 int mmu_mirror_reclaim(struct mmu *mmu, struct failure *f);
 
+/* After a reclaim that lost nothing: private memory can be mapped again, in another external table of the
+ * same kind, which is empty. Takes the lock. */
+void mmu_mirror_renew(struct mmu *mmu);
+
 /* Whether the external table has failed, and why: the guest must be stopped. Takes the lock. */
 bool mmu_is_broken(struct mmu *mmu, struct failure *why);
 

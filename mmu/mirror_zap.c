@@ -1,6 +1,7 @@
 /*
  * Mirror roots under the exclusive lock: splitting, removing, and the end.
  */
+#include "hv/base/panic.h"
 #include "mmu/hugepage.h"
 #include "mmu/mirror.h"
 #include "mmu/sp.h"
@@ -275,6 +276,18 @@ int mmu_mirror_reclaim(struct mmu *mmu, struct failure *f)
 			    "the secure page table kept %lu pages of the guest's memory; they are lost until "
 			    "the machine restarts", lost);
 	return 0;
+}
+
+void mmu_mirror_renew(struct mmu *mmu)
+{
+	mmu_exclusive_begin(mmu);
+	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++) {
+		INVARIANT(!spte_is_present(spte_read(&mmu->mirror->table[i])));
+		spte_write(&mmu->mirror->table[i], SPTE_EMPTY);
+	}
+	mmu->broken = 0;
+	mmu->broken_why = (struct failure){ 0 };
+	mmu_exclusive_end(mmu);
 }
 
 void mirror_destroy(struct mmu *mmu)

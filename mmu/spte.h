@@ -5,10 +5,11 @@
  * An entry is one of five things, told apart without looking anywhere else:
  *   empty    SPTE_EMPTY, in every slot of a table that maps nothing
  *   frozen   SPTE_FROZEN, while its owner changes what is below; whoever meets it backs off
- *   MMIO     write and execute without read: every access is an EPT misconfiguration
+ *   MMIO     write and execute without read: every access is an EPT misconfiguration. Beside a mirror root, no
+ *            right at all and suppress #VE clear: every access is a #VE to the guest, which then asks for it
  *   table    present, points at the next level
  *   leaf     present, maps a page
- * Bit 63 (suppress #VE) is set in all of them.
+ * Bit 63 (suppress #VE) is set in all others.
  */
 #ifndef MMU_SPTE_H
 #define MMU_SPTE_H
@@ -60,7 +61,12 @@ static inline bool spte_try_change(uint64_t *sptep, uint64_t from, uint64_t to)
 }
 
 static inline bool spte_is_present(uint64_t spte) { return spte & SPTE_PRESENT; }
-static inline bool spte_is_mmio(uint64_t spte) { return (spte & SPTE_MMIO_TEST) == SPTE_MMIO; }
+/* The complement of a gfn is never 0. */
+static inline bool spte_is_mmio_ve(uint64_t spte) { return (spte & SPTE_MMIO_TEST) == 0 && (spte & SPTE_ADDR); }
+static inline bool spte_is_mmio(uint64_t spte)
+{
+	return (spte & SPTE_MMIO_TEST) == SPTE_MMIO || spte_is_mmio_ve(spte);
+}
 static inline hpa_t spte_hpa(uint64_t spte) { return spte & SPTE_ADDR; }
 
 /* Of a present entry. */
@@ -108,6 +114,9 @@ static inline uint64_t spte_make_mmio(gfn_t gfn, uint64_t generation)
 	return SPTE_MMIO | (~(gfn << PAGE_SHIFT) & SPTE_ADDR) | low << SPTE_MMIO_LOW_SHIFT |
 	       high << SPTE_MMIO_HIGH_SHIFT;
 }
+
+/* Of that, the kind that gives the guest a #VE. SDM "Convertible EPT Violations". */
+static inline uint64_t spte_mmio_to_ve(uint64_t mmio) { return mmio & ~(EPT_SUPPRESS_VE | EPT_RWX); }
 
 static inline bool spte_mmio_is_safe(gpa_t gpa, uint32_t hpa_bits) { return gpa >> (hpa_bits - 1) == 0; }
 static inline gfn_t spte_mmio_gfn(uint64_t spte) { return (~spte & SPTE_ADDR) >> PAGE_SHIFT; }

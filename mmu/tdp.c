@@ -130,6 +130,8 @@ enum fault_result tdp_map_mmio(struct mmu_vcpu *mv, const struct fault *f)
 	uint64_t *sptep, spte;
 	int level;
 
+	if (mv->mmu->mirror)
+		mmio = spte_mmio_to_ve(mmio);
 	spte = tdp_find(mv->mmu, f->gfn, &sptep, &level);
 	/* A leaf of a slot that is just being deleted will be gone in a moment. */
 	if (spte == SPTE_FROZEN || spte_is_present(spte))

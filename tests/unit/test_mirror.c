@@ -87,6 +87,8 @@ static void private_or_shared(void **state)
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(BIT(40)), MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], BIT(40), MMU_READ), FAULT_BAD_ADDRESS);
 	assert_int_equal(mmu_fault(&mirror_vcpus[0], SHARED(GIB(3)), MMU_READ), FAULT_MMIO);
+	assert_int_equal(mmu_walk_gpa(&mirrored, SHARED(GIB(3)), steps), 4);
+	assert_true(spte_is_mmio_ve(steps[3].spte)); /* the guest gets a #VE */
 	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], SHARED(GIB(3))), MMIO_HIT);
 	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], SHARED(GIB(3))), MMIO_HIT); /* remembered */
 	assert_int_equal(mmu_mmio_hit(&mirror_vcpus[0], GIB(3)), MMIO_BROKEN);
