@@ -23,7 +23,8 @@ static void isa_set(void *chip, unsigned irq, bool high)
 	struct irq_line pic = vpic_line(&pc->pic, irq);
 	struct irq_line ioapic = vioapic_line(&pc->ioapic, irq == GUEST_IRQ_PIT ? PIT_GSI : irq);
 
-	irq_line_set(&pic, high);
+	if (!pc->no_pic)
+		irq_line_set(&pic, high);
 	irq_line_set(&ioapic, high);
 }
 
@@ -73,10 +74,12 @@ static void init_devices(struct vm *vm)
 	struct irq_line com1 = isa_line(pc, GUEST_IRQ_COM1), sci = isa_line(pc, GUEST_IRQ_SCI);
 	struct vuart_host host = console_vuart_host(pc->console);
 
+	pc->no_pic = vm->config->type == VM_TYPE_TD;
 	pc->apic_bus = (struct apic_bus){ .deliver = vcpu_deliver, .vm = vm };
 	pc->events = (struct machine_events){ power_off, reset, debug_exit, vm };
 	vpic_init(&pc->pic, &intr);
 	vioapic_init(&pc->ioapic, GUEST_IOAPIC_ID(vm->config->vcpus), &pc->apic_bus);
+	pc->ioapic.no_eoi = vm->config->type == VM_TYPE_TD;
 	vpit_init(&pc->pit, &pc->clock, &pit);
 	vrtc_init(&pc->rtc, &pc->clock, &rtc);
 	vuart_init(&pc->com1, GUEST_PORT_COM1, &host, &com1);
@@ -88,7 +91,7 @@ static void init_devices(struct vm *vm)
 static int attach_devices(struct pc *pc, struct failure *f)
 {
 	struct bus *b = &pc->bus;
-	int err = vpic_attach(&pc->pic, b, f);
+	int err = pc->no_pic ? 0 : vpic_attach(&pc->pic, b, f);
 
 	err = err ? err : vioapic_attach(&pc->ioapic, b, f);
 	err = err ? err : vpit_attach(&pc->pit, b, f);

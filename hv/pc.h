@@ -25,6 +25,7 @@ struct pc {
 	struct apic_bus apic_bus;
 	struct machine_events events;
 	struct vpic pic;
+	bool no_pic;                   /* a TD has none: nobody can inject what it would */
 	struct vioapic ioapic;
 	struct vpit pit;
 	struct vrtc rtc;

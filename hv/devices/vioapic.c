@@ -55,6 +55,9 @@ static bool is_level(uint64_t entry)
 	return (entry & REDIR_LEVEL) && REDIR_DELIVERY(entry) <= APIC_LOWEST;
 }
 
+/* Whether the pin interrupts again until its EOI: not where no EOI will come. */
+static bool holds_irr(const struct vioapic *io, uint64_t entry) { return is_level(entry) && !io->no_eoi; }
+
 static void deliver(struct vioapic *io, unsigned pin)
 {
 	uint64_t e = io->redir[pin];
@@ -63,7 +66,7 @@ static void deliver(struct vioapic *io, unsigned pin)
 		.logical = e & REDIR_LOGICAL,
 		.mode = (enum apic_delivery)REDIR_DELIVERY(e),
 		.vector = (uint8_t)e,
-		.level_triggered = is_level(e),
+		.level_triggered = holds_irr(io, e),
 		.assert = true,
 	};
 	if (m.level_triggered) {
@@ -89,7 +92,7 @@ static void set_pin(void *chip, unsigned pin, bool high)
 	if (((io->levels & bit) != 0) != high) {
 		io->levels ^= bit;
 		uint64_t e = io->redir[pin];
-		if (is_level(e))
+		if (holds_irr(io, e))
 			evaluate_level(io, pin);
 		else if (!(e & REDIR_MASKED) && asserted(io, pin))
 			deliver(io, pin); /* an edge on a masked pin is lost, as in the chip */
@@ -123,6 +126,12 @@ void vioapic_eoi(struct vioapic *io, uint8_t vector)
 
 uint64_t vioapic_entry(const struct vioapic *io, unsigned pin) { return io->redir[pin]; }
 
+/* Without EOIs a write that leaves all as it was is no reason for another interrupt. */
+static bool newly_open(const struct vioapic *io, uint64_t old)
+{
+	return !io->no_eoi || (old & REDIR_MASKED) || !is_level(old);
+}
+
 static uint32_t read_indexed(const struct vioapic *io, unsigned index)
 {
 	if (LIKELY(index - INDEX_REDIR < 2 * GUEST_IOAPIC_PINS)) {
@@ -149,7 +158,8 @@ static void write_redir(struct vioapic *io, unsigned index, uint32_t value)
 	/* Turning a pin to edge drops its remote IRR: how software forces an EOI. */
 	if (!is_level(io->redir[pin]))
 		clear_remote_irr(io, pin);
-	evaluate_level(io, pin);
+	if (newly_open(io, old))
+		evaluate_level(io, pin);
 }
 
 static void write_indexed(struct vioapic *io, unsigned index, uint32_t value)

@@ -2,6 +2,7 @@
  * A guest's I/O APIC: 24 pins, version 20h with an EOI register, at GUEST_IOAPIC_BASE. Pins get
  * electrical levels through irq_lines; interrupts leave as messages on the APIC bus.
  * Which vectors are level-triggered travels with each message; nothing has to be looked up here.
+ * A guest whose EOIs nobody reports (a TD) gets one interrupt each time a level pin becomes asserted or is unmasked.
  */
 #ifndef HV_DEVICES_VIOAPIC_H
 #define HV_DEVICES_VIOAPIC_H
@@ -18,6 +19,7 @@ struct vioapic {
 	uint32_t remote_irr;  /* pins whose level interrupt awaits its EOI; mirrors bit 14 of redir */
 	uint8_t select;
 	uint8_t id;
+	bool no_eoi;          /* no EOI is ever heard of: set before the guest starts */
 	struct apic_bus bus;
 };
 

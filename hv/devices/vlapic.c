@@ -47,7 +47,8 @@ static void reset_state(struct vlapic *a)
 void vlapic_reset(struct vlapic *a, bool init_only)
 {
 	if (!init_only)
-		a->apic_base = GUEST_LAPIC_BASE | VLAPIC_BASE_EN | (a->apic_base & VLAPIC_BASE_BSP);
+		a->apic_base = GUEST_LAPIC_BASE | VLAPIC_BASE_EN | (a->apic_base & VLAPIC_BASE_BSP) |
+			       (a->remote ? VLAPIC_BASE_EXTD : 0);
 	reset_state(a);
 }
 
@@ -77,6 +78,8 @@ static bool transition_allowed(uint64_t from, uint64_t to)
 bool vlapic_set_base(struct vlapic *a, uint64_t value)
 {
 	const uint64_t modes = VLAPIC_BASE_EN | VLAPIC_BASE_EXTD;
+	if (a->remote)
+		return value == a->apic_base;
 	if ((value & ~(modes | VLAPIC_BASE_BSP)) != GUEST_LAPIC_BASE ||
 	    !transition_allowed(a->apic_base, value))
 		return false;
@@ -233,7 +236,7 @@ bool vlapic_sync_posted(struct vlapic *a)
 	bool other = __atomic_load_n(&a->posted_other, __ATOMIC_RELAXED);
 	if (UNLIKELY(other))
 		sync_other(a);
-	if (UNLIKELY(on))
+	if (UNLIKELY(on && !a->remote))
 		sync_descriptor(a);
 	return on || other;
 }

@@ -64,7 +64,7 @@ enum vlapic_shorthand {
 };
 
 /*
- * regs, posted, tsc_hz and timer_hz are set by the owner before vlapic_init; regs and posted point
+ * regs, posted, tsc_hz, timer_hz and remote are set by the owner before vlapic_init; regs and posted point
  * at zeroed frames.
  */
 struct vlapic {
@@ -84,6 +84,14 @@ struct vlapic {
 	uint32_t events;        /* atomic: VLAPIC_PENDING_* */
 	uint8_t sipi_vector;
 	bool extint;            /* an ExtINT message of the I/O APIC waits for the PIC's vector */
+	/*
+	 * Set by the owner before vlapic_init: interrupts are delivered by somebody who has IRR, ISR, TPR and EOI
+	 * to himself and takes vectors from the descriptor alone, as a TDX module does for a TD. What is left
+	 * here is x2APIC mode from power-on, which does not end, and the registers that interrupts come from:
+	 * ICR, LVT, timer. Every vector goes into the descriptor, the own ones too, as an edge; there is no
+	 * notice of an EOI, no ExtINT, INIT or SIPI. Functions on IRR and ISR are not for such an APIC.
+	 */
+	bool remote;
 	uint64_t eoi_exit[4];   /* vectors whose EOI the I/O APIC must hear of: TMR in 64-bit words */
 	bool eoi_exit_dirty;    /* set when eoi_exit changes, cleared by whoever loads it into a VMCS */
 	/* Hint: IRR may hold what its deliverer has not seen. Set it when hardware may have set IRR bits. */
@@ -116,6 +124,11 @@ void vlapic_init(struct vlapic *a, uint32_t id, bool bsp, const struct vlapic_ho
 /* Power-on state, or with init_only the state after INIT: IA32_APIC_BASE survives. Drops what was
  * posted, but not events. */
 void vlapic_reset(struct vlapic *a, bool init_only);
+/* Owner only: the descriptor holds vectors that whoever delivers may not have been notified of. */
+bool vlapic_remote_pending(const struct vlapic *a);
+/* x2APIC MSRs that are not the deliverer's; false: refused. */
+bool vlapic_remote_msr_read(struct vlapic *a, uint32_t msr, uint64_t *value);
+bool vlapic_remote_msr_write(struct vlapic *a, uint32_t msr, uint64_t value);
 /* What firmware leaves on the boot CPU: enabled, LINT0 ExtINT, LINT1 NMI ("virtual wire mode"). */
 void vlapic_virtual_wire(struct vlapic *a);
 
@@ -138,7 +151,8 @@ bool vlapic_needs_exit(const struct vlapic *a);
  * Software-disabled APICs are passed over. Any CPU. */
 struct vlapic *vlapic_arbitrate(struct vlapic *best, struct vlapic *candidate);
 
-/* Owner only. Merges posted vectors into IRR (and TMR, eoi_exit). True when IRR may have changed. */
+/* Owner only. Merges posted vectors into IRR (and TMR, eoi_exit); of a remote APIC, only what does not go
+ * through the descriptor. True when IRR may have changed. */
 bool vlapic_sync_posted(struct vlapic *a);
 /* Highest vector in IRR above PPR's class, or -1. Goes by TPR and ISR, not by the PPR register. */
 int vlapic_pending_vector(struct vlapic *a);

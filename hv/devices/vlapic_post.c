@@ -78,7 +78,7 @@ static void post_fixed(struct vlapic *a, uint8_t vector, bool level)
 		post_other(a, POSTED_ILLEGAL);
 		return;
 	}
-	if (level) {
+	if (level && !a->remote) {
 		__atomic_or_fetch(&a->posted_level[vector / 64], BIT(vector & 63), __ATOMIC_RELAXED);
 		post_other(a, POSTED_LEVEL);
 		return;
@@ -101,15 +101,18 @@ void vlapic_post(struct vlapic *a, const struct apic_msg *m)
 		post_event(a, VLAPIC_PENDING_NMI);
 		break;
 	case APIC_INIT:
-		if (m->assert)
+		if (m->assert && !a->remote)
 			post_event(a, VLAPIC_PENDING_INIT);
 		break;
 	case APIC_SIPI:
+		if (a->remote)
+			break;
 		__atomic_store_n(&a->sipi_vector, m->vector, __ATOMIC_RELAXED);
 		post_event(a, VLAPIC_PENDING_SIPI);
 		break;
 	case APIC_EXTINT:
-		post_other(a, POSTED_EXTINT);
+		if (!a->remote)
+			post_other(a, POSTED_EXTINT);
 		break;
 	case APIC_SMI: /* there is no SMM to enter */
 		break;

@@ -48,6 +48,9 @@ void vlapic_update_ppr(struct vlapic *a);
 /* Merges 64 vectors, all of one trigger mode, into word i of IRR and TMR. */
 void vlapic_accept_word(struct vlapic *a, unsigned i, uint64_t vectors, bool level);
 
+/* vlapic_remote.c */
+void vlapic_remote_raise(struct vlapic *a, uint8_t vector);
+
 /* vlapic_regs.c */
 void vlapic_regs_reset(struct vlapic *a);
 void vlapic_error(struct vlapic *a, uint32_t esr_bit);
@@ -74,6 +77,10 @@ static inline void vlapic_raise(struct vlapic *a, uint8_t vector)
 {
 	uint32_t *irr = vlapic_vector_word(a, VLAPIC_IRR, vector);
 	uint32_t bit = vlapic_vector_bit(vector);
+	if (UNLIKELY(a->remote)) {
+		vlapic_remote_raise(a, vector);
+		return;
+	}
 	if (UNLIKELY(*(irr - (VLAPIC_IRR - VLAPIC_TMR) / 4) & bit)) {
 		vlapic_accept_word(a, vector / 64, BIT(vector & 63), false);
 		return;

@@ -183,7 +183,7 @@ static void init_constants(struct msr_cpu *c)
 	c->values[MSR_SLOT_BIOS_SIGN_ID] = c->in.microcode;
 	c->values[MSR_SLOT_PLATFORM_INFO] = min_u64(ratio, 0xff) << 8;
 	c->values[MSR_SLOT_PERF_STATUS] = min_u64(ratio, 0xff) << 8;
-	c->values[MSR_SLOT_MTRRCAP] = MTRRCAP_VARIABLE | MTRRCAP_FIXED | MTRRCAP_WC;
+	c->values[MSR_SLOT_MTRRCAP] = c->in.td ? 0 : MTRRCAP_VARIABLE | MTRRCAP_FIXED | MTRRCAP_WC;
 	c->values[MSR_SLOT_ARCH_CAPABILITIES] = c->in.arch_capabilities & ARCH_CAPABILITIES_SHOWN;
 }
 
@@ -195,12 +195,34 @@ static void index_entry(struct msr_cpu *c, unsigned i)
 	}
 }
 
+/* What a TD asks its host about is what its module does not keep for it: TDX Module 1.5 base specification,
+ * "MSR Virtualization". It has no memory type ranges either: memory is write-back whatever they said. */
+static bool absent_in_td(const struct msr_entry *e)
+{
+	switch (e->kind) {
+	case MSR_KIND_SWITCHED:
+	case MSR_KIND_BACKEND:
+	case MSR_KIND_TSC:
+	case MSR_KIND_TSC_ADJUST:
+	case MSR_KIND_COMMAND:
+		return true;
+	default:
+		return e->first == MSR_XSS ||
+		       (e->first >= MSR_MTRR_PHYSBASE0 && e->last <= MSR_MTRR_FIX4K_F8000);
+	}
+}
+
+static bool has_entry(const struct msr_inputs *in, const struct msr_entry *e)
+{
+	return (!in->td || !absent_in_td(e)) && (!e->needs.leaf || cpuid_has(in->cpuid, e->needs));
+}
+
 void msr_init(struct msr_cpu *c, const struct msr_inputs *in)
 {
 	memset(c, 0, sizeof(*c));
 	c->in = *in;
 	for (unsigned i = 0; i < msr_table_count; i++) {
-		c->present[i] = !msr_table[i].needs.leaf || cpuid_has(in->cpuid, msr_table[i].needs);
+		c->present[i] = has_entry(in, &msr_table[i]);
 		if (c->present[i])
 			index_entry(c, i);
 	}
@@ -221,6 +243,10 @@ static void reset_mtrrs(struct msr_cpu *c)
 	uint64_t hole = GUEST_HIGH_RAM_BASE - GUEST_LOW_RAM_END;
 
 	memset(phys, 0, 16 * sizeof(*phys));
+	if (c->in.td) {
+		c->values[MSR_SLOT_MTRR_DEF_TYPE] = MTRR_WB; /* and off */
+		return;
+	}
 	phys[0] = GUEST_LOW_RAM_END | MTRR_UC;
 	phys[1] = (BITS(c->in.gpa_bits - 1, 12) & ~(hole - 1)) | MTRR_VALID;
 	c->values[MSR_SLOT_MTRR_FIX64K] = ALL_WB;

@@ -136,6 +136,7 @@ struct msr_inputs {
 	const struct msr_host *host;
 	void *ctx;
 	bool strict;               /* vm_config.strict */
+	bool td;                   /* the guest is a TD */
 	uint64_t tsc_khz;
 	uint32_t gpa_bits;
 	uint64_t microcode;        /* the host's IA32_BIOS_SIGN_ID */

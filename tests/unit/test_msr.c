@@ -75,13 +75,13 @@ static struct cpuid_regs host_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf)
 	return (struct cpuid_regs){ feature_bits, feature_bits, feature_bits, feature_bits };
 }
 
-static void make(uint32_t bits, bool strict)
+static void make_for(uint32_t bits, bool strict, bool td)
 {
 	struct cpuid_inputs ci = {
 		.host = host_cpuid, .vcpus = 1, .tsc_khz = 2900000, .gpa_bits = 40, .xcr0 = 7, .usable = ~0ul,
 	};
 	struct msr_inputs mi = {
-		.cpuid = &policy, .host = &machine_ops, .strict = strict, .tsc_khz = 2900000, .gpa_bits = 40,
+		.cpuid = &policy, .host = &machine_ops, .strict = strict, .td = td, .tsc_khz = 2900000, .gpa_bits = 40,
 		.microcode = 0x2800000000, .arch_capabilities = ~0ul,
 	};
 
@@ -90,6 +90,8 @@ static void make(uint32_t bits, bool strict)
 	msr_init(&cpu, &mi);
 	memset(&machine, 0, sizeof(machine));
 }
+
+static void make(uint32_t bits, bool strict) { make_for(bits, strict, false); }
 
 static int setup(void **state)
 {
@@ -348,6 +350,28 @@ static void unknown_msrs_follow_the_policy(void **state)
 	assert_false(msr_write(&cpu, MSR_PAT, 2)); /* lenient is not careless */
 }
 
+/* What its module has, and memory type ranges, a TD cannot reach through its host; the rest as others. */
+static void a_td_reaches_only_what_its_module_has_not(void **state)
+{
+	static const uint32_t gone[] = { MSR_TSC, MSR_TSC_ADJUST, MSR_SPEC_CTRL, MSR_PRED_CMD, MSR_FLUSH_CMD,
+					 MSR_SYSENTER_EIP, MSR_PAT, MSR_EFER, MSR_LSTAR, MSR_GS_BASE, MSR_TSC_AUX,
+					 MSR_XSS, MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK7, MSR_MTRR_FIX64K,
+					 MSR_MTRR_FIX4K_F8000, MSR_DEBUGCTL };
+
+	(void)state;
+	make_for(UINT32_MAX, false, true);
+	for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
+		assert_false(readable(gone[i]));
+		assert_false(msr_write(&cpu, gone[i], 0));
+	}
+	assert_int_equal(machine.reads + machine.writes, 0);
+	assert_int_equal(read_ok(MSR_MTRRCAP), 0);
+	assert_int_equal(read_ok(MSR_MTRR_DEF_TYPE), 6); /* off, and write-back */
+	assert_int_equal(read_ok(MSR_FEATURE_CONTROL), 1);
+	assert_int_equal(read_ok(MSR_APIC_BASE), 0x1234);
+	assert_int_equal(read_ok(MSR_MCG_CAP), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup(hidden_features_take_their_msrs_along, setup),
 		cmocka_unit_test_setup(passed_through_are_only_switched_or_harmless, setup),
 		cmocka_unit_test_setup(unknown_msrs_follow_the_policy, setup),
+		cmocka_unit_test_setup(a_td_reaches_only_what_its_module_has_not, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

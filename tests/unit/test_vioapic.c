@@ -232,6 +232,31 @@ static void invariants_hold(void **state)
 	assert_int_equal(io.remote_irr, 0);
 }
 
+/* Without EOIs a level pin interrupts when it becomes asserted, and when it is unmasked; nothing holds it up. */
+static void no_eoi(void **state)
+{
+	(void)state;
+	start();
+	io.no_eoi = true;
+	struct irq_line l = vioapic_line(&io, 9);
+	irq_line_set(&l, true);
+	wr(0x10 + 2 * 9, LEVEL | 0x40);
+	assert_int_equal(sent, 1); /* asserted while it was masked */
+	assert_false(last.level_triggered);
+	wr(0x10 + 2 * 9 + 1, 1u << 24);
+	assert_int_equal(sent, 1); /* a storm would begin here */
+	assert_false(rd(0x10 + 2 * 9) & REMOTE_IRR);
+	irq_line_set(&l, false);
+	irq_line_set(&l, true);
+	assert_int_equal(sent, 2);
+	vioapic_eoi(&io, 0x40);
+	assert_int_equal(sent, 2);
+	wr(0x10 + 2 * 9, MASKED | LEVEL | 0x40);
+	irq_line_set(&l, false);
+	wr(0x10 + 2 * 9, LEVEL | 0x40);
+	assert_int_equal(sent, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
 		cmocka_unit_test(other_delivery_modes),
 		cmocka_unit_test(odd_accesses_do_nothing),
 		cmocka_unit_test(invariants_hold),
+		cmocka_unit_test(no_eoi),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* sources: hv/devices/vlapic.c hv/devices/vlapic_regs.c hv/devices/vlapic_post.c hv/devices/vlapic_ipi.c hv/devices/vlapic_timer.c */
+/* sources: hv/devices/vlapic.c hv/devices/vlapic_regs.c hv/devices/vlapic_post.c hv/devices/vlapic_ipi.c hv/devices/vlapic_timer.c hv/devices/vlapic_remote.c */
 #include "hv/devices/vlapic.h"
 
 #include <setjmp.h>
@@ -444,6 +444,68 @@ static void any_write_is_survived(void **state)
 	}
 }
 
+static uint64_t pir(uint8_t vector) { return lapic.posted->pir[vector / 64] >> (vector & 63) & 1; }
+
+static void start_remote(void)
+{
+	lapic_start(2);
+	lapic.remote = true;
+	vlapic_init(&lapic, 2, false, &lapic_host, NULL);
+	assert_true(vlapic_remote_msr_write(&lapic, X2_MSR(VLAPIC_SVR), 0x1ff));
+}
+
+/* Whatever interrupts, it goes into the descriptor and nowhere else. */
+static void remote_delivery(void **state)
+{
+	(void)state;
+	start_remote();
+	assert_true(vlapic_x2apic(&lapic));
+	assert_false(vlapic_remote_pending(&lapic));
+	lapic_post(0x41, false);
+	lapic_post(0x42, true); /* an edge to whoever delivers */
+	assert_true(vlapic_remote_msr_write(&lapic, X2_MSR(VLAPIC_ICR), 1u << 18 | 0x43)); /* self */
+	assert_true(vlapic_remote_msr_write(&lapic, X2_MSR(VLAPIC_LVT_TIMER), 2u << 17 | 0x44));
+	vlapic_set_tsc_deadline(&lapic, 100);
+	vlapic_timer_expired(&lapic, 100);
+	for (uint8_t v = 0x41; v <= 0x44; v++)
+		assert_true(pir(v));
+	assert_true(vlapic_remote_pending(&lapic));
+	vlapic_sync_posted(&lapic);
+	assert_true(pir(0x41) && vlapic_remote_pending(&lapic)); /* not ours to take */
+	assert_int_equal(vlapic_highest_irr(&lapic), -1);
+	vlapic_post(&lapic, &(struct apic_msg){ .mode = APIC_INIT, .assert = true });
+	vlapic_post(&lapic, &(struct apic_msg){ .mode = APIC_SIPI, .vector = 8 });
+	vlapic_post(&lapic, &(struct apic_msg){ .mode = APIC_EXTINT });
+	assert_false(vlapic_needs_exit(&lapic));
+	vlapic_post(&lapic, &(struct apic_msg){ .mode = APIC_NMI });
+	assert_true(lapic.events == VLAPIC_PENDING_NMI);
+	vlapic_reset(&lapic, false);
+	assert_true(vlapic_x2apic(&lapic) && !vlapic_remote_pending(&lapic) && !pir(0x41));
+}
+
+/* Registers of the deliverer's are refused, the mode stays, all others are as they are for other guests. */
+static void remote_registers(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	start_remote();
+	for (uint32_t o = 0; o < 0x1000; o += 16) {
+		bool deliverers = o == VLAPIC_TPR || o == VLAPIC_PPR || o == VLAPIC_EOI || o == VLAPIC_SELF_IPI ||
+				  (o >= VLAPIC_ISR && o < VLAPIC_ESR);
+		uint64_t plain;
+
+		assert_int_equal(vlapic_remote_msr_read(&lapic, X2_MSR(o), &value),
+				 !deliverers && vlapic_msr_read(&lapic, X2_MSR(o), &plain));
+		if (deliverers)
+			assert_false(vlapic_remote_msr_write(&lapic, X2_MSR(o), 0));
+	}
+	assert_true(vlapic_set_base(&lapic, lapic.apic_base));
+	assert_false(vlapic_set_base(&lapic, lapic.apic_base & ~EXTD));
+	assert_false(vlapic_set_base(&lapic, LAPIC_BASE));
+	assert_int_equal(seen.mode_changes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +521,8 @@ int main(void)
 		cmocka_unit_test(local_pins),
 		cmocka_unit_test(priorities_follow_the_model),
 		cmocka_unit_test(any_write_is_survived),
+		cmocka_unit_test(remote_delivery),
+		cmocka_unit_test(remote_registers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
