@@ -220,14 +220,38 @@ int config_override(struct config *c, const char *option, struct failure *f)
 	return set_key(&r, key, value);
 }
 
+/* A TD's private memory is translated by the TDX module's tables, its vCPUs start in its own firmware, and
+ * what it does not accept is not mapped. */
+static int check_td(const struct vm_config *vm, struct failure *f)
+{
+	if (vm->mmu == MMU_SHADOW)
+		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s: type = td and mmu = shadow exclude each other, a TD has"
+		            " tables of its own; leave mmu out", vm->line, vm->name);
+	if (vm->wakeup == WAKEUP_SIPI)
+		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s: a TD knows no start-up IPI; leave wakeup = sipi out",
+		            vm->line, vm->name);
+	if (vm->premap)
+		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s: a TD accepts its memory itself; leave premap = yes out",
+		            vm->line, vm->name);
+	return 0;
+}
+
+static int check_vm(const struct vm_config *vm, struct failure *f)
+{
+	if (!vm->kernel[0])
+		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s has no kernel; add a line kernel = PATH", vm->line,
+		            vm->name);
+	return vm->type == VM_TYPE_TD ? check_td(vm, f) : 0;
+}
+
 int config_check(const struct config *c, struct failure *f)
 {
+	int err = 0;
+
 	if (c->vm_count == 0 && c->when_done != WHEN_DONE_MONITOR)
 		return fail(f, -EINVAL, "gnomon.conf: there is no vm, so nothing to do; add a section [vm NAME],"
 		            " or write when_done = monitor");
-	for (uint32_t i = 0; i < c->vm_count; i++)
-		if (!c->vms[i].kernel[0])
-			return fail(f, -EINVAL, "gnomon.conf:%u: vm %s has no kernel; add a line kernel = PATH",
-			            c->vms[i].line, c->vms[i].name);
-	return 0;
+	for (uint32_t i = 0; i < c->vm_count && !err; i++)
+		err = check_vm(&c->vms[i], f);
+	return err;
 }

@@ -50,10 +50,11 @@ struct config {
 void config_defaults(struct config *c);
 
 /* Whether secondary vCPUs wait for the ACPI wakeup mailbox and not for INIT and SIPI: unless said
- * otherwise, where real mode, in which a SIPI starts, cannot be had. kind: what the VM has got. */
+ * otherwise, where real mode, in which a SIPI starts, cannot be had. kind: what the VM has got. A TD's
+ * vCPUs wait for a mailbox too, but that is the affair of its own firmware. */
 static inline bool vm_config_mailbox(const struct vm_config *vm, enum mmu_kind kind)
 {
-	if (vm->vcpus == 1 || vm->wakeup == WAKEUP_SIPI)
+	if (vm->vcpus == 1 || vm->wakeup == WAKEUP_SIPI || vm->type == VM_TYPE_TD)
 		return false;
 	return vm->wakeup == WAKEUP_MAILBOX || kind == MMU_SHADOW;
 }
@@ -61,7 +62,6 @@ static inline bool vm_config_mailbox(const struct vm_config *vm, enum mmu_kind k
 /*
  * Parses the file's text (len bytes, need not end in newline or NUL; any bytes are safe).
  * On the first error returns -EINVAL with "gnomon.conf:LINE: what is wrong, what would be right".
- * What is not built yet (type=td) is refused by name.
  */
 int config_parse(struct config *c, const char *text, size_t len, struct failure *f);
 
@@ -71,7 +71,7 @@ int config_parse(struct config *c, const char *text, size_t len, struct failure 
  */
 int config_override(struct config *c, const char *option, struct failure *f);
 
-/* Last look at the whole: names unique, kernel given, something to do. */
+/* Last look at the whole: names unique, kernel given, something to do, no key against another. */
 int config_check(const struct config *c, struct failure *f);
 
 #endif

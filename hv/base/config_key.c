@@ -13,7 +13,6 @@
 struct choice {
 	const char *name;
 	uint32_t value;
-	bool missing; /* known, but not built yet */
 };
 
 struct config_key {
@@ -157,15 +156,13 @@ static int read_size(const struct config_key *k, void *field, struct slice v, co
 	return 0;
 }
 
-/* "monitor, poweroff or reboot", without what is not built yet. */
+/* "monitor or poweroff or reboot" */
 static void list_choices(const struct choice *c, char *out, size_t size)
 {
 	size_t used = 0;
 
 	out[0] = 0;
 	for (; c->name && used < size; c++) {
-		if (c->missing)
-			continue;
 		used += (size_t)format(out + used, size - used, "%s%s", used ? " or " : "", c->name);
 	}
 }
@@ -178,8 +175,6 @@ static int read_choice(const struct config_key *k, void *field, struct slice v, 
 	for (const struct choice *c = k->choices; c->name; c++) {
 		if (!slice_is(v, c->name))
 			continue;
-		if (c->missing)
-			return config_refuse(p, "%s = %s is not built yet; write %s = %s", k->name, c->name, k->name, names);
 		*(uint32_t *)field = c->value;
 		return 0;
 	}
@@ -197,8 +192,8 @@ static int read_yes_no(const struct config_key *k, void *field, struct slice v, 
 static int read_serial(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
 {
 	static const struct choice names[] = {
-		{ "com1", 0x3f8, false }, { "com2", 0x2f8, false }, { "com3", 0x3e8, false },
-		{ "com4", 0x2e8, false }, { "none", 0, false },     { NULL, 0, false },
+		{ "com1", 0x3f8 }, { "com2", 0x2f8 }, { "com3", 0x3e8 },
+		{ "com4", 0x2e8 }, { "none", 0 }, { NULL, 0 },
 	};
 	struct slice digits = { v.at + 2, v.len - 2 };
 	uint64_t port;
@@ -261,23 +256,23 @@ static int read_features(const struct config_key *k, void *field, struct slice v
 }
 
 static const struct choice when_done_choices[] = {
-	{ "monitor", WHEN_DONE_MONITOR, false },
-	{ "poweroff", WHEN_DONE_POWEROFF, false },
-	{ "reboot", WHEN_DONE_REBOOT, false },
-	{ NULL, 0, false },
+	{ "monitor", WHEN_DONE_MONITOR },
+	{ "poweroff", WHEN_DONE_POWEROFF },
+	{ "reboot", WHEN_DONE_REBOOT },
+	{ NULL, 0 },
 };
 static const struct choice loglevel_choices[] = {
-	{ "error", LOG_ERROR, false }, { "warn", LOG_WARN, false },   { "info", LOG_INFO, false },
-	{ "debug", LOG_DEBUG, false }, { NULL, 0, false },
+	{ "error", LOG_ERROR }, { "warn", LOG_WARN },   { "info", LOG_INFO },
+	{ "debug", LOG_DEBUG }, { NULL, 0 },
 };
 static const struct choice mmu_choices[] = {
-	{ "ept", MMU_EPT, false }, { "shadow", MMU_SHADOW, false }, { NULL, 0, false },
+	{ "ept", MMU_EPT }, { "shadow", MMU_SHADOW }, { NULL, 0 },
 };
 static const struct choice wakeup_choices[] = {
-	{ "sipi", WAKEUP_SIPI, false }, { "mailbox", WAKEUP_MAILBOX, false }, { NULL, 0, false },
+	{ "sipi", WAKEUP_SIPI }, { "mailbox", WAKEUP_MAILBOX }, { NULL, 0 },
 };
 static const struct choice type_choices[] = {
-	{ "vm", VM_TYPE_VM, false }, { "td", VM_TYPE_TD, true }, { NULL, 0, false },
+	{ "vm", VM_TYPE_VM }, { "td", VM_TYPE_TD }, { NULL, 0 },
 };
 
 #define GLOBAL(field) offsetof(struct config, field)

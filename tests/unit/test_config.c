@@ -120,7 +120,7 @@ static void test_value_errors(void **state)
 	refused("[vm a]\nvcpus=0\n", "gnomon.conf:2: vcpus = 0 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=65\n", "gnomon.conf:2: vcpus = 65 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=-1\n", "gnomon.conf:2: vcpus = -1 is not a number from 1 to 64");
-	refused("[vm a]\ntype=td\n", "gnomon.conf:2: type = td is not built yet; write type = vm");
+	refused("[vm a]\ntype=sev\n", "gnomon.conf:2: type = sev is not known; write vm or td");
 	refused("[vm a]\nmmu=npt\n", "gnomon.conf:2: mmu = npt is not known; write ept or shadow");
 	refused("when_done=sleep\n",
 	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
@@ -186,7 +186,9 @@ static void test_options(void **state)
 	refused_option("start=", "option: start: gnomon.conf has no vm \"\"; name its vms, or none");
 	refused_option("x.memory=1G", "option: gnomon.conf has no vm \"x\"");
 	refused_option("quiet", "option: \"quiet\" is not key=value, VM.key=value or start=VM");
-	refused_option("a.type=td", "option: type = td is not built yet; write type = vm");
+	assert_int_equal(config_override(&config, "a.type=td", &failure), 0);
+	assert_int_equal(config.vms[0].type, VM_TYPE_TD);
+	refused_option("a.type=tdx", "option: type = tdx is not known; write vm or td");
 	refused_option("\033[A=", "option: a control character (1bh); gnomon.conf is plain text");
 }
 
@@ -198,6 +200,7 @@ static void test_wakeup(void **state)
 		bool mailbox;
 	} cases[] = {
 		{ "vcpus=2", false }, { "vcpus=2\nwakeup=mailbox", true }, { "vcpus=2\nmmu=shadow", true },
+		{ "vcpus=2\ntype=td", false }, { "vcpus=2\ntype=td\nwakeup=mailbox", false },
 		{ "vcpus=2\nmmu=shadow\nwakeup=sipi", false }, { "mmu=shadow", false }, { "wakeup=mailbox", false },
 	};
 	char text[100];
@@ -209,6 +212,28 @@ static void test_wakeup(void **state)
 		assert_int_equal(vm_config_mailbox(&config.vms[0], config.vms[0].mmu), cases[i].mailbox);
 	}
 	refused("[vm a]\nwakeup=init\n", "gnomon.conf:2: wakeup = init is not known; write sipi or mailbox");
+}
+
+/* What a TD cannot have; all else is looked at when it is started. */
+static void test_td(void **state)
+{
+	static const char *const refusals[][2] = {
+		{ "mmu=shadow", "gnomon.conf:1: vm a: type = td and mmu = shadow exclude each other, a TD has tables of"
+				" its own; leave mmu out" },
+		{ "wakeup=sipi", "gnomon.conf:1: vm a: a TD knows no start-up IPI; leave wakeup = sipi out" },
+		{ "premap=yes", "gnomon.conf:1: vm a: a TD accepts its memory itself; leave premap = yes out" },
+	};
+	char text[100];
+
+	(void)state;
+	assert_int_equal(parse("[vm a]\nkernel=k\ntype=td\nmmu=ept\nvcpus=4\nwakeup=mailbox\n"), 0);
+	assert_int_equal(config_check(&config, &failure), 0);
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		snprintf(text, sizeof(text), "[vm a]\nkernel=k\ntype=td\n%s\n", refusals[i][0]);
+		assert_int_equal(parse(text), 0);
+		assert_int_equal(config_check(&config, &failure), -EINVAL);
+		assert_string_equal(failure.text, refusals[i][1]);
+	}
 }
 
 static void test_check(void **state)
@@ -238,7 +263,7 @@ int main(void)
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_check),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td), cmocka_unit_test(test_check),
 		cmocka_unit_test(test_feature_names),
 	};
 
