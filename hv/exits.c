@@ -56,6 +56,14 @@ static inline enum exit_result answer_entry(struct vcpu *v, const struct cpuid_e
 	return LIKELY(!(e->dynamic & CPUID_DYN_RARE)) ? answer_cpuid(v, &e->now) : answer_rare(v, e);
 }
 
+struct cpuid_regs exit_cpuid_answer(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	const struct cpuid_entry *e = cpuid_lookup(v->cpuid, leaf, subleaf);
+	struct cpuid_state state = cpuid_state(v);
+
+	return cpuid_adjust(v->cpuid, e, subleaf, &state);
+}
+
 /* Leaves beyond the basic ones. Apart, so that the basic ones need no stack frame. */
 static NOINLINE enum exit_result answer_high(struct vcpu *v, uint32_t leaf)
 {
@@ -91,17 +99,27 @@ static inline enum exit_result finish_in(struct vcpu *v, unsigned size, uint32_t
 	return EXIT_ADVANCE;
 }
 
-/* Nobody takes all of it, which is more than a byte. Apart, as below, so that the rest needs few registers. */
-static NOINLINE enum exit_result in_parts(struct vcpu *v, uint16_t port, unsigned size)
+uint32_t exit_port_read(struct vcpu *v, uint16_t port, unsigned size)
 {
 	uint32_t value;
 
-	return finish_in(v, size, bus_pio_read(v->vm->bus, port, size, &value) ? value : UINT32_MAX);
+	return bus_pio_read(v->vm->bus, port, size, &value) ? value : UINT32_MAX;
+}
+
+void exit_port_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+	bus_pio_write(v->vm->bus, port, size, value);
+}
+
+/* Nobody takes all of it, which is more than a byte. Apart, as below, so that the rest needs few registers. */
+static NOINLINE enum exit_result in_parts(struct vcpu *v, uint16_t port, unsigned size)
+{
+	return finish_in(v, size, exit_port_read(v, port, size));
 }
 
 static NOINLINE enum exit_result out_parts(struct vcpu *v, uint16_t port, unsigned size)
 {
-	bus_pio_write(v->vm->bus, port, size, (uint32_t)v->gpr[GPR_RAX]);
+	exit_port_write(v, port, size, (uint32_t)v->gpr[GPR_RAX]);
 	return EXIT_ADVANCE;
 }
 

@@ -5,18 +5,29 @@
 #ifndef HV_EXITS_H
 #define HV_EXITS_H
 
+#include "hv/base/x86.h"
 #include "hv/vm.h"
+#include "mmu/mmu.h"
 
 /* Reads and writes v->gpr as the instruction does. Never fails. */
 enum exit_result exit_cpuid(struct vcpu *v);
 
+/* The answer for a guest that asks in other registers. */
+struct cpuid_regs exit_cpuid_answer(struct vcpu *v, uint32_t leaf, uint32_t subleaf);
+
 /* ECX, EDX:EAX in v->gpr. Injects #GP(0) itself where the policy says so. */
 enum exit_result exit_rdmsr(struct vcpu *v);
 enum exit_result exit_wrmsr(struct vcpu *v);
+/* The same for a guest that asks in other registers. False: #GP(0), and nothing has changed. */
+bool exit_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool exit_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
 /* One IN or OUT on AL, AX or EAX; size 1, 2, 4. */
 enum exit_result exit_in(struct vcpu *v, uint16_t port, unsigned size);
 enum exit_result exit_out(struct vcpu *v, uint16_t port, unsigned size);
+/* The same for a guest that asks in other registers: where nobody answers, all ones are read. */
+uint32_t exit_port_read(struct vcpu *v, uint16_t port, unsigned size);
+void exit_port_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
 
 /* INS/OUTS, with the facts of the VM exit. */
 struct string_exit {
@@ -49,6 +60,10 @@ bool exit_read_operand(struct vcpu *v, unsigned segment, uint64_t offset, uint64
 /* PKRU, while v is loaded on this CPU. CR4.PKE is the guest's. */
 uint32_t exit_pkru(void);
 
+/* Stops the guest for an access to gpa about which mmu/ cannot do anything: r is none of those that let it
+ * go on or be emulated. */
+void exit_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r);
+
 /* Advances; the run loop then finds state != VCPU_RUNNING unless something is pending. */
 enum exit_result exit_hlt(struct vcpu *v);
 /* ECX, EDX:EAX. Injects #GP(0) itself for what XCR0 cannot be. */
@@ -60,6 +75,9 @@ int exit_extint_vector(struct vcpu *v); /* -1: none after all */
 
 /* CR4, XCR0 or the APIC's mode have changed: CPUID shows some of each. On v's CPU. */
 void exits_cpuid_changed(struct vcpu *v);
+/* The CPUID policy of one vCPU of vm. -EINVAL with a sentence. */
+int exits_cpuid_policy(const struct vm *vm, uint32_t vcpu, uint32_t gpa_bits, struct cpuid_policy *p,
+		       struct failure *f);
 /* Fills v->cpuid and v->msr by the VM's policy. While the VM is built. */
 int exits_init_vcpu(struct vcpu *v, struct failure *f);
 /* Count rate of guests' local APIC timers before the divider: what CPUID 15h.ECX tells them. */

@@ -23,7 +23,7 @@ static enum exit_result refuse(struct vcpu *v)
 	return EXIT_RESUME;
 }
 
-static bool read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
+static inline bool read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	if (is_x2apic_msr(msr))
 		return vlapic_msr_read(&v->lapic, msr, value);
@@ -45,19 +45,24 @@ enum exit_result exit_rdmsr(struct vcpu *v)
 	return EXIT_ADVANCE;
 }
 
-enum exit_result exit_wrmsr(struct vcpu *v)
+static inline bool write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	uint32_t msr = (uint32_t)v->gpr[GPR_RCX];
-	uint64_t value = v->gpr[GPR_RDX] << 32 | (uint32_t)v->gpr[GPR_RAX];
-	bool ok;
-
 	if (msr == MSR_TSC_DEADLINE) {
 		vlapic_set_tsc_deadline(&v->lapic, value);
-		return EXIT_ADVANCE;
+		return true;
 	}
-	ok = is_x2apic_msr(msr) ? vlapic_msr_write(&v->lapic, msr, value) : msr_write(v->msr, msr, value);
-	return LIKELY(ok) ? EXIT_ADVANCE : refuse(v);
+	return is_x2apic_msr(msr) ? vlapic_msr_write(&v->lapic, msr, value) : msr_write(v->msr, msr, value);
 }
+
+enum exit_result exit_wrmsr(struct vcpu *v)
+{
+	uint64_t value = v->gpr[GPR_RDX] << 32 | (uint32_t)v->gpr[GPR_RAX];
+
+	return LIKELY(write_msr(v, (uint32_t)v->gpr[GPR_RCX], value)) ? EXIT_ADVANCE : refuse(v);
+}
+
+bool exit_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value) { return read_msr(v, msr, value); }
+bool exit_msr_write(struct vcpu *v, uint32_t msr, uint64_t value) { return write_msr(v, msr, value); }
 
 /* ---- the policy table's machine side ---- */
 
@@ -116,26 +121,34 @@ static struct cpuid_regs host_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf)
 
 uint64_t exits_apic_timer_hz(void) { return cpuid_crystal_hz(tsc_khz); }
 
-int exits_init_vcpu(struct vcpu *v, struct failure *f)
+int exits_cpuid_policy(const struct vm *vm, uint32_t vcpu, uint32_t gpa_bits, struct cpuid_policy *p,
+		       struct failure *f)
 {
 	struct cpuid_inputs in = {
 		.host = host_cpuid,
-		.vcpus = v->vm->config->vcpus,
-		.vcpu = v->index,
+		.vcpus = vm->config->vcpus,
+		.vcpu = vcpu,
 		.tsc_khz = tsc_khz,
-		.gpa_bits = v->vm->mmu->config.gpa_bits,
+		.gpa_bits = gpa_bits,
 		.xcr0 = fpu_guest_xcr0,
-		.usable = v->vm->backend->features(),
+		.usable = vm->backend->features(),
 	};
+
+	return cpuid_policy_build(p, &in, f);
+}
+
+int exits_init_vcpu(struct vcpu *v, struct failure *f)
+{
 	struct msr_inputs msr = {
 		.cpuid = v->cpuid,
 		.host = &msr_host,
 		.ctx = v,
 		.strict = v->vm->config->strict,
+		.td = v->vm->config->type == VM_TYPE_TD,
 		.tsc_khz = tsc_khz,
-		.gpa_bits = in.gpa_bits,
+		.gpa_bits = v->vm->mmu->config.gpa_bits,
 	};
-	int err = cpuid_policy_build(v->cpuid, &in, f);
+	int err = exits_cpuid_policy(v->vm, v->index, msr.gpa_bits, v->cpuid, f);
 
 	if (err)
 		return err;

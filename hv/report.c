@@ -116,6 +116,11 @@ void report_stopped_vcpu(struct vcpu *v)
 
 	log_info("guest %s stops on vCPU %u: %s", v->vm->config->name, v->index, v->vm->stop_reason);
 	log_info("  last exit: %s", exit_name ? exit_name : "none");
+	if (v->vm->backend->hides_state) {
+		log_info("  its registers, code and page tables are not shown: a %s guest keeps them from its host",
+			 v->vm->backend->name);
+		return;
+	}
 	print_registers(v);
 	read_paging(v, &g);
 	if (!(g.efer & EFER_LMA))

@@ -121,10 +121,10 @@ static void power_on(struct vcpu *v)
 	fpu_switch_to(v);
 	msr_reset(v->msr);
 	vlapic_reset(&v->lapic, false);
-	if (v->index == 0)
+	if (v->index == 0 && !v->lapic.remote)
 		vlapic_virtual_wire(&v->lapic);
 	vm->backend->vcpu_reset(v, entry);
-	v->state = waits_in_loop ? VCPU_RUNNING : VCPU_WAIT_SIPI;
+	v->state = waits_in_loop || vm->backend->starts_all ? VCPU_RUNNING : VCPU_WAIT_SIPI;
 	__atomic_add_fetch(&vm->powered, 1, __ATOMIC_ACQ_REL);
 	if (v->index != 0)
 		return;
@@ -216,6 +216,8 @@ bool vcpu_has_wake_event(struct vcpu *v)
 {
 	if (v->lapic.events & VLAPIC_PENDING_NMI)
 		return true;
+	if (v->vm->backend->has_interrupt)
+		return v->vm->backend->has_interrupt(v);
 	if (!(v->vm->backend->get_reg(v, REG_RFLAGS) & RFLAGS_IF))
 		return false;
 	vlapic_sync_posted(&v->lapic);
@@ -228,7 +230,7 @@ static uint64_t lapic_deadline(const struct vcpu *v)
 {
 	uint64_t guest = v->lapic.timer_deadline;
 
-	return guest == NEVER ? NEVER : guest - v->tsc_offset;
+	return guest == NEVER ? NEVER : vcpu_host_tsc(v, guest, rdtsc());
 }
 
 /*
@@ -292,9 +294,17 @@ void vcpu_main(void *where)
 
 void vcpu_switched_in(struct vcpu *v)
 {
+	const struct backend *b = v->vm->backend;
+	struct cpu *c = this_cpu();
+
 	if (v->state == VCPU_STOPPED && !v->requests)
 		return;
-	v->vm->backend->load(v);
+	if (UNLIKELY(c->loaded_by != b)) {
+		if (c->loaded_by)
+			c->loaded_by->release(c);
+		c->loaded_by = b;
+	}
+	b->load(v);
 }
 
 void vcpu_switched_out(struct vcpu *v) { v->vm->backend->put(v); }

@@ -116,6 +116,8 @@ static int load_kernel(struct vm *vm, struct failure *f)
 
 	if (!err && vm->config->initrd[0])
 		err = want_file(vm, "initrd", vm->config->initrd, &image.initrd, f);
+	if (!err && vm->backend->vm_load)
+		return vm->backend->vm_load(vm, &image, f);
 	if (!err)
 		err = acpi_build(&mem, vm->vcpu_count, image.platform, &image.rsdp, f);
 	if (!err && vm->mailbox)
@@ -123,6 +125,17 @@ static int load_kernel(struct vm *vm, struct failure *f)
 	if (!err)
 		err = guest_load(&mem, &image, vm->entry, f);
 	return err;
+}
+
+/* What the guest kept from the hypervisor comes back. */
+static void unload(struct vm *vm)
+{
+	struct failure f = { 0 };
+
+	if (vm->backend->vm_unload && vm->backend->vm_unload(vm, &f)) {
+		vm->lost = true;
+		log_error("guest %s cannot be started again before Gnomon is: %s", vm->config->name, f.text);
+	}
 }
 
 /* Memory given to a guest before holds what that guest left: clear it (DESIGN: ownership). */
@@ -159,6 +172,9 @@ int vm_start(struct vm *vm, struct failure *f)
 
 	if (vm->state == VM_RUNNING || vm->state == VM_STOPPING)
 		return fail(f, -EBUSY, "guest %s is %s already", vm->config->name, vm_state_names[vm->state]);
+	if (vm->lost)
+		return fail(f, -EIO, "guest %s cannot be started again: memory of it is lost since it ran last",
+			    vm->config->name);
 	if (vm->config->autostart)
 		autostarted = true;
 	err = first ? vm_build(vm, f) : 0;
@@ -169,6 +185,7 @@ int vm_start(struct vm *vm, struct failure *f)
 	pc_power_on(vm);
 	err = load_kernel(vm, f);
 	if (err) {
+		unload(vm);
 		vm->state = VM_STOPPED;
 		return err;
 	}
@@ -204,6 +221,8 @@ void vm_vcpu_parked(struct vcpu *v)
 
 	if (v == vm->culprit)
 		report_stopped_vcpu(v);
+	if (vm->backend->park)
+		vm->backend->park(v);
 	if (__atomic_sub_fetch(&vm->running_vcpus, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	__atomic_store_n(&vm->state, VM_STOPPED, __ATOMIC_RELEASE);
@@ -236,6 +255,7 @@ bool vms_poll(void)
 
 		if (announce_stopped(vm)) {
 			console_guest_stopped(vm);
+			unload(vm);
 			if (vm->reset_wanted)
 				restart(vm);
 		}

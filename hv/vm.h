@@ -26,6 +26,7 @@ struct mmu_config;
 struct cpuid_policy;
 struct msr_cpu;
 struct guest_entry;
+struct guest_image;
 struct guest_paging;
 struct decode_cache;
 struct mmio_memos;
@@ -117,6 +118,7 @@ struct vcpu {
 	struct walk_cache *walks;   /* mmu/walk_cache.h */
 	struct mmio_memos *memos;   /* hv/mmio_memo.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */
+	uint64_t tsc_ratio;         /* not 0: host TSC * tsc_ratio / 2^48 in that, and nothing changes either */
 	uint64_t xcr0;
 	bool page_1g;               /* its CPUID has 1-GByte pages */
 	uint64_t dr[4], dr6;        /* while not in the registers */
@@ -145,6 +147,7 @@ struct vm {
 	bool mmu_ready;             /* mmu was built */
 	bool mailbox;               /* secondary vCPUs start through the ACPI wakeup mailbox */
 	bool announced;             /* the log has said that it stopped */
+	bool lost;                  /* memory of it did not come back: it starts no more */
 	struct pc *pc;              /* its devices: hv/pc.h */
 	struct bus *bus;
 	uint32_t vcpu_count;
@@ -161,12 +164,25 @@ struct vm {
 	char stop_reason[240];      /* first reason wins */
 };
 
-/* A back end. Functions run on the vCPU's own CPU unless said otherwise. */
+/*
+ * A back end. Functions run on the vCPU's own CPU unless said otherwise; those that "may be NULL" stand for
+ * what one kind of guest has and the other has not.
+ */
 struct backend {
 	const char *name;
+	/*
+	 * Its guests keep their registers and their memory to themselves: get_reg and get_code_state answer 0,
+	 * set_reg does nothing, v->gpr means nothing, and nobody may read memory that is private to the guest.
+	 */
+	bool hides_state;
+	/* All vCPUs start when the guest does; its firmware parks those that the kernel has not called yet. */
+	bool starts_all;
 	/* Per host CPU: what is missing is named in f. Prints nothing. */
 	int (*cpu_enable)(struct cpu *c, struct failure *f);
 	void (*cpu_disable)(struct cpu *c);
+	/* Another back end's guest gets the CPU: what it holds of this one's (control structure, switched MSRs,
+	 * debug registers) is saved. */
+	void (*release)(struct cpu *c);
 	/* Any CPU, VM off. */
 	int (*vm_create)(struct vm *vm, struct failure *f);
 	void (*vm_destroy)(struct vm *vm);
@@ -174,6 +190,12 @@ struct backend {
 	 * it: what the CPUs offer and `disable` leaves. -ENOTSUP with what is missing when they cannot do
 	 * that kind. */
 	int (*mmu_limits)(const struct vm *vm, struct mmu_config *config, struct failure *f);
+	/* May be NULL: lays out the guest's memory, in place of hv/guest, from what gnomon.conf names: kernel,
+	 * initrd, command line. Every start; RAM is clear, and all vCPUs are there. Monitor's context. */
+	int (*vm_load)(struct vm *vm, const struct guest_image *image, struct failure *f);
+	/* May be NULL: undoes vm_load, when the guest has stopped or could not be loaded: all of its RAM is in
+	 * the hypervisor's hands again. -EIO: it is not, and the VM cannot be started again. */
+	int (*vm_unload)(struct vm *vm, struct failure *f);
 	/* Every translation any CPU holds of vm's EPT is gone when this returns, or will be before that
 	 * CPU enters the guest again. Any CPU; waits only for CPUs in the guest. */
 	void (*flush)(struct vm *vm);
@@ -190,6 +212,11 @@ struct backend {
 	/* This context is switched in or out on its CPU (VMPTRLD, host-switched MSRs). */
 	void (*load)(struct vcpu *v);
 	void (*put)(struct vcpu *v);
+	/* May be NULL: v has stopped for good. Before its VM counts as stopped. */
+	void (*park)(struct vcpu *v);
+	/* May be NULL, then hv/ asks the local APIC: whether an interrupt waits that v, which has halted, would
+	 * take. */
+	bool (*has_interrupt)(struct vcpu *v);
 	uint64_t (*get_reg)(struct vcpu *v, enum guest_reg r);
 	void (*set_reg)(struct vcpu *v, enum guest_reg r, uint64_t value);
 	/* What the emulator needs for every instruction, in one call: of g all but PDPTEs, PKRU and
@@ -226,6 +253,8 @@ struct backend {
 
 /* vmx/: Intel VMX with EPT. */
 extern const struct backend vmx_backend;
+/* tdx/: TDs, by a TDX module. */
+extern const struct backend tdx_backend;
 
 /* Sets bits and, when none was pending and v's CPU is another, interrupts that CPU and wakes the
  * context. Any CPU, any lock held. */
@@ -235,7 +264,29 @@ void vcpu_request(struct vcpu *v, uint32_t bits);
  * Any CPU, also from a vCPU of that VM, which must then return EXIT_YIELD. */
 void vm_stop(struct vm *vm, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+#define TSC_RATIO_SHIFT 48 /* SDM "TSC Scaling" */
+
+/* Guest TSC at a host TSC. */
+static inline uint64_t vcpu_tsc_at(const struct vcpu *v, uint64_t host)
+{
+	if (UNLIKELY(v->tsc_ratio))
+		host = (uint64_t)((unsigned __int128)host * v->tsc_ratio >> TSC_RATIO_SHIFT);
+	return host + v->tsc_offset;
+}
+
+/* Host TSC at which the guest's TSC reaches guest, which is any value; now: the host TSC, and the result when
+ * that has come. */
+static inline uint64_t vcpu_host_tsc(const struct vcpu *v, uint64_t guest, uint64_t now)
+{
+	uint64_t guest_now = vcpu_tsc_at(v, now), left = guest > guest_now ? guest - guest_now : 0;
+
+	if (UNLIKELY(v->tsc_ratio)) /* the quotient has 64 bits, or is too far away to matter */
+		left = left >> (64 - TSC_RATIO_SHIFT) < v->tsc_ratio ?
+			       mul_div(left, BIT(TSC_RATIO_SHIFT), v->tsc_ratio) : NEVER;
+	return left < NEVER - now ? now + left : NEVER;
+}
+
 /* Guest TSC now. */
-static inline uint64_t vcpu_tsc(const struct vcpu *v) { return __builtin_ia32_rdtsc() + v->tsc_offset; }
+static inline uint64_t vcpu_tsc(const struct vcpu *v) { return vcpu_tsc_at(v, __builtin_ia32_rdtsc()); }
 
 #endif

@@ -59,6 +59,8 @@ static hpa_t take_run(struct vm *vm, gpa_t gpa, uint64_t *size)
 
 static int add_ram(struct vm *vm, gpa_t gpa, uint64_t size, struct failure *f)
 {
+	uint32_t flags = vm->config->type == VM_TYPE_TD ? SLOT_PRIVATE : 0;
+
 	while (size) {
 		uint64_t got = size;
 		hpa_t pa = vm->extent_count < VM_MAX_EXTENTS ? take_run(vm, gpa, &got) : HPA_NONE;
@@ -67,7 +69,7 @@ static int add_ram(struct vm *vm, gpa_t gpa, uint64_t size, struct failure *f)
 		if (pa == HPA_NONE)
 			return fail(f, -ENOMEM, "guest memory is too scattered on this host: lower `memory`");
 		vm->extents[vm->extent_count++] = (struct vm_extent){ gpa, pa, got };
-		err = mmu_slot_add(vm->mmu, gpa >> PAGE_SHIFT, got >> PAGE_SHIFT, pa, 0, f);
+		err = mmu_slot_add(vm->mmu, gpa >> PAGE_SHIFT, got >> PAGE_SHIFT, pa, flags, f);
 		if (!err && vm->config->premap)
 			err = mmu_premap_slot(vm->mmu, gpa >> PAGE_SHIFT, f);
 		if (err)
@@ -291,10 +293,10 @@ int vm_build(struct vm *vm, struct failure *f)
 {
 	int err;
 
-	vm->backend = host_backend();
-	if (!vm->backend)
+	if (!host_backend())
 		return fail(f, -ENOTSUP, "guest %s cannot run: this host has no usable VMX (see `caps`)",
 			    vm->config->name);
+	vm->backend = vm->config->type == VM_TYPE_TD ? &tdx_backend : host_backend();
 	err = build(vm, f);
 	if (err)
 		destroy(vm);

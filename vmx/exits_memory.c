@@ -9,12 +9,7 @@
 
 enum exit_result vmx_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
 {
-	if (r == FAULT_OUT_OF_MEMORY)
-		vm_stop(v->vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): "
-			"lower `memory` of a guest", v->vm->config->name, gpa);
-	else
-		vm_stop(v->vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has",
-			v->index, gpa, v->vm->mmu->config.gpa_bits);
+	exit_fault_stop(v, gpa, r);
 	return EXIT_RESUME;
 }
 

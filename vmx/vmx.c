@@ -107,11 +107,14 @@ static void cpu_disable(struct cpu *c)
 	vmx_off(c->vmx);
 }
 
+static void release(struct cpu *c) { vmx_release_current(c->vmx); }
+
 const struct backend vmx_backend = {
 	.name = "VMX",
 	.cpu_enable = cpu_enable,
 	.cpu_disable = cpu_disable,
 	.features = features,
+	.release = release,
 	.vm_create = vmx_vm_create,
 	.vm_destroy = vmx_vm_destroy,
 	.mmu_limits = vmx_mmu_limits,

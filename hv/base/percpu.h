@@ -13,12 +13,14 @@ struct context; /* hv/sched.h */
 struct sched;   /* hv/sched.h */
 struct vmx_cpu; /* vmx/core/ */
 struct vcpu;    /* hv/vm.h */
+struct backend; /* hv/vm.h */
 
 struct cpu {
 	struct cpu *self;      /* gs:0 */
 	uint32_t index;        /* 0 is the CPU that booted */
 	uint32_t apic_id;
 	struct vcpu *fpu_owner; /* whose FPU and switched MSRs are in the registers now, or NULL */
+	const struct backend *loaded_by; /* whose guests' MSRs and debug registers are in the registers, or NULL */
 	struct sched *sched;
 	struct vmx_cpu *vmx;
 	void *machine;         /* struct cpu_machine of hv/base/machine.h: GDT, TSS, stacks */

@@ -157,7 +157,9 @@ static int regs_command(struct monitor_out *out, int argc, char **argv)
 	if (vm->vcpu_count == 0)
 		mon_printf(out, "guest %s has not been started yet: `vm start %s`\n", vm->config->name,
 			   vm->config->name);
-	for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+	else if (vm->backend->hides_state)
+		mon_printf(out, "guest %s keeps the registers of its vCPUs from its host\n", vm->config->name);
+	for (uint32_t i = 0; i < vm->vcpu_count && !vm->backend->hides_state; i++) {
 		if (snapshot(vm->vcpus[i]))
 			print_regs(out, vm->vcpus[i]);
 		else

@@ -37,17 +37,45 @@ static struct context context;
 static struct sched sched = { .current = &context };
 static uint32_t requested[2];
 static unsigned loads, reports, wakes, stopped_calls, power_ons;
-static int build_error, load_error;
+static unsigned unloads, parks;
+static int build_error, load_error, unload_error;
 
 /* The leak checker would wait by the C library's sched_yield(), whose name the scheduler's has here. */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return 1; }
 void sched_yield(void) {}
 
+/* A back end whose guests keep their memory to themselves. */
+static int load_itself(struct vm *vm, const struct guest_image *img, struct failure *f)
+{
+	(void)vm;
+	loads++;
+	assert_true(img->kernel.size == 77);
+	return load_error ? (fail)(f, load_error, "not a kernel") : 0;
+}
+
+static int unload_itself(struct vm *vm, struct failure *f)
+{
+	(void)vm;
+	unloads++;
+	return unload_error ? (fail)(f, unload_error, "7 pages are lost") : 0;
+}
+
+static void park_itself(struct vcpu *v)
+{
+	(void)v;
+	parks++;
+}
+
+static const struct backend plain, hiding = { .vm_load = load_itself, .vm_unload = unload_itself,
+					      .park = park_itself };
+static const struct backend *backend;
+
 int vm_build(struct vm *vm, struct failure *f)
 {
 	if (build_error)
 		return (fail)(f, build_error, "no memory");
+	vm->backend = backend;
 	vm->pc = &a_pc;
 	vm->entry = &entry;
 	vm->vcpu_count = 2;
@@ -124,6 +152,9 @@ static int start(void **state)
 						   .line = 9 };
 	test_this_cpu->sched = &sched;
 	context.vcpu = NULL;
+	backend = &plain;
+	unloads = parks = 0;
+	unload_error = 0;
 	loads = reports = wakes = stopped_calls = power_ons = 0;
 	build_error = load_error = 0;
 	memset(requested, 0, sizeof(requested));
@@ -285,13 +316,43 @@ static void resetting(void **state)
 	assert_non_null(strstr(test_last_log, "could not be started again: not a kernel"));
 }
 
+/* What the back end has loaded it unloads, once, after every vCPU was parked; what is lost then ends the VM. */
+static void loaded_by_the_back_end(void **state)
+{
+	struct vm *vm = one();
+
+	(void)state;
+	backend = &hiding;
+	load_error = -EIO;
+	assert_int_equal(vm_start(vm, &why), -EIO);
+	assert_true(unloads == 1 && vm->state == VM_STOPPED);
+	load_error = 0;
+	vm->announced = true;
+	assert_int_equal(vm_start(vm, &why), 0);
+	vm_stop(vm, "done");
+	park_all(vm);
+	assert_true(parks == 2 && unloads == 1);
+	vms_poll();
+	vms_poll();
+	assert_int_equal(unloads, 2);
+	assert_int_equal(vm_start(vm, &why), 0);
+	unload_error = -EIO;
+	vm_stop(vm, "done");
+	park_all(vm);
+	vms_poll();
+	assert_non_null(strstr(test_last_log, "guest one cannot be started again"));
+	assert_non_null(strstr(test_last_log, "7 pages are lost"));
+	assert_int_equal(vm_start(vm, &why), -EIO);
+	assert_int_equal(loads, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(names), TEST(ram), TEST(starting), TEST(refusals), TEST(memory_is_cleared), TEST(stopping),
-		TEST(polling), TEST(resetting),
+		TEST(polling), TEST(resetting), TEST(loaded_by_the_back_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
