@@ -24,7 +24,7 @@ rule "drivers are leaves" 'drivers/' 'drivers/|hv/base/|boot/boot_info\.h'
 rule "vmx/core is a leaf" 'vmx/core/' "vmx/core/|hv/base/|$generated"
 rule "tdx/abi is a leaf" 'tdx/abi/' 'tdx/abi/|hv/base/'
 rule "the software module is a library of its own" 'tdx/soft/' 'tdx/soft/|tdx/abi/|vmx/core/|hv/base/'
-rule "tdx uses the back-end interface, mmu and vmx/core" 'tdx/' "tdx/|mmu/|hv/|vmx/core/|$generated"
+rule "tdx uses the back-end interface, mmu and vmx/core" 'tdx/' "tdx/|mmu/|hv/|vmx/core/|drivers/|$generated"
 rule "the TD shim runs in the guest" 'tdx/shim/' "tdx/shim/|tdx/abi/|hv/guest/|hv/base/|$generated"
 rule "vmx knows nothing of tdx" 'vmx/' "vmx/|mmu/|hv/|drivers/|$generated"
 rule "hv reaches vmx through hv/vm.h" 'hv/' "hv/|mmu/|drivers/|boot/boot_info\.h|$generated|[a-z_]*_aml\.h"
