@@ -263,7 +263,8 @@ int main(void)
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td), cmocka_unit_test(test_check),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td),
+		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_feature_names),
 	};
 
