@@ -7,18 +7,26 @@
 #include "tdx/soft/sept.h"
 #include "tdx/soft/td.h"
 
-static uint64_t assign_hkid(struct soft_call *c, uint64_t hkid)
+static bool draw_uuid(struct soft_call *c, uint64_t uuid[4])
+{
+	const struct soft_platform *p = &c->m->platform;
+	bool ok = true;
+
+	for (uint32_t i = 0; i < 4; i++)
+		ok = ok && p->entropy(p->ctx, &uuid[i]);
+	return ok;
+}
+
+static uint64_t assign_hkid(struct soft_call *c, uint64_t hkid, uint64_t uuid[4])
 {
 	struct soft_kot_entry *e = &c->m->kot[hkid - c->m->platform.first_private_hkid];
-	const struct soft_platform *p = &c->m->platform;
-	uint64_t status = call_lock(c, &c->m->kot_lock, LOCK_EXCLUSIVE, TDX_OP_KOT), unique;
+	uint64_t status = call_lock(c, &c->m->kot_lock, LOCK_EXCLUSIVE, TDX_OP_KOT);
 
 	if (status)
 		return status;
 	if (e->state != SOFT_KOT_FREE)
 		return TDX_HKID_NOT_FREE;
-	/* The real module draws the TD's unique id here: a TD cannot be made while there is no entropy. */
-	if (!p->entropy(p->ctx, &unique))
+	if (!draw_uuid(c, uuid))
 		return TDX_RND_NO_ENTROPY;
 	e->state = SOFT_KOT_ASSIGNED;
 	return TDX_SUCCESS;
@@ -27,7 +35,7 @@ static uint64_t assign_hkid(struct soft_call *c, uint64_t hkid)
 uint64_t tdh_mng_create(struct soft_call *c)
 {
 	hpa_t hpa = call_arg(c, TDX_RCX);
-	uint64_t hkid = call_arg(c, TDX_RDX), status;
+	uint64_t hkid = call_arg(c, TDX_RDX), uuid[4], status;
 	struct pamt_entry *e;
 	struct soft_tdr *tdr;
 
@@ -35,12 +43,13 @@ uint64_t tdh_mng_create(struct soft_call *c)
 		return invalid(TDX_RDX);
 	status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
 	if (!status)
-		status = assign_hkid(c, hkid);
+		status = assign_hkid(c, hkid, uuid);
 	if (status)
 		return status;
 	tdr = hpa_map(c->m, hpa);
 	memset(tdr, 0, PAGE_SIZE);
 	tdr->hkid = (uint32_t)hkid;
+	memcpy(tdr->uuid, uuid, sizeof(uuid));
 	tdr->lifecycle = TDX_HKID_ASSIGNED;
 	pamt_set(e, TDX_PT_TDR, 0);
 	return TDX_SUCCESS;

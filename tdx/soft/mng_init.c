@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "tdx/abi/fields.h"
 #include "tdx/soft/measure.h"
 #include "tdx/soft/td.h"
 #include "tdx/soft/td_params.h"
@@ -42,6 +43,7 @@ static void start_td(struct soft *m, struct soft_td *td, const struct tdx_td_par
 	take_params(m, t, p);
 	t->hp_lock_timeout = HP_LOCK_TIMEOUT_DEFAULT;
 	t->tsc_offset = -m->platform.now(m->platform.ctx);
+	t->td_ctls = t->attributes & TDX_ATTR_SEPT_VE_DISABLE ? TDX_TD_CTLS_PENDING_VE_DISABLE : 0;
 	t->epoch = 1;
 	measure_start(t);
 	t->op_state = TDX_INITIALIZED;

@@ -16,6 +16,7 @@ struct soft_tdr {
 	uint32_t hkid;
 	uint32_t fatal;          /* atomic: nothing but teardown is left */
 	uint32_t packages_keyed; /* bit by package: it has the TD's key */
+	uint64_t uuid[4];
 	uint64_t children;       /* atomic: pages of 4K that belong to the TD, without the TDR */
 	uint32_t num_tdcx;
 	hpa_t tdcx[TD_MAX_TDCX];

@@ -1,7 +1,7 @@
 /* What TD_PARAMS may say; see the header. */
 #include "tdx/soft/td_params.h"
 
-#include <string.h>
+#include "tdx/soft/td_cpuid.h"
 
 /* The only EPTP_CONTROLS: write-back, 4 levels, no accessed and dirty flags, which would undo PROMOTE's compare. */
 #define EPTP_4_LEVELS (6 | 3 << 3)
@@ -97,14 +97,22 @@ static uint64_t check_controls(const struct soft *m, const struct tdx_td_params 
 	return eptp_ok(p) ? TDX_SUCCESS : invalid(TDX_OP_EPTP_CONTROLS);
 }
 
+static bool cpuid_ok(const struct tdx_cpuid_values *v, const struct td_cpuid_config *config)
+{
+	const struct tdx_cpuid_values *mask = &config->mask;
+
+	return !(v->eax & ~mask->eax) && !(v->ebx & ~mask->ebx) && !(v->ecx & ~mask->ecx) && !(v->edx & ~mask->edx);
+}
+
 /* Entries past the table of what can be configured must say nothing. */
 static uint64_t check_cpuid(const struct tdx_td_params *p, uint64_t *leaf)
 {
 	for (uint32_t i = 0; i < TDX_TD_PARAMS_CPUIDS; i++) {
-		if (all_zero(&p->cpuid[i], sizeof(p->cpuid[i])))
-			continue;
-		*leaf = 0;
-		return invalid(TDX_OP_CPUID_CONFIG);
+		const struct td_cpuid_config *config = td_cpuid_config(i);
+
+		*leaf = config ? config->leaf | (uint64_t)config->subleaf << 32 : 0;
+		if (config ? !cpuid_ok(&p->cpuid[i], config) : !all_zero(&p->cpuid[i], sizeof(p->cpuid[i])))
+			return invalid(TDX_OP_CPUID_CONFIG);
 	}
 	return TDX_SUCCESS;
 }

@@ -53,6 +53,14 @@ struct soft_vp {
 	uint64_t cr2;
 	uint64_t xcr0, xss;
 	uint64_t msr[16];       /* those that no VMCS field holds, in the order of run.c */
+
+	/* What the host has written by VP.WR, checked. */
+	uint64_t shared_eptp;       /* 0: none yet */
+	hpa_t posted_descriptor;    /* of 64 bytes, aligned to as many, in shared memory */
+	uint32_t posted_vector;
+	uint32_t pin_controls;      /* TDX_PIN_POSTED_INTERRUPTS, or 0 */
+	uint32_t secondary_controls, instruction_timeout; /* read back, of no effect */
+
 	uint64_t run[64];       /* what else run.c keeps from one entry to the next */
 };
 _Static_assert(sizeof(struct soft_vp) <= 4096, "TDVPR");
@@ -100,6 +108,9 @@ uint64_t vcpu_open_at(struct soft_call *c, hpa_t hpa, uint32_t operand, enum loc
 uint64_t vcpu_associate(struct soft_call *c, struct soft_vcpu *v) MUST_CHECK;
 /* This LP has it no longer. */
 void vcpu_dissociate(struct soft_vcpu *v);
+
+/* VCPU_STATE_DETAILS: an interrupt waits that the guest's priority does not hold back. */
+bool vp_interrupt_pending(struct soft *m, struct soft_vp *vp);
 
 void *vp_page(struct soft *m, const struct soft_vp *vp, enum tdvps_page page);
 

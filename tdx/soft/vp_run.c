@@ -21,3 +21,8 @@ void vp_run(struct soft_call *c, struct soft_vcpu *v, struct vp_exit *exit)
 	exit->gpa = vp_vmcs_read(c->m, v->vp, VMCS_GUEST_PHYSICAL);
 	exit->intr_info = vp_vmcs_read(c->m, v->vp, VMCS_EXIT_INTR_INFO);
 }
+
+bool vp_interrupt_pending(struct soft *m, struct soft_vp *vp)
+{
+	return vp_vmcs_read(m, vp, VMCS_GUEST_INTR_STATUS) & 0xff;
+}
