@@ -56,7 +56,7 @@ static void memory_append(struct tdmr_set *set, uint64_t base, uint64_t end)
 /* Takes [base, end) out. */
 static void memory_cut(struct tdmr_set *set, uint64_t base, uint64_t end)
 {
-	for (uint32_t i = 0; i < set->memory_count; i++) {
+	for (uint32_t i = set->memory_count; i-- > 0;) {
 		struct tdx_range r = set->memory[i];
 
 		if (r.base >= end || end_of(&r) <= base)
