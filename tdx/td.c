@@ -108,6 +108,7 @@ static int fill_params(struct tdx_td_params *p, const struct td_config *c, struc
 	p->max_vcpus = (uint16_t)c->max_vcpus;
 	p->eptp_controls = EPTP_WRITE_BACK | EPTP_FOUR_LEVELS;
 	p->tsc_frequency = (uint16_t)c->tsc_units;
+	p->config_flags = m->features & TDX_FEATURES0_NO_RBP_MOD ? TDX_CONFIG_NO_RBP_MOD : 0;
 	fill_cpuid(p, c);
 	return 0;
 }
