@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tdx/soft/tdg.h"
+#include "vmx/core/reasons.h"
 
 #define SOURCE MIB(66) /* of PAGE.ADD */
 
@@ -65,31 +65,48 @@ hpa_t tree_add(const struct world_td *td, gpa_t gpa, uint8_t byte)
 
 static struct {
 	const struct world_td *td;
-	uint64_t operand, status;
-} accepting;
+	guest_leaf_fn leaf;
+	uint64_t rcx, rdx, r8;
+	struct tdg_call *t;
+	enum tdg_end end;
+} calling;
 
-static void accept_inside(struct soft_vp *vp)
+static void call_inside(struct soft_vp *vp)
 {
-	const struct world_td *td = accepting.td;
+	const struct world_td *td = calling.td;
 	struct soft_call c = { .m = &world.m, .lp = 0 };
 	struct soft_vcpu v = { .vp = vp, .td = { .hpa = td->tdr, .tdr = td_tdr(td), .tdcs = td_tdcs(td) } };
-	struct tdg_call t = { .c = &c, .v = &v };
 
-	vp->gpr[TDX_RCX] = accepting.operand;
-	assert_int_equal(tdg_mem_page_accept(&t), TDG_DONE);
-	accepting.status = t.status;
+	vp->gpr[TDX_RCX] = calling.rcx;
+	vp->gpr[TDX_RDX] = calling.rdx;
+	vp->gpr[TDX_R8] = calling.r8;
+	*calling.t = (struct tdg_call){ .c = &c, .v = &v };
+	calling.end = calling.leaf(calling.t);
+}
+
+enum tdg_end guest_call(const struct world_td *td, guest_leaf_fn leaf, uint64_t rcx, uint64_t rdx, uint64_t r8,
+	struct tdg_call *t)
+{
+	void (*other)(struct soft_vp *vp) = world.guest;
+
+	calling.td = td;
+	calling.leaf = leaf;
+	calling.rcx = rcx;
+	calling.rdx = rdx;
+	calling.r8 = r8;
+	calling.t = t;
+	world.guest = call_inside;
+	assert_int_equal(enter(0, td->vp[0]), REASON_EXTERNAL_INTERRUPT);
+	world.guest = other;
+	return calling.end;
 }
 
 uint64_t guest_accept(const struct world_td *td, gpa_t gpa, uint32_t level)
 {
-	void (*other)(struct soft_vp *vp) = world.guest;
+	struct tdg_call t;
 
-	accepting.td = td;
-	accepting.operand = gpa | level;
-	world.guest = accept_inside;
-	assert_int_equal(enter(0, td->vp[0]), 1); /* an external interrupt */
-	world.guest = other;
-	return accepting.status;
+	assert_int_equal(guest_call(td, tdg_mem_page_accept, gpa | level, 0, 0, &t), TDG_DONE);
+	return t.status;
 }
 
 hpa_t tree_map(const struct world_td *td, gpa_t gpa, uint32_t level)

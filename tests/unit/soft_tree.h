@@ -6,6 +6,7 @@
 #define TESTS_UNIT_SOFT_TREE_H
 
 #include "tdx/soft/sept.h"
+#include "tdx/soft/tdg.h"
 #include "tests/unit/soft_world.h"
 
 #define SUCCESS 0ul
@@ -35,7 +36,11 @@ void tree_is(const struct world_td *td, gpa_t gpa, uint32_t level, uint64_t rcx,
 hpa_t tree_aug(const struct world_td *td, gpa_t gpa, uint32_t level);
 /* PAGE.ADD of a new page with that byte all over it. The TD is not yet finalized. */
 hpa_t tree_add(const struct world_td *td, gpa_t gpa, uint8_t byte);
-/* The guest's ACCEPT, by vCPU 0, which is not inside otherwise. */
+typedef enum tdg_end (*guest_leaf_fn)(struct tdg_call *t);
+/* A TDCALL of vCPU 0, for which it enters on LP 0 and leaves again; *t is how it ended. */
+enum tdg_end guest_call(const struct world_td *td, guest_leaf_fn leaf, uint64_t rcx, uint64_t rdx, uint64_t r8,
+	struct tdg_call *t);
+/* ACCEPT that comes to an end: its status. */
 uint64_t guest_accept(const struct world_td *td, gpa_t gpa, uint32_t level);
 /* AUG and ACCEPT. */
 hpa_t tree_map(const struct world_td *td, gpa_t gpa, uint32_t level);
