@@ -1,7 +1,7 @@
 # Tests that start a whole machine in an emulator: tests/boot/run.py and the cases in tests/boot/cases.
 
 BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS) \
-	$(BUILD)/guests/vmlinux $(LINUX_BUILD)/initrd
+	$(TD_GUESTS) $(BUILD)/guests/vmlinux $(BUILD)/guests/vmlinuz-td $(LINUX_BUILD)/initrd
 
 # The hypervisor of the case `entry-rules`: the shipped one's objects, and what tries every rule of the entry
 # checker before the monitor starts.

@@ -67,7 +67,7 @@ static void check_conversion(uint64_t big)
 	report_equal("accept-2m-over-4k", td_accept(big, 1), TDX_PAGE_SIZE_MISMATCH | TDX_RCX);
 }
 
-/* All of a 2M page: the host may map it whole again only because nothing of it was left. */
+/* All of a 2M page, which was never cut: it goes and comes back whole. */
 static void check_whole(uint64_t big)
 {
 	fill(big + MIB(1), 3);
@@ -77,11 +77,7 @@ static void check_whole(uint64_t big)
 	CHECK("whole-shared", filled(WINDOW, 9));
 	report_equal("whole-to-private", td_map_gpa(big, MIB(2)), GHCI_OK);
 	page_map(WINDOW, 0, 0);
-	for (unsigned i = 0; i < 512; i++)
-		if (td_accept(big, 1) != TDX_SUCCESS)
-			break;
-	for (uint64_t at = big; at < big + MIB(2); at += PAGE_SIZE)
-		td_accept(at, 0);
+	report_equal("whole-accept", td_accept(big, 1), TDX_SUCCESS);
 	CHECK("whole-is-zero", filled(big, 0) && filled(big + MIB(1), 0) && filled(big + MIB(2) - PAGE_SIZE, 0));
 }
 
@@ -104,7 +100,7 @@ static void check_storm(uint64_t big)
 static void check_host_refuses(void)
 {
 	CHECK("map-no-memory", td_map_gpa(GIB(4) - MIB(64), PAGE_SIZE) != GHCI_OK);
-	CHECK("map-empty-range", td_map_gpa(MIB(32), 0) >> 63 || td_map_gpa(MIB(32), 0) == GHCI_OK);
+	report_equal("map-nothing", td_map_gpa(MIB(32), 0), GHCI_INVALID_OPERAND);
 	CHECK("map-wraps", td_map_gpa(MIB(32), ~0ul << 12) != GHCI_OK);
 }
 
