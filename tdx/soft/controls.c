@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define SECONDARY_PCONFIG BIT(27)
-
 enum need {
 	MUST,  /* the CPU offers it and it is on */
 	OFF,   /* the CPU can do without it */
@@ -56,7 +54,7 @@ static const struct row rows[] = {
 	{ CONTROL_SECONDARY, MAY, SECONDARY_EPT_VE, "EPT-violation #VE" },
 	{ CONTROL_SECONDARY, MAY, SECONDARY_XSAVES, "enable XSAVES/XRSTORS" },
 	{ CONTROL_SECONDARY, MAY, SECONDARY_TSC_SCALING, "use TSC scaling" },
-	{ CONTROL_SECONDARY, MAY, SECONDARY_PCONFIG, "enable PCONFIG" },
+	{ CONTROL_SECONDARY, MAY, SOFT_SECONDARY_PCONFIG, "enable PCONFIG" },
 
 	{ CONTROL_EXIT, MUST, EXIT_SAVE_DEBUG, "save debug controls" },
 	{ CONTROL_EXIT, MUST, EXIT_HOST_64, "host address-space size (64-bit)" },
@@ -191,4 +189,15 @@ bool soft_tsc_multiplier(const struct soft_cpu *cpu, const struct soft_controls 
 		return true;
 	}
 	return off <= have / 1000;
+}
+
+/* Bits 111:48 of the product. */
+uint64_t soft_tsc_scale(uint64_t tsc, uint64_t multiplier)
+{
+	uint64_t low = (tsc & 0xffffffff) * (multiplier & 0xffffffff);
+	uint64_t a = (tsc >> 32) * (multiplier & 0xffffffff), b = (tsc & 0xffffffff) * (multiplier >> 32);
+	uint64_t middle = (low >> 32) + (a & 0xffffffff) + (b & 0xffffffff);
+	uint64_t high = (tsc >> 32) * (multiplier >> 32) + (a >> 32) + (b >> 32) + (middle >> 32);
+
+	return high << 16 | (middle & 0xffffffff) >> 16;
 }

@@ -20,6 +20,8 @@ struct soft_cpu {
 };
 
 /* The control words of a TD's VMCS. TDX Module 1.5 base specification, "TD VMCS". */
+#define SOFT_SECONDARY_PCONFIG BIT(27)
+
 struct soft_controls {
 	uint32_t word[CONTROL_WORDS]; /* as a vCPU starts */
 	bool vid;                     /* the CPU delivers virtual interrupts and virtualises EOI and the APIC's reads */
@@ -39,6 +41,9 @@ int soft_controls_compute(const struct vmx_caps *caps, bool software_ve, struct 
 bool soft_tsc_multiplier(const struct soft_cpu *cpu, const struct soft_controls *c, uint32_t units,
 			 uint64_t *multiplier);
 #define SOFT_TSC_ONE BIT(48)
+/* tsc times the multiplier, as the CPU does it. */
+uint64_t soft_tsc_scale(uint64_t tsc, uint64_t multiplier);
+
 /* Whether another CPU can run with these words. */
 bool soft_controls_fit(const struct vmx_caps *caps, const struct soft_controls *c);
 

@@ -6,6 +6,7 @@
 #include "tdx/abi/fields.h"
 #include "tdx/soft/measure.h"
 #include "tdx/soft/td.h"
+#include "tdx/soft/run.h"
 #include "tdx/soft/td_params.h"
 
 #define HP_LOCK_TIMEOUT_DEFAULT 1000000 /* microseconds */
@@ -46,6 +47,7 @@ static void start_td(struct soft *m, struct soft_td *td, const struct tdx_td_par
 	t->td_ctls = t->attributes & TDX_ATTR_SEPT_VE_DISABLE ? TDX_TD_CTLS_PENDING_VE_DISABLE : 0;
 	t->epoch = 1;
 	measure_start(t);
+	run_td_init(m, td);
 	t->op_state = TDX_INITIALIZED;
 }
 

@@ -9,6 +9,7 @@
 #define TDX_SOFT_RUN_H
 
 #include "hv/base/x86.h"
+#include "tdx/soft/tdg.h"
 #include "tdx/soft/vp.h"
 #include "vmx/core/fields.h"
 #include "vmx/core/reasons.h"
@@ -50,9 +51,8 @@ void event_exception(struct run *r, unsigned vector, int64_t error);
 bool event_keep_delivery(struct run *r);
 /* #VE with that information, or #DF while the guest has not taken the one before. gla, gpa: of EPT violations. */
 void event_ve(struct run *r, uint32_t reason, uint64_t qualification, uint64_t gla, uint64_t gpa);
-/* Before an entry: the host's NMI, when the guest takes it, and windows. */
+/* Before an entry, after apic_prepare(): what it delivers, and windows for what has to wait. */
 void event_prepare(struct run *r);
-bool event_nmi_window(struct run *r);
 
 /* Virtualization-exception information area. SDM volume 3C, "Virtualization Exceptions"; from offset 40 on it is
  * the module's. */
@@ -69,10 +69,12 @@ _Static_assert(offsetof(struct ve_info, length) == 40, "#VE information");
 struct ve_info *run_ve_info(struct run *r);
 
 /* ---- td_apic.c: the virtual APIC ---- */
-/* Before an entry: what was posted goes into IRR, and the highest is delivered, or told to the CPU. */
+/* Before an entry: what was posted goes into IRR, and the CPU is told of the highest. */
 void apic_prepare(struct run *r);
-bool apic_exit_window(struct run *r);
-/* An external interrupt: false when it is the host's. */
+/* Where the module delivers interrupts: the vector to deliver, -1 for none; and that vector, now in service. */
+int apic_pending(struct run *r);
+int apic_accept(struct run *r);
+/* Whether an external interrupt that an exit reports is the vCPU's notification and not the host's. */
 bool apic_is_notification(struct run *r, uint64_t intr_info);
 /* Where the CPU does not virtualise these. */
 uint64_t apic_read(struct run *r, uint32_t msr);
@@ -81,11 +83,10 @@ bool apic_write(struct run *r, uint32_t msr, uint64_t value);
 /* ---- td_ept.c ---- */
 bool ept_exit_violation(struct run *r);
 bool ept_exit_misconfig(struct run *r);
+/* As if the guest had read or written private memory at gpa: the S-EPT has no accepted page there. */
+bool ept_access(struct run *r, gpa_t gpa, bool write);
 /* Ends the run with an EPT violation at gpa, as the host is shown it. Always false. */
 bool ept_leave(struct run *r, uint64_t qualification, gpa_t gpa, uint64_t extended);
-/* The guest's memory at a private gpa that it has accepted: its byte, and the bytes of its page that follow.
- * NULL: there is none. Valid until the vCPU's run ends. */
-void *ept_private_byte(struct run *r, gpa_t gpa);
 
 /* ---- tdcall.c ---- */
 /* An exit by #UD: TDCALL, or an instruction that is undefined. */
@@ -93,23 +94,14 @@ bool tdcall_exit_undefined(struct run *r);
 /* Exit reason 77. */
 bool tdcall_exit(struct run *r);
 
-/*
- * Leafs of TDCALL: operands are in r->vp->gpr, and so are the results. Returns the status, which becomes the
- * guest's RAX as RIP moves on. TDG_LEAVES: the run ends with r->exit, RIP and the registers being as they were,
- * so that the guest's next entry makes the call again. TDG_VMCALL: it ends behind the instruction.
- */
-#define TDG_LEAVES (~(uint64_t)0)
-#define TDG_VMCALL (TDG_LEAVES - 1)
-uint64_t tdg_vp_vmcall(struct run *r);
-uint64_t tdg_vp_info(struct run *r);
-uint64_t tdg_vp_veinfo_get(struct run *r);
-uint64_t tdg_vp_cpuidve_set(struct run *r);
-uint64_t tdg_vm_rd(struct run *r);
-uint64_t tdg_vm_wr(struct run *r);
-uint64_t tdg_sys_rd(struct run *r);
-uint64_t tdg_mem_page_accept(struct run *r); /* tdg_mem.c */
-uint64_t tdg_mr_report(struct run *r);       /* tdg_mr.c */
-uint64_t tdg_mr_rtmr_extend(struct run *r);
+/* ---- tdg_vp.c, tdg_field.c: leafs of TDCALL, as in tdx/soft/tdg.h ---- */
+enum tdg_end tdg_vp_vmcall(struct tdg_call *t);
+enum tdg_end tdg_vp_info(struct tdg_call *t);
+enum tdg_end tdg_vp_veinfo_get(struct tdg_call *t);
+enum tdg_end tdg_vp_cpuidve_set(struct tdg_call *t);
+enum tdg_end tdg_vm_rd(struct tdg_call *t);
+enum tdg_end tdg_vm_wr(struct tdg_call *t);
+enum tdg_end tdg_sys_rd(struct tdg_call *t);
 
 /* ---- run.c ---- */
 /* At the end of MNG.INIT: the TD's CPUID table and MSR bitmap, out of what its TDCS says. */

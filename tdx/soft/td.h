@@ -63,6 +63,7 @@ struct soft_tdcs {
 	uint32_t refcount[2]; /* atomic */
 
 	struct sharex sept_lock; /* the tree; entries have bit 11 */
+	uint32_t merged_lock;    /* atomic: of tdx/soft/merged.c */
 
 	/* Measurement. */
 	struct sharex rtmr_lock;

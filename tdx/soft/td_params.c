@@ -117,13 +117,22 @@ static uint64_t check_cpuid(const struct tdx_td_params *p, uint64_t *leaf)
 	return TDX_SUCCESS;
 }
 
+/* A CPU that cannot scale its TSC has but one to offer. */
+static bool tsc_ok(const struct soft *m, uint32_t units)
+{
+	uint64_t multiplier;
+
+	return units >= TDX_TSC_UNITS_MIN && units <= TDX_TSC_UNITS_MAX &&
+		soft_tsc_multiplier(&m->platform.cpu, &m->controls, units, &multiplier);
+}
+
 uint64_t td_params_check(const struct soft *m, const struct tdx_td_params *p, uint64_t *leaf)
 {
 	uint64_t status = check_controls(m, p);
 
 	if (status)
 		return status;
-	if (p->tsc_frequency < TDX_TSC_UNITS_MIN || p->tsc_frequency > TDX_TSC_UNITS_MAX)
+	if (!tsc_ok(m, p->tsc_frequency))
 		return invalid(TDX_OP_TSC_FREQUENCY);
 	if (!reserved_ok(p))
 		return invalid(TDX_RDX);

@@ -10,6 +10,7 @@
 #define TDX_SOFT_VP_H
 
 #include "tdx/soft/td.h"
+#include "vmx/core/inject.h"
 
 #define VP_MAX_PAGES 15
 #define VP_NO_LP (~0u)
@@ -52,7 +53,7 @@ struct soft_vp {
 	uint64_t dr[4], dr6;    /* the guest's while it is not running */
 	uint64_t cr2;
 	uint64_t xcr0, xss;
-	uint64_t msr[16];       /* those that no VMCS field holds, in the order of run.c */
+	uint64_t msr[16];       /* those that no VMCS field holds, in the order of td_switched_msrs[] */
 
 	/* What the host has written by VP.WR, checked. */
 	uint64_t shared_eptp;       /* 0: none yet */
@@ -61,7 +62,12 @@ struct soft_vp {
 	uint32_t pin_controls;      /* TDX_PIN_POSTED_INTERRUPTS, or 0 */
 	uint32_t secondary_controls, instruction_timeout; /* read back, of no effect */
 
-	uint64_t run[64];       /* what else run.c keeps from one entry to the next */
+	/* run.c's, from one entry to the next. */
+	uint64_t host_waits_since;  /* TSC; 0: the host waits for no entry that the guest has locked */
+	struct vmx_event event;     /* that the next entry delivers */
+	uint32_t primary_controls;  /* as in the VMCS */
+	uint32_t tpr_threshold;     /* likewise */
+	bool shutdown;              /* a third fault: there is nothing left to deliver */
 };
 _Static_assert(sizeof(struct soft_vp) <= 4096, "TDVPR");
 

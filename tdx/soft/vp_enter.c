@@ -117,7 +117,7 @@ static uint64_t run(struct soft_call *c, struct soft_vcpu *v)
 	leave_epoch(v);
 	vp->last_tsc = c->m->platform.now(c->m->platform.ctx);
 	clear_registers(c, v->td.tdcs);
-	if (exit.reason == TDX_EXIT_TDCALL)
+	if (exit.reason == TDX_EXIT_TDCALL && !exit.status)
 		give_vmcall(c, vp);
 	else
 		give_exit(c, vp, &exit);

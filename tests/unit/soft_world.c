@@ -120,6 +120,33 @@ static void run(void *ctx, struct soft_vp *vp)
 		world.guest(vp);
 }
 
+static void load(void *ctx, struct soft_vp *vp, uint32_t xmm)
+{
+	(void)ctx;
+	(void)vp;
+	world.xmm_in = xmm;
+}
+
+static void save(void *ctx, struct soft_vp *vp, uint32_t xmm)
+{
+	(void)ctx;
+	(void)vp;
+	world.xmm_out = xmm;
+}
+
+static void apply(void *ctx, struct soft_vp *vp, enum soft_register reg)
+{
+	(void)ctx;
+	(void)vp;
+	world.applied[reg]++;
+}
+
+static void end_of_interrupt(void *ctx)
+{
+	(void)ctx;
+	world.ends_of_interrupt++;
+}
+
 static void flush(void *ctx, struct soft_vp *vp)
 {
 	(void)ctx;
@@ -146,7 +173,8 @@ static struct soft_platform platform(void)
 		.num_cmrs = 2, .cmrs = { { CMR_BASE, GIB(1) - CMR_BASE }, { GIB(1), GIB(3) } },
 		.package_of = package_of, .map = map, .entropy = entropy,
 		.interrupt_pending = interrupt_pending, .now = now, .vmcs_create = vmcs_create,
-		.vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run, .flush = flush,
+		.vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run, .load = load, .save = save,
+		.apply = apply, .end_of_interrupt = end_of_interrupt, .flush = flush,
 		.flush_tlb = flush_tlb, .fail = fail_on_demand,
 	};
 }

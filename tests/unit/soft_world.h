@@ -41,7 +41,9 @@ struct world {
 	uint64_t tsc;      /* grows with each look */
 	bool no_entropy;
 	bool interrupt[WORLD_LPS];
-	uint64_t flushes, tlb_flushes;
+	uint64_t flushes, tlb_flushes, ends_of_interrupt;
+	uint64_t applied[SOFT_DR6 + 1]; /* by register */
+	uint32_t xmm_in, xmm_out;       /* masks of the last load and save */
 	/* What the vCPU does from VM entry to VM exit; NULL: an external interrupt ends it. */
 	void (*guest)(struct soft_vp *vp);
 	/* While flush_tlb: the epoch is locked, shared. */

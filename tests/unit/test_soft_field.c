@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
 /*
  * Metadata fields of the software TDX module: ids as hardware takes them, values, what may be written, and
  * the lists that can be walked.

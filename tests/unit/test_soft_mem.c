@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
 /*
  * The software TDX module's private pages: added, blocked, tracked, removed, moved, and looked at from outside.
  * Conformance checks 28, 30, 31 and 33 to 35, and the tracking of 32.

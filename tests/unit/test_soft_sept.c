@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
 /*
  * The software TDX module's secure EPT: entries bit for bit, tables, operands, and the walk's failures.
  * Conformance checks 17 to 20, 29 and 36.

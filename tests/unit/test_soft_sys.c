@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
 /*
  * The software TDX module's start: conformance checks 1 to 9, that is versions and leafs, SYS.INIT to
  * SYS.TDMR.INIT, and the rules for TDMRs.
