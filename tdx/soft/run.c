@@ -64,7 +64,10 @@ bool run_leave(struct run *r, uint64_t status, uint32_t reason)
 /* ---- the loop ---- */
 
 /* XMM registers that the guest's VMCALL shares with the host. */
-static uint32_t shared_xmm(const struct soft_vp *vp, bool vmcall) { return vmcall ? vp->vmcall_mask >> 16 & 0xffff : 0; }
+static uint32_t shared_xmm(const struct soft_vp *vp, bool vmcall)
+{
+	return vmcall ? vp->vmcall_mask >> 16 & 0xffff : 0;
+}
 
 static bool one_run(struct run *r)
 {

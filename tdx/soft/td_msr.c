@@ -133,7 +133,10 @@ static void open(uint8_t *page, uint32_t msr, unsigned part)
 	page[part + (msr & (BITMAP_RANGE - 1)) / 8] &= (uint8_t)~(1u << (msr & 7));
 }
 
-static bool passes(const struct soft_controls *c, uint8_t action) { return action == PASS || (action == APIC && c->vid); }
+static bool passes(const struct soft_controls *c, uint8_t action)
+{
+	return action == PASS || (action == APIC && c->vid);
+}
 
 void td_msr_bitmap(const struct soft_controls *c, uint8_t *page)
 {
