@@ -21,6 +21,7 @@
 #include "hv/report.h"
 #include "hv/reset.h"
 #include "hv/sched.h"
+#include "hv/upkeep.h"
 #include "hv/vm_life.h"
 
 /* What every CPU does for itself before it takes work. */
@@ -64,6 +65,7 @@ NORETURN void hv_main(const struct boot_info *bi)
 	cpus_start(bi, ap_main);
 	if (vms_init(bi, &f))
 		log_error("%s", f.text);
+	upkeep_init();
 	monitor_init();                  /* a context of its own: starts the guests */
 	sched_run();
 }

@@ -186,9 +186,9 @@ struct backend {
 	/* Any CPU, VM off. */
 	int (*vm_create)(struct vm *vm, struct failure *f);
 	void (*vm_destroy)(struct vm *vm);
-	/* Settles config->kind, which may be MMU_BY_HOST, and fills max_level, ept_ad and execute_only for
-	 * it: what the CPUs offer and `disable` leaves. -ENOTSUP with what is missing when they cannot do
-	 * that kind. */
+	/* Settles config->kind, which may be MMU_BY_HOST, and fills max_level, ept_ad, execute_only, nx_huge and
+	 * what PML needs for it: what the CPUs offer and `disable` leaves. -ENOTSUP with what is missing when
+	 * they cannot do that kind. */
 	int (*mmu_limits)(const struct vm *vm, struct mmu_config *config, struct failure *f);
 	/* May be NULL: lays out the guest's memory, in place of hv/guest, from what gnomon.conf names: kernel,
 	 * initrd, command line. Every start; RAM is clear, and all vCPUs are there. Monitor's context. */

@@ -71,7 +71,7 @@ struct mmu_config {
 	bool pml;
 	void (*pml_switch)(void *ctx, bool on);
 	void (*pml_sync)(void *ctx);
-	bool nx_huge; /* the CPU must not execute by large EPT leafs: mmu/nx.h */
+	bool nx_huge; /* large EPT leafs are not to be executable: mmu/nx.h */
 };
 
 enum fault_result {
@@ -187,6 +187,7 @@ struct mmu {
 	struct slot_set *slots; /* immutable; replaced as a whole under the exclusive lock */
 	uint64_t generation;    /* of slots, for a look without the lock */
 	uint32_t logged_slots;  /* under changes */
+	gfn_t nx_next;          /* under changes: where mmu_nx_recover() goes on */
 	struct sp *root;
 	struct sp_pool pool;
 	struct mmu_flush flush;

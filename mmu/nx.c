@@ -61,16 +61,40 @@ static struct flush_token revoke_some(struct mmu *mmu, struct tdp_work *work)
 	return r.token;
 }
 
-void mmu_nx_recover(struct mmu *mmu)
+/* The first slot that reaches beyond gfn, or NULL. */
+static const struct slot *slot_from(const struct mmu *mmu, gfn_t gfn)
 {
+	for (uint32_t i = 0; i < mmu->slots->count; i++)
+		if (slot_end(mmu->slots->entry[i].slot) > gfn)
+			return mmu->slots->entry[i].slot;
+	return NULL;
+}
+
+/* As much of the slot as npages come to, in whole large frames. */
+static uint64_t part_of(const struct slot *s, gfn_t first, uint64_t npages)
+{
+	uint64_t left = slot_end(s) - first;
+
+	return npages < left ? min_u64(align_up(first + npages, level_pages(LEVEL_2M)) - first, left) : left;
+}
+
+void mmu_nx_recover(struct mmu *mmu, uint64_t npages)
+{
+	const struct slot *s;
+
 	if (mmu->config.kind != MMU_EPT || !mmu->config.nx_huge)
 		return;
 	spin_lock(&mmu->changes);
-	for (uint32_t i = 0; i < mmu->slots->count; i++) {
-		const struct slot *s = mmu->slots->entry[i].slot;
+	while (npages && (s = slot_from(mmu, mmu->nx_next))) {
+		gfn_t first = max_u64(mmu->nx_next, s->base);
+		uint64_t count = part_of(s, first, npages);
 
-		tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL), tdp_collapse_some);
-		tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL), revoke_some);
+		tdp_work_run(mmu, tdp_work_of(first, count, NULL), tdp_collapse_some);
+		tdp_work_run(mmu, tdp_work_of(first, count, NULL), revoke_some);
+		mmu->nx_next = first + count;
+		npages -= min_u64(npages, count);
 	}
+	if (!slot_from(mmu, mmu->nx_next))
+		mmu->nx_next = 0;
 	spin_unlock(&mmu->changes);
 }

@@ -39,6 +39,8 @@ void vmx_describe(struct monitor_out *out)
 	mon_printf(out, "optional features:\n");
 	describe_features(out);
 	vmx_guard_describe(out);
+	mon_printf(out, "large EPT pages with nx_huge = auto: %s\n", vmx_multihit() ? "not executable, this CPU can stop "
+		   "with a machine check when a guest changes the size of a page" : "executable");
 	mon_printf(out, "controls:\n");
 	describe_controls(out);
 }

@@ -9,8 +9,10 @@
 #include "hv/guest/msr.h"
 #include "hv/monitor/line.h"
 #include "vmx/leaks.h"
+#include "vmx/multihit.h"
 
 #define CPUID7_EDX_ARCH_CAPABILITIES BIT(29)
+#define CPUID1_ECX_HYPERVISOR BIT(31)
 #define FLUSH_CMD_L1D BIT(0)
 #define PRED_CMD_IBPB BIT(0)
 
@@ -24,6 +26,15 @@ static struct leak_facts facts_here(void)
 	if (leaf7.edx & CPUID7_EDX_ARCH_CAPABILITIES)
 		f.arch_capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
 	return f;
+}
+
+bool vmx_guard_multihit(void)
+{
+	struct cpuid_regs leaf1 = cpuid(1, 0);
+	struct multihit_facts f = { .signature = leaf1.eax, .hypervisor = leaf1.ecx & CPUID1_ECX_HYPERVISOR,
+				    .arch_capabilities = facts_here().arch_capabilities };
+
+	return multihit_affects(&f);
 }
 
 static feature_set_t disabled(void)

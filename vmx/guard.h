@@ -9,6 +9,8 @@
 
 /* Decides for the running CPU, whose structure c is. Before it runs guests. */
 void vmx_guard_init(struct vmx_cpu *c);
+/* Whether the running CPU has the erratum of vmx/multihit.h. */
+bool vmx_guard_multihit(void);
 /* Something has to be done before each entry on this CPU. */
 bool vmx_guard_entries(const struct vmx_cpu *c);
 /* Does it: last before the entry. */

@@ -132,7 +132,7 @@ static void shadow_limits(struct mmu_config *config)
 	config->execute_only = false;
 }
 
-static void ept_limits(struct mmu_config *config)
+static void ept_limits(enum vm_nx_huge wanted, struct mmu_config *config)
 {
 	config->max_level = LEVEL_4K;
 	if (vmx_uses(FEATURE_EPT_2M))
@@ -142,6 +142,7 @@ static void ept_limits(struct mmu_config *config)
 	config->pml_switch = vmx_pml_switch;
 	config->pml_sync = vmx_pml_sync;
 	config->execute_only = vmx_caps()->ept_vpid & EPT_CAP_EXECUTE_ONLY;
+	config->nx_huge = wanted == NX_HUGE_AUTO ? vmx_multihit() : wanted == NX_HUGE_ON;
 }
 
 int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failure *f)
@@ -151,7 +152,7 @@ int vmx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failur
 	if (err)
 		return err;
 	if (config->kind == MMU_EPT)
-		ept_limits(config);
+		ept_limits(vm->config->nx_huge, config);
 	else
 		shadow_limits(config);
 	return 0;

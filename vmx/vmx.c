@@ -15,9 +15,11 @@
 static struct vmx_caps host_caps;
 static struct vmx_controls host_controls;
 static bool host_known;
+static bool host_multihit; /* atomic */
 
 const struct vmx_caps *vmx_caps(void) { return &host_caps; }
 const struct vmx_controls *vmx_controls(void) { return &host_controls; }
+bool vmx_multihit(void) { return __atomic_load_n(&host_multihit, __ATOMIC_RELAXED); }
 
 static feature_set_t disabled_features(void)
 {
@@ -93,6 +95,8 @@ static int cpu_enable(struct cpu *c, struct failure *f)
 		return err;
 	vmx_read_caps(&vc->caps);
 	vmx_guard_init(vc);
+	if (vmx_guard_multihit())
+		__atomic_store_n(&host_multihit, true, __ATOMIC_RELAXED);
 	spin_lock(&lock);
 	err = judge(&vc->caps, f);
 	spin_unlock(&lock);

@@ -88,6 +88,8 @@ static inline struct vmx_vcpu *to_vmx(struct vcpu *v) { return CONTAINER_OF(v, s
 /* What all CPUs of this host offer and use; valid once a CPU was enabled. */
 const struct vmx_caps *vmx_caps(void);
 const struct vmx_controls *vmx_controls(void);
+/* Whether some CPU of this host has the erratum of vmx/multihit.h. */
+bool vmx_multihit(void);
 static inline bool vmx_uses(enum feature f) { return feature_in(vmx_controls()->used, f); }
 
 /* ---- vcpu.c ---- */

@@ -18,6 +18,7 @@
 
 enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
 enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
+enum vm_nx_huge { NX_HUGE_AUTO, NX_HUGE_ON, NX_HUGE_OFF };
 enum vm_wakeup { WAKEUP_BY_MMU, WAKEUP_SIPI, WAKEUP_MAILBOX };
 
 struct vm_config {
@@ -33,6 +34,7 @@ struct vm_config {
 	enum vm_wakeup wakeup; /* how secondary vCPUs start; default: vm_config_mailbox() */
 	bool autostart; /* default yes */
 	bool strict;    /* unknown MSR: #GP (yes, default) or ignored (no) */
+	enum vm_nx_huge nx_huge; /* large EPT pages are not executable; default auto: where the CPU needs that */
 	bool premap;    /* map all RAM before the first entry; default no */
 	uint32_t line;  /* of its section header, for errors */
 };

@@ -271,6 +271,9 @@ static const struct choice mmu_choices[] = {
 static const struct choice wakeup_choices[] = {
 	{ "sipi", WAKEUP_SIPI }, { "mailbox", WAKEUP_MAILBOX }, { NULL, 0 },
 };
+static const struct choice nx_huge_choices[] = {
+	{ "auto", NX_HUGE_AUTO }, { "on", NX_HUGE_ON }, { "off", NX_HUGE_OFF }, { NULL, 0 },
+};
 static const struct choice type_choices[] = {
 	{ "vm", VM_TYPE_VM }, { "td", VM_TYPE_TD }, { NULL, 0 },
 };
@@ -299,6 +302,7 @@ static const struct config_key vm_keys[] = {
 	{ "autostart", read_yes_no, VM(autostart), 0, 0, NULL },
 	{ "strict", read_yes_no, VM(strict), 0, 0, NULL },
 	{ "premap", read_yes_no, VM(premap), 0, 0, NULL },
+	{ "nx_huge", read_choice, VM(nx_huge), 0, 0, nx_huge_choices },
 };
 
 const struct config_keys config_global_keys = {
@@ -306,7 +310,7 @@ const struct config_keys config_global_keys = {
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),
-	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap",
+	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, nx_huge",
 };
 
 int config_key_find(const struct config_keys *table, struct slice name)

@@ -9,6 +9,7 @@
 #include "mmu/check.h"
 #include "mmu/dirty.h"
 #include "mmu/inspect.h"
+#include "mmu/nx.h"
 #include "mmu/shadow.h"
 
 static void show_walk(struct monitor_out *out, struct vm *vm, gpa_t gpa)
@@ -81,6 +82,12 @@ static void show_mirror(struct monitor_out *out, const struct mmu_counts *c, con
 		   s->mirror.demoted, c->mirror.tracks, c->mirror.kicks, c->mirror.refused);
 }
 
+static void show_sizes(struct monitor_out *out, const struct vm *vm, const struct mmu_stats *s)
+{
+	mon_printf(out, "  large leafs split %lu, made large again %lu, rights given back %lu; large pages are "
+		   "%sexecutable\n", s->splits, s->collapses, s->granted, vm->mmu->config.nx_huge ? "not " : "");
+}
+
 static void show_counts(struct monitor_out *out, struct vm *vm)
 {
 	struct mmu_counts c;
@@ -101,6 +108,8 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 	mon_printf(out, "\n");
 	if (vm->mmu->config.kind == MMU_SHADOW)
 		show_shadow(out, vm);
+	else
+		show_sizes(out, vm, &s);
 }
 
 /* mmu skip NAME on|off: the unsync fast skip, so that both ways can be compared. */
@@ -120,6 +129,21 @@ static int skip_command(struct monitor_out *out, int argc, char **argv)
 		return -EINVAL;
 	}
 	mmu_shadow_set_skip(vm->mmu, on);
+	return 0;
+}
+
+/* mmu recover NAME: large pages where nothing was executed since the last time. */
+static int recover_command(struct monitor_out *out, int argc, char **argv)
+{
+	struct vm *vm = command_vm(out, argc, argv, 2);
+
+	if (!vm)
+		return -EINVAL;
+	if (!vm->mmu_ready || !vm->mmu->config.nx_huge) {
+		mon_printf(out, "large pages of guest %s are executable, or it has none\n", vm->config->name);
+		return -EINVAL;
+	}
+	mmu_nx_recover(vm->mmu, UINT64_MAX);
 	return 0;
 }
 
@@ -198,6 +222,8 @@ static int mmu_command(struct monitor_out *out, int argc, char **argv)
 		return skip_command(out, argc, argv);
 	if (argc > 1 && strcmp(argv[1], "dirty") == 0)
 		return dirty_command(out, argc, argv);
+	if (argc > 1 && strcmp(argv[1], "recover") == 0)
+		return recover_command(out, argc, argv);
 	vm = command_vm(out, argc, argv, 1);
 	if (!vm)
 		return -EINVAL;
@@ -284,8 +310,8 @@ static int audit_command(struct monitor_out *out, int argc, char **argv)
 }
 
 const struct monitor_command commands_mmu[] = {
-	{ "mmu", "[NAME [GPA] | skip NAME on|off | dirty NAME on|off|show]",
-	  "a guest's mappings by level, the walk of one address, or the pages it writes to", mmu_command },
+	{ "mmu", "[NAME [GPA] | skip NAME on|off | dirty NAME on|off|show | recover NAME]",
+	  "a guest's mappings by level, the walk of one address, the pages it writes to", mmu_command },
 	{ "audit", "", "prove that every guest reaches only its own memory", audit_command },
 	{ NULL, NULL, NULL, NULL },
 };

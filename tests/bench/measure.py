@@ -81,4 +81,4 @@ def exits(answer):
 def conf(vm, keys, cmdline="", memory=128, disable=()):
     """gnomon.conf for one guest; keys: further lines of its section."""
     return ("when_done = monitor\n" + (f"disable = {', '.join(disable)}\n" if disable else "")
-            + f"[vm {vm}]\nmemory = {memory}M\n" + (f"cmdline = {cmdline}\n" if cmdline else "") + keys)
+            + f"[vm {vm}]\nmemory = {memory}M\nnx_huge = off\n" + (f"cmdline = {cmdline}\n" if cmdline else "") + keys)

@@ -12,7 +12,8 @@
 static const char seed[] =
 	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = com2\nswitch_key = Ctrl-A\ndisable = vid, vpid\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"
-	"mmu = ept\ntype = vm\nautostart = no\nstrict = yes\npremap = yes\n[vm b]\nkernel=b\r\n[vm c]\nmemory=2G\n";
+	"mmu = ept\ntype = vm\nautostart = no\nstrict = yes\npremap = yes\nnx_huge = auto\n"
+	"[vm b]\nkernel=b\r\n[vm c]\nmemory=2G\n";
 static const char option_seed[] = "a.memory=512M";
 
 static void check_text(const char *text, size_t size)
@@ -38,6 +39,7 @@ static void parse(const uint8_t *data, size_t len)
 		check_text(vm->initrd, sizeof(vm->initrd));
 		check_text(vm->cmdline, sizeof(vm->cmdline));
 		assert_true(vm->memory >= MIB(2) && is_aligned(vm->memory, MIB(2)));
+		assert_true(vm->nx_huge <= NX_HUGE_OFF);
 		assert_true(vm->vcpus >= 1 && vm->vcpus <= 64);
 	}
 	config_check(&c, &f);

@@ -48,6 +48,7 @@ static void test_defaults(void **state)
 	assert_true(config.vms[0].autostart);
 	assert_true(config.vms[0].strict);
 	assert_false(config.vms[0].premap);
+	assert_int_equal(config.vms[0].nx_huge, NX_HUGE_AUTO);
 	assert_int_equal(config.vms[0].line, 1);
 	assert_int_equal(config_check(&config, &failure), 0);
 }
@@ -62,8 +63,8 @@ static void test_every_key(void **state)
 	                       "[ vm one ]\r\n\tkernel = /guests/linux\r\n\tinitrd = /guests/initrd\r\n"
 	                       "cmdline = console=ttyS0  a#b # tail\r\nmemory = 2G\r\nvcpus = 4\r\ncpu = 2\r\n"
 	                       "mmu = ept\r\nwakeup = mailbox\r\ntype = vm\r\n"
-	                       "autostart = no\r\nstrict = no\r\npremap = yes\r\n"
-	                       "[vm two]\nkernel = b"), 0);
+	                       "autostart = no\r\nstrict = no\r\npremap = yes\r\nnx_huge = on\r\n"
+	                       "[vm two]\nkernel = b\nnx_huge = off"), 0);
 	assert_int_equal(config.when_done, WHEN_DONE_REBOOT);
 	assert_int_equal(config.loglevel, LOG_DEBUG);
 	assert_int_equal(config.serial_port, 0x2f8);
@@ -80,6 +81,8 @@ static void test_every_key(void **state)
 	assert_false(config.vms[0].autostart);
 	assert_false(config.vms[0].strict);
 	assert_true(config.vms[0].premap);
+	assert_int_equal(config.vms[0].nx_huge, NX_HUGE_ON);
+	assert_int_equal(config.vms[1].nx_huge, NX_HUGE_OFF);
 	assert_string_equal(config.vms[1].kernel, "b");
 }
 
@@ -103,7 +106,7 @@ static void test_grammar_errors(void **state)
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
 	        " switch_key, disable");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
-	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap");
+	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, nx_huge");
 }
 
 static void test_value_errors(void **state)
@@ -124,6 +127,7 @@ static void test_value_errors(void **state)
 	refused("[vm a]\nmmu=npt\n", "gnomon.conf:2: mmu = npt is not known; write ept or shadow");
 	refused("when_done=sleep\n",
 	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
+	refused("[vm a]\nnx_huge=yes\n", "gnomon.conf:2: nx_huge = yes is not known; write auto or on or off");
 	refused("[vm a]\nautostart=maybe\n", "gnomon.conf:2: autostart = maybe is neither yes nor no");
 	refused("serial=com5\n", "gnomon.conf:1: serial = com5 is no serial port; write com1 to com4, none, or its"
 	        " I/O port like 0x3f8");

@@ -153,20 +153,48 @@ static void not_executable(void **state)
 	assert_int_equal(hugepage_max_level(slot_set_find(mmu.slots, SLOT), SLOT), LEVEL_2M); /* no count, no flag */
 	space_is_good();
 	flushes = 0;
-	mmu_nx_recover(&mmu); /* has been executed: takes the right, to see */
+	mmu_nx_recover(&mmu, UINT64_MAX); /* has been executed: takes the right, to see */
 	assert_int_equal(flushes, 1);
 	assert_int_equal(rights_at(SLOT + 7, LEVEL_4K), MMU_READ | MMU_WRITE);
 	assert_int_equal(touch(SLOT + 9, MMU_FETCH), FAULT_MAPPED);
-	mmu_nx_recover(&mmu); /* again */
+	mmu_nx_recover(&mmu, UINT64_MAX); /* again */
 	assert_int_equal(rights_at(SLOT + 9, LEVEL_4K), MMU_READ | MMU_WRITE);
-	mmu_nx_recover(&mmu); /* not since */
+	mmu_nx_recover(&mmu, UINT64_MAX); /* not since */
 	assert_int_equal(rights_at(SLOT + 9, LEVEL_2M), MMU_READ | MMU_WRITE);
 	space_is_good();
 	/* Memory that cannot be large keeps its rights. */
 	assert_int_equal(touch(3, MMU_FETCH), FAULT_MAPPED);
 	assert_int_equal(touch(3, MMU_FETCH), FAULT_MAPPED);
-	mmu_nx_recover(&mmu);
+	mmu_nx_recover(&mmu, UINT64_MAX);
 	assert_int_equal(rights_at(3, LEVEL_4K), MMU_READ | MMU_WRITE | MMU_FETCH);
+}
+
+/* A part of memory at a time, in whole large frames, round and round. */
+static void recovers_in_parts(void **state)
+{
+	(void)state;
+	assert_int_equal(touch(3, MMU_FETCH), FAULT_MAPPED);
+	assert_int_equal(touch(SLOT, MMU_FETCH), FAULT_MAPPED);
+	assert_int_equal(touch(SLOT + PAGES_2M + 1, MMU_FETCH), FAULT_MAPPED);
+	mmu_nx_recover(&mmu, 17); /* the small slot, and of the large one a frame */
+	assert_int_equal(rights_at(SLOT, LEVEL_4K), MMU_READ | MMU_WRITE);
+	assert_int_equal(rights_at(SLOT + PAGES_2M + 1, LEVEL_4K), MMU_READ | MMU_WRITE | MMU_FETCH);
+	mmu_nx_recover(&mmu, 1);
+	assert_int_equal(rights_at(SLOT + PAGES_2M + 1, LEVEL_4K), MMU_READ | MMU_WRITE);
+	assert_int_equal(touch(SLOT + PAGES_2M + 1, MMU_FETCH), FAULT_MAPPED);
+	mmu_nx_recover(&mmu, 1); /* from the beginning */
+	assert_int_equal(level_at(SLOT), LEVEL_4K);
+	mmu_nx_recover(&mmu, 1);
+	assert_int_equal(level_at(SLOT), LEVEL_2M);
+	assert_int_equal(rights_at(SLOT + PAGES_2M + 1, LEVEL_4K), MMU_READ | MMU_WRITE | MMU_FETCH);
+	/* What it stood at is gone, then everything. */
+	assert_int_equal(mmu_slot_delete(&mmu, SLOT, &why), 0);
+	mmu_nx_recover(&mmu, 1);
+	mmu_nx_recover(&mmu, UINT64_MAX);
+	assert_int_equal(mmu_slot_delete(&mmu, 0, &why), 0);
+	mmu_nx_recover(&mmu, 0);
+	mmu_nx_recover(&mmu, UINT64_MAX);
+	space_is_good();
 }
 
 static void broken_nx(void **state)
@@ -191,7 +219,8 @@ static void broken_nx(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(moves), TEST(refused_moves), TEST(flags_change), TEST_NX(not_executable), TEST_NX(broken_nx),
+		TEST(moves), TEST(refused_moves), TEST(flags_change), TEST_NX(not_executable), TEST_NX(recovers_in_parts),
+		TEST_NX(broken_nx),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,8 +94,6 @@ static void op_fault(void)
 	enum fault_result result = mmu_fault(mv, gpa, access);
 	int level;
 
-	if (result == FAULT_MAPPED && access == MMU_FETCH && mmu.config.nx_huge)
-		result = mmu_fault(mv, gpa, access); /* the first may have mapped it, without the right */
 	level = world_ept_walk(&mmu, gpa, &hpa, &rwx);
 
 	if (result == FAULT_OUT_OF_MEMORY) {
@@ -166,7 +164,7 @@ static void step(void)
 	case 31 ... 34: op_guest_write(); break;
 	case 35: op_move(); break;
 	case 36: op_flags(); break;
-	case 37: mmu_nx_recover(&mmu); break;
+	case 37: mmu_nx_recover(&mmu, rnd(2) ? UINT64_MAX : rnd(2000)); break;
 	default: op_fault(); break;
 	}
 }

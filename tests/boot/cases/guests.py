@@ -94,6 +94,17 @@ def logged(name, features, after):
         Send("mmu dirty spin show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only")])
 
 
+# Large pages that are not executable, on a CPU that would not ask for it: code runs, and later they are large again.
+NX_HUGE = [("ept", "memory = 160M\ncmdline = memory=160\npremap = yes\nnx_huge = on\n"), ("io", "premap = yes\n")]
+NX_STEPS = each_in_turn(NX_HUGE) + [
+    Send("caps\n"), Expect(r"large EPT pages with nx_huge = auto: executable\s"), Expect(r"> "),
+    Send("mmu io\n"), Expect(r"large leafs split 0, [^\r]*; large pages are executable\s"), Expect(r"> "),
+    Send("mmu ept\n"), Expect(r"large leafs split [1-9]\d*, made large again 0, rights given back [1-9]"),
+    Expect(r"large pages are not executable"), Expect(r"> "),
+    Send("mmu recover ept\n"), Expect(r"> "), Send("mmu recover ept\n"), Expect(r"> "),
+    Send("mmu ept\n"), Expect(r"made large again [1-9]"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only"),
+]
+
 # Ways in which a guest ends, and what the log must say.
 ENDS = [
     ("debugexit", "cmdline = value=42\n", r"guest debugexit has stopped: debug exit with value 42 "),
@@ -172,5 +183,7 @@ CASES = [
     Case("guests-spin-no-timer", files=files(SPIN_OTHER), steps=SPIN_OTHER_STEPS,
          conf=conf(SPIN_OTHER, "disable = preemption-timer\n").replace("autostart = no\n", ""),
          host={"cpu": "corei7_skylake_x", "count": 2}),
+    Case("guests-nx-huge", conf=conf(NX_HUGE), files=files(NX_HUGE), steps=NX_STEPS, never=[r"FAIL \w"],
+         host={"cpu": "corei7_icelake_u"}),
     Case("guests-ends", conf=conf(END_VMS), files=files(END_VMS), steps=ends(), never=[r"FAIL \w"]),
 ] + [without(features) for features in OFF]

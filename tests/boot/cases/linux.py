@@ -44,8 +44,8 @@ PVH = conf(1).replace("/guests/vmlinuz", "/guests/vmlinux")
 PVH_FILES = {"/guests/vmlinux": "guests/vmlinux", "/guests/initrd": "guests/initrd"}
 
 CASES = [
-    # With all memory mapped up front: then there is no EPT violation at all.
-    Case("linux-1cpu-haswell-poweroff", conf=conf(1, more="premap = yes\n"), files=FILES,
+    # With all memory mapped up front: then there is no EPT violation at all, where large pages are executable.
+    Case("linux-1cpu-haswell-poweroff", conf=conf(1, more="premap = yes\nnx_huge = off\n"), files=FILES,
          steps=shell(1) + WORK + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
                            Send("exits\n"), Expect(r"CPUID +\d+[^>]*\n\r?> ")], never=[r"EPT violation +\d"]),
     # All memory in large pages, then logged page by page under load, the CPU logging what is written again, then in
