@@ -257,6 +257,21 @@ static enum walk_status walk_near(struct mmu_vcpu *mv, const struct guest_paging
 	return guest_walk_from(mv, g, gva, kind, &start, r);
 }
 
+/* Near by if *near says so. A fault of the guest's own drops what is cached of the levels above too (SDM "Operations
+ * that Invalidate TLBs and Paging-Structure Caches"), so that it cannot come for ever: it is one from the top. */
+static enum walk_status walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t kind, bool *near,
+			     struct walk_result *r)
+{
+	if (*near) {
+		enum walk_status status = walk_near(mv, g, gva, kind, r);
+
+		if (LIKELY(status != WALK_PAGE_FAULT))
+			return status;
+		*near = false;
+	}
+	return guest_walk(mv, g, gva, kind, r);
+}
+
 /* ---- down to the leaf ---- */
 
 /* The guest's entry of that level, in a table that is protected by now, is still what the walk read. */
@@ -402,7 +417,7 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 				  .user = error_code & PFERR_USER };
 	uint32_t kind = walk_kind(g, error_code);
 	bool near = near_is_good(mv, gva);
-	enum walk_status status = near ? walk_near(mv, g, gva, kind, r) : guest_walk(mv, g, gva, kind, r);
+	enum walk_status status = walk(mv, g, gva, kind, &near, r);
 	enum fault_result result = status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
 
 	mv->shadow.widened = false;

@@ -148,6 +148,21 @@ static void table_inside_large_page(void **state)
 }
 
 /* A load of CR3 flushes its PCID, whichever tables that was used with. */
+/* A walk that begins at the table of the fault before finds no way, but the entry above leads elsewhere by now,
+ * unseen by the hypervisor: the guest gets no page fault that its tables do not explain. */
+static void table_above_changes_unseen(void **state)
+{
+	const gfn_t other = PT + 1;
+
+	(void)state;
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	set(other, 5, DATA << PAGE_SHIFT | 0x67);
+	mem_write(mem_hpa(entry(ROOT + 2, 0)), 8, other << PAGE_SHIFT | 0x67, true);
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_WRITE, 7), DONE);
+	/* And where neither way leads anywhere. */
+	assert_int_equal(touch(6 * PAGE_SIZE, WALK_READ, 0), REFUSED);
+}
+
 static void two_roots_of_one_pcid(void **state)
 {
 	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 1;
@@ -177,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
+		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
