@@ -62,6 +62,8 @@ struct soft_vp {
 	uint32_t pin_controls;      /* TDX_PIN_POSTED_INTERRUPTS, or 0 */
 	uint32_t secondary_controls, instruction_timeout; /* read back, of no effect */
 
+	bool launched; /* the platform's: its VMCS has been entered since it was last cleared */
+
 	/* run.c's, from one entry to the next. */
 	uint64_t host_waits_since;  /* TSC; 0: the host waits for no entry that the guest has locked */
 	struct vmx_event event;     /* that the next entry delivers */

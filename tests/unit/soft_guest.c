@@ -63,11 +63,16 @@ void guest_start_on_world(void)
 	world.guest = one_step;
 }
 
+void guest_choose_cpu(enum soft_cpu_kind kind)
+{
+	world.m.platform.cpu = soft_cpu_fake(kind);
+	assert_int_equal(soft_controls_compute(&world.m.platform.cpu.caps, false, &world.m.controls, NULL), 0);
+}
+
 void guest_start(enum soft_cpu_kind kind)
 {
 	world_ready();
-	world.m.platform.cpu = soft_cpu_fake(kind);
-	assert_int_equal(soft_controls_compute(&world.m.platform.cpu.caps, false, &world.m.controls, NULL), 0);
+	guest_choose_cpu(kind);
 	guest_start_on_world();
 }
 

@@ -29,6 +29,8 @@ struct guest {
 };
 extern struct guest guest;
 
+/* The CPU that TDs made from now on run on, of a world that is ready. */
+void guest_choose_cpu(enum soft_cpu_kind kind);
 /* A TD with one vCPU, in 64-bit mode at GUEST_CODE. kind is of the CPU it runs on. */
 void guest_start(enum soft_cpu_kind kind);
 /* The same, with what is as world_ready() left it already there. */
