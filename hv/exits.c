@@ -1,5 +1,5 @@
 /*
- * CPUID, ports, HLT, XSETBV: exits that any back end may bring.
+ * CPUID, ports, HLT, XSETBV: exits that any back end may bring, and what is said of a fault that ends the guest.
  */
 #include "hv/exits.h"
 
@@ -10,6 +10,7 @@
 #include "hv/guest/msr.h"
 #include "hv/pc.h"
 #include "hv/vcpu.h"
+#include "mmu/mirror.h"
 
 #define XCR0_X87 BIT(0)
 #define XCR0_SSE BIT(1)
@@ -197,4 +198,37 @@ int exit_extint_vector(struct vcpu *v)
 
 	vlapic_extint_taken(&v->lapic);
 	return vector;
+}
+
+/* ---- memory that cannot be mapped ---- */
+
+static void stop_broken(struct vcpu *v, gpa_t gpa)
+{
+	struct failure why = { 0 };
+
+	mmu_is_broken(v->vm->mmu, &why);
+	vm_stop(v->vm, "its memory cannot be mapped any more (at guest-physical %lx): %s", gpa, why.text);
+}
+
+void exit_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
+{
+	struct vm *vm = v->vm;
+
+	switch (r) {
+	case FAULT_OUT_OF_MEMORY:
+		vm_stop(vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): "
+			"lower `memory` of a guest", vm->config->name, gpa);
+		break;
+	case FAULT_WRONG_KIND:
+		vm_stop(vm, "vCPU %u used guest-physical %lx as %s, which it is not: a guest must convert memory "
+			"first", v->index, gpa, mirror_is_meant(vm->mmu, gpa) ? "private memory" : "shared memory");
+		break;
+	case FAULT_BROKEN:
+		stop_broken(v, gpa);
+		break;
+	default:
+		vm_stop(vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has", v->index, gpa,
+			vm->mmu->config.gpa_bits);
+		break;
+	}
 }

@@ -14,7 +14,6 @@
 #include "hv/mmio_device.h"
 #include "hv/mmio_memo.h"
 #include "mmu/gpa.h"
-#include "mmu/mirror.h"
 
 #define CS_AR_L BIT(13)
 #define CS_AR_DB BIT(14)
@@ -377,37 +376,6 @@ enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, bool write)
 enum exit_result exit_mmio_at(struct vcpu *v, gpa_t gpa, gva_t gva, bool write)
 {
 	return emulate_mmio(v, gpa, gva, true, write);
-}
-
-static void stop_broken(struct vcpu *v, gpa_t gpa)
-{
-	struct failure why = { 0 };
-
-	mmu_is_broken(v->vm->mmu, &why);
-	vm_stop(v->vm, "its memory cannot be mapped any more (at guest-physical %lx): %s", gpa, why.text);
-}
-
-void exit_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r)
-{
-	struct vm *vm = v->vm;
-
-	switch (r) {
-	case FAULT_OUT_OF_MEMORY:
-		vm_stop(vm, "no host memory is left for the page tables of guest %s (at guest-physical %lx): "
-			"lower `memory` of a guest", vm->config->name, gpa);
-		break;
-	case FAULT_WRONG_KIND:
-		vm_stop(vm, "vCPU %u used guest-physical %lx as %s, which it is not: a guest must convert memory "
-			"first", v->index, gpa, mirror_is_meant(vm->mmu, gpa) ? "private memory" : "shared memory");
-		break;
-	case FAULT_BROKEN:
-		stop_broken(v, gpa);
-		break;
-	default:
-		vm_stop(vm, "vCPU %u used the guest-physical address %lx, beyond the %u bits it has", v->index, gpa,
-			vm->mmu->config.gpa_bits);
-		break;
-	}
 }
 
 enum exit_result exit_memory(struct vcpu *v)

@@ -9,6 +9,7 @@
 #include "hv/monitor/line.h"
 #include "mmu/walk.h"
 #include "tdx/vp.h"
+#include "vmx/core/vmcs.h"
 
 /* ---- what is not shown ---- */
 
@@ -84,6 +85,10 @@ static void dump(struct vcpu *v, struct monitor_out *out)
 }
 
 /* ---- the CPU ---- */
+
+/* SDM "Operations that Invalidate Cached Mappings": of all contexts, since the roots that the CPU walks are the
+ * module's. */
+void tdx_flush_here(void) { invept(INVEPT_ALL, 0); }
 
 /* VMX operation is what a SEAMCALL needs, and the first back end has turned that on; the module itself is
  * started once for all CPUs (tdx/module.h). */

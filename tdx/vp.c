@@ -13,7 +13,6 @@
 #include "hv/base/x86.h"
 #include "hv/vcpu.h"
 #include "mmu/mmu.h"
-#include "vmx/core/vmcs.h"
 
 /* How long VP.ENTER may be refused because somebody else holds what it needs. */
 #define BUSY_MS 2000
@@ -54,13 +53,12 @@ void tdx_kick(void *ctx)
 }
 
 /* Of a CPU that is not in a guest the translations go at once; elsewhere the request is taken before the next
- * entry. SDM "Operations that Invalidate Cached Mappings": INVEPT of all contexts, since the roots that the
- * CPU walks are the module's. */
+ * entry. */
 void tdx_flush(struct vm *vm)
 {
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i]->cpu == this_cpu())
-			invept(INVEPT_ALL, 0);
+			tdx_flush_here();
 		else
 			vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
@@ -128,7 +126,7 @@ static bool take_requests(struct tdx_vcpu *x)
 	uint32_t bits = v->requests ? vcpu_take_requests(v) : 0;
 
 	if (bits & REQUEST_FLUSH)
-		invept(INVEPT_ALL, 0);
+		tdx_flush_here();
 	if (bits & REQUEST_APIC)
 		vlapic_sync_posted(&v->lapic);
 	if (v->lapic.events)

@@ -49,6 +49,10 @@ int tdx_vm_map_firmware(struct vm *vm, struct failure *f);
 int tdx_mmu_limits(const struct vm *vm, struct mmu_config *config, struct failure *f);
 int tdx_for_each_frame(struct vm *vm, int (*fn)(void *ctx, hpa_t frame, frame_owner_t owner), void *ctx);
 
+/* ---- backend.c ---- */
+/* This CPU forgets all translations of guests. */
+void tdx_flush_here(void);
+
 /* ---- vp_life.c ---- */
 struct vcpu *tdx_vcpu_create(struct vm *vm, uint32_t index, struct failure *f);
 void tdx_vcpu_destroy(struct vcpu *v);
