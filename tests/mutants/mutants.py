@@ -119,6 +119,7 @@ class Bench:
             objects.append(str(built))
         program = tree / "test"
         link = self.cc + ["-fsanitize=address,undefined", "-o", str(program), *objects, str(self.support), "-lcmocka"]
+        link += [str(library) for library in [self.host / "mbedtls.a"] if library.exists()]
         subprocess.run(link, check=True)
         return program
 

@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
 /*
  * Measurements of the software TDX module: MRTD and run-time registers as an independent SHA-384 has them, and
  * reports. Conformance checks 21 and 22.
