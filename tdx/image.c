@@ -109,7 +109,7 @@ static int list_pages(const struct tdx_image *img, const struct guest_image *boo
 	return err;
 }
 
-int tdx_image_build(struct tdx_image *img, struct td_image *list, uint64_t ram_size, unsigned vcpus,
+int tdx_image_build(struct tdx_image *img, struct td_image *list, uint64_t ram_size, unsigned vcpus, bool lazy,
 		    const struct guest_image *boot, struct failure *f)
 {
 	struct shim_params *p = &img->params;
@@ -121,6 +121,7 @@ int tdx_image_build(struct tdx_image *img, struct td_image *list, uint64_t ram_s
 	p->version = SHIM_VERSION;
 	p->vcpus = vcpus;
 	p->ram_size = ram_size;
+	p->flags = lazy ? SHIM_LAZY : 0;
 	err = put_acpi(img, f);
 	if (!err)
 		err = fill_params(p, boot, f);

@@ -28,10 +28,11 @@ struct tdx_image {
 /*
  * Lists in list what a TD of ram_size bytes and so many vCPUs begins with, and makes the pages that are its
  * own in img. list refers to img and to the files' data, which start at a page and are zero from their end to
- * that of the last page. Of boot only kernel, initrd and cmdline are looked at. Takes as long as the SHA-384
- * of both files. -EINVAL, -ENOMEM or -E2BIG with a sentence when such a TD could not start.
+ * that of the last page. Of boot only kernel, initrd and cmdline are looked at. lazy: the kernel accepts the
+ * memory as it needs it. Takes as long as the SHA-384 of both files. -EINVAL, -ENOMEM or -E2BIG with a sentence
+ * when such a TD could not start.
  */
 MUST_CHECK int tdx_image_build(struct tdx_image *img, struct td_image *list, uint64_t ram_size, unsigned vcpus,
-			       const struct guest_image *boot, struct failure *f);
+			       bool lazy, const struct guest_image *boot, struct failure *f);
 
 #endif

@@ -252,7 +252,8 @@ struct work { /* for the time of loading */
 
 static int load(struct tdx_vm *t, struct work *w, const struct guest_image *boot, struct failure *f)
 {
-	int err = tdx_image_build(&w->image, &w->list, t->vm->config->memory, t->vm->vcpu_count, boot, f);
+	const struct vm_config *config = t->vm->config;
+	int err = tdx_image_build(&w->image, &w->list, config->memory, t->vm->vcpu_count, config->lazy_accept, boot, f);
 
 	if (!err)
 		err = create_vcpus(t, w->list.first_rcx, f);

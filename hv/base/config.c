@@ -241,6 +241,9 @@ static int check_vm(const struct vm_config *vm, struct failure *f)
 	if (!vm->kernel[0])
 		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s has no kernel; add a line kernel = PATH", vm->line,
 		            vm->name);
+	if (vm->lazy_accept && vm->type != VM_TYPE_TD)
+		return fail(f, -EINVAL, "gnomon.conf:%u: vm %s: lazy_accept = yes is for type = td; leave it out",
+		            vm->line, vm->name);
 	return vm->type == VM_TYPE_TD ? check_td(vm, f) : 0;
 }
 

@@ -36,6 +36,7 @@ struct vm_config {
 	bool strict;    /* unknown MSR: #GP (yes, default) or ignored (no) */
 	enum vm_nx_huge nx_huge; /* large EPT pages are not executable; default auto: where the CPU needs that */
 	bool premap;    /* map all RAM before the first entry; default no */
+	bool lazy_accept; /* of a TD: its kernel accepts the memory as it needs it; default no */
 	uint32_t line;  /* of its section header, for errors */
 };
 

@@ -302,6 +302,7 @@ static const struct config_key vm_keys[] = {
 	{ "autostart", read_yes_no, VM(autostart), 0, 0, NULL },
 	{ "strict", read_yes_no, VM(strict), 0, 0, NULL },
 	{ "premap", read_yes_no, VM(premap), 0, 0, NULL },
+	{ "lazy_accept", read_yes_no, VM(lazy_accept), 0, 0, NULL },
 	{ "nx_huge", read_choice, VM(nx_huge), 0, 0, nx_huge_choices },
 };
 
@@ -310,7 +311,8 @@ const struct config_keys config_global_keys = {
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),
-	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, nx_huge",
+	"kernel, initrd, cmdline, memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept,"
+	" nx_huge",
 };
 
 int config_key_find(const struct config_keys *table, struct slice name)

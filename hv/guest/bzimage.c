@@ -158,11 +158,13 @@ static int write_boot_params(const struct guest_mem *m, const struct guest_image
 	return boot_copy(m, BOOT_INFO_PAGE, bp, sizeof(bp), f);
 }
 
-static void set_entry(const struct bzimage *b, gpa_t kernel, gpa_t initrd, struct guest_entry *entry)
+static void set_entry(const struct bzimage *b, struct span kernel, gpa_t initrd, struct guest_entry *entry)
 {
 	entry->initrd = initrd;
+	entry->kernel = kernel.base;
+	entry->kernel_end = kernel.end;
 	entry->protocol = b->has_entry64 ? "Linux 64-bit" : "Linux 32-bit";
-	entry->rip = b->has_entry64 ? kernel + ENTRY64_OFFSET : kernel;
+	entry->rip = b->has_entry64 ? kernel.base + ENTRY64_OFFSET : kernel.base;
 	entry->rsi = BOOT_INFO_PAGE;
 }
 
@@ -189,6 +191,6 @@ int bzimage_load(const struct guest_mem *m, const struct guest_image *img, struc
 	if (!err)
 		err = write_boot_params(m, img, &b, kernel.base, initrd, f);
 	if (!err)
-		set_entry(&b, kernel.base, initrd, entry);
+		set_entry(&b, kernel, initrd, entry);
 	return err;
 }

@@ -41,7 +41,9 @@ struct guest_entry {
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rsi;
 	uint64_t cr3; /* ENTRY_LONG only, else 0 */
-	gpa_t initrd; /* where bzimage_load put it; 0 when there is none */
+	/* From bzimage_load: where the initrd lies (0: there is none), and what memory the kernel begins in. */
+	gpa_t initrd;
+	gpa_t kernel, kernel_end;
 	gpa_t gdt_base;
 	uint16_t gdt_limit;
 	uint16_t cs, ds;

@@ -7,16 +7,28 @@
 
 #include "hv/base/digest.h"
 #include "hv/guest/loader_parts.h"
+#include "tdx/shim/efi.h"
 #include "tdx/shim/tdcall.h"
 
 static gpa_t staging_end(const struct shim *s) { return guest_low_ram_end(s->params->ram_size); }
 
 int shim_accept_memory(struct shim *s, struct failure *f)
 {
-	int err = accept_range(0, s->params->staging, &s->accepted, f);
+	gpa_t high = GUEST_HIGH_RAM_BASE, high_end = guest_high_ram_end(s->params->ram_size);
+	gpa_t low_end = s->params->staging;
+	bool lazy = s->params->flags & SHIM_LAZY;
+	int err;
 
-	return err ? err : accept_range(GUEST_HIGH_RAM_BASE, guest_high_ram_end(s->params->ram_size),
-					&s->accepted, f);
+	if (lazy) {
+		low_end = LAZY_UNIT;
+		high = align_down(high_end, LAZY_UNIT);
+	}
+	err = accept_range(0, low_end, &s->accepted, f);
+	if (!err)
+		err = accept_range(high, high_end, &s->accepted, f);
+	if (!err && lazy)
+		err = lazy_start(&s->lazy, &s->mem, &s->accepted, s->params->staging, f);
+	return err;
 }
 
 /* What lies at gpa now is the file, and no longer the host's to change: is it the one that was measured? */
@@ -57,6 +69,14 @@ static int copy_kernel(struct shim *s, struct guest_file *kernel, struct failure
 	return err;
 }
 
+/* The loader's "cannot be written" is not why, when a page was not accepted. */
+static int explain(const struct shim *s, int err, struct failure *f)
+{
+	if (err && s->lazy.failure.text[0])
+		*f = s->lazy.failure;
+	return err;
+}
+
 int shim_load(struct shim *s, struct guest_entry *entry, struct failure *f)
 {
 	const struct shim_params *p = s->params;
@@ -76,14 +96,21 @@ int shim_load(struct shim *s, struct guest_entry *entry, struct failure *f)
 		err = fail(f, -ENOEXEC, "the kernel has no 64-bit entry");
 	if (!err && p->initrd.size)
 		err = verify(s, &p->initrd, "initrd", entry->initrd, f);
-	return err;
+	return explain(s, err, f);
 }
 
-int shim_end_staging(struct shim *s, struct failure *f)
+int shim_finish(struct shim *s, const struct guest_entry *entry, struct failure *f)
 {
 	gpa_t start = s->params->staging, end = staging_end(s);
 	int err = start < end ? td_map_private(start, end, f) : 0;
 
 	s->staging = NULL;
-	return err ? err : accept_range(start, end, &s->accepted, f);
+	if (!err)
+		err = accept_range(start, end, &s->accepted, f);
+	if (!err && s->params->flags & SHIM_LAZY) {
+		err = lazy_need(&s->lazy, entry->kernel, entry->kernel_end, f);
+		if (!err)
+			err = efi_build(&s->mem, entry->rsi, f);
+	}
+	return err;
 }

@@ -10,6 +10,7 @@
 #include "hv/guest/guest_mem.h"
 #include "hv/guest/loader.h"
 #include "tdx/shim/accept.h"
+#include "tdx/shim/lazy.h"
 #include "tdx/shim/params.h"
 
 struct shim {
@@ -17,16 +18,18 @@ struct shim {
 	struct guest_mem mem;             /* the TD's RAM */
 	const uint8_t *staging;           /* the staging area, mapped shared: the host may change it at any time */
 	struct accept_counts accepted;
+	struct lazy lazy;
 };
 
-/* Accepts all RAM but the staging area. -EIO. */
+/* Accepts all RAM but the staging area, or with SHIM_LAZY what cannot be left to the kernel. -EIO. */
 MUST_CHECK int shim_accept_memory(struct shim *s, struct failure *f);
 
 /* Copies kernel and initrd to where they belong, with all that the kernel's boot protocol wants; what was copied
  * had the right digest, and was extended to the RTMR. -EACCES: another digest; else as guest_load(). */
 MUST_CHECK int shim_load(struct shim *s, struct guest_entry *entry, struct failure *f);
 
-/* Makes the staging area private and accepts it; it may not be looked at any more. -EIO. */
-MUST_CHECK int shim_end_staging(struct shim *s, struct failure *f);
+/* Makes the staging area private and accepts it; it may not be looked at any more. Then, with SHIM_LAZY, tells
+ * the kernel what it has to accept. -EIO; -ENOMEM: the first MiB is no RAM. */
+MUST_CHECK int shim_finish(struct shim *s, const struct guest_entry *entry, struct failure *f);
 
 #endif

@@ -117,15 +117,15 @@ static int boot(struct failure *f)
 		err = release_others(&info, f);
 	if (!err)
 		err = shim_load(&shim, &entry, f);
-	return err ? err : shim_end_staging(&shim, f);
+	return err ? err : shim_finish(&shim, &entry, f);
 }
 
 static void tell(const struct accept_counts *a)
 {
 	char text[120];
 
-	format(text, sizeof(text), "TD shim: accepted %lu pages of 2M and %lu of 4K, had %lu; enters the kernel\n",
-	       a->large, a->small, a->already);
+	format(text, sizeof(text), "TD shim: accepted %lu pages of 2M and %lu of 4K, had %lu; %senters the kernel\n",
+	       a->large, a->small, a->already, shim.lazy.table ? "leaves the rest and " : "");
 	td_print(text);
 }
 

@@ -14,6 +14,8 @@ static int check_head(const struct shim_params *p, struct failure *f)
 		return fail(f, -EINVAL, "no parameters of version %u", SHIM_VERSION);
 	if (p->vcpus == 0 || p->vcpus > GUEST_MAX_VCPUS)
 		return fail(f, -EINVAL, "%u vCPUs: 1 to %u are possible", p->vcpus, GUEST_MAX_VCPUS);
+	if (p->flags & ~SHIM_LAZY)
+		return fail(f, -EINVAL, "flags %lxh", p->flags);
 	if (!memchr(p->cmdline, 0, sizeof(p->cmdline)))
 		return fail(f, -EINVAL, "the command line has no end");
 	return 0;

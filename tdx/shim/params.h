@@ -23,6 +23,9 @@
 #define SHIM_STAGING_ALIGN MIB(2)
 #define SHIM_STAGING_MAX GIB(1)
 
+/* Of flags. */
+#define SHIM_LAZY BIT(0) /* memory that nothing needs yet is left for the kernel to accept (tdx/shim/lazy.h) */
+
 struct shim_file {
 	uint64_t gpa;  /* of its first byte, in the staging area, without the shared bit */
 	uint64_t size; /* bytes; 0: there is no such file */
@@ -34,10 +37,11 @@ struct shim_params {
 	uint32_t version;
 	uint32_t vcpus;
 	uint64_t ram_size; /* bytes, as hv/guest/guest_mem.h has them */
+	uint64_t flags;    /* SHIM_* */
 	uint64_t rsdp;
 	uint64_t staging;  /* the staging area: from here to the end of the RAM below 4 GiB */
 	struct shim_file kernel, initrd;
-	uint8_t unused[PAGE_SIZE - 40 - 2 * sizeof(struct shim_file)];
+	uint8_t unused[PAGE_SIZE - 48 - 2 * sizeof(struct shim_file)];
 	char cmdline[PAGE_SIZE];
 };
 _Static_assert(sizeof(struct shim_params) == 2 * PAGE_SIZE, "the parameters are two pages");

@@ -106,7 +106,7 @@ static void test_grammar_errors(void **state)
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
 	        " switch_key, disable");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
-	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, nx_huge");
+	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
 }
 
 static void test_value_errors(void **state)
@@ -230,8 +230,12 @@ static void test_td(void **state)
 	char text[100];
 
 	(void)state;
-	assert_int_equal(parse("[vm a]\nkernel=k\ntype=td\nmmu=ept\nvcpus=4\nwakeup=mailbox\n"), 0);
+	assert_int_equal(parse("[vm a]\nkernel=k\ntype=td\nmmu=ept\nvcpus=4\nwakeup=mailbox\nlazy_accept=yes\n"), 0);
 	assert_int_equal(config_check(&config, &failure), 0);
+	assert_true(config.vms[0].lazy_accept);
+	assert_int_equal(parse("[vm a]\nkernel=k\nlazy_accept=yes\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf:1: vm a: lazy_accept = yes is for type = td; leave it out");
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
 		snprintf(text, sizeof(text), "[vm a]\nkernel=k\ntype=td\n%s\n", refusals[i][0]);
 		assert_int_equal(parse(text), 0);

@@ -77,7 +77,7 @@ static void every_part_is_in_its_place(void **state)
 	uint8_t digest[48];
 
 	(void)state;
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 2, &b, &f), 0);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 2, false, &b, &f), 0);
 	assert_int_equal(list.count, 5);
 	no_overlap(MIB(64));
 	p = pages_at(SHIM_BASE);
@@ -108,9 +108,12 @@ static void without_initrd(void **state)
 	struct guest_image b = boot(1, 0);
 
 	(void)state;
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, &b, &f), 0);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, false, &b, &f), 0);
 	assert_int_equal(list.count, 4);
 	assert_int_equal(img.params.initrd.size, 0);
+	assert_int_equal(img.params.flags, 0);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, true, &b, &f), 0);
+	assert_int_equal(img.params.flags, SHIM_LAZY);
 }
 
 static void every_size_of_memory(void **state)
@@ -119,7 +122,7 @@ static void every_size_of_memory(void **state)
 
 	(void)state;
 	for (uint64_t mib = 8; mib < 8192; mib += mib < 64 ? 2 : 250) {
-		assert_int_equal(tdx_image_build(&img, &list, MIB(mib), 1, &b, &f), 0);
+		assert_int_equal(tdx_image_build(&img, &list, MIB(mib), 1, false, &b, &f), 0);
 		assert_int_equal(shim_params_check(&img.params, &f), 0);
 		no_overlap(MIB(mib));
 	}
@@ -135,8 +138,8 @@ static void image_is_repeatable(void **state)
 	(void)state;
 	memset(&img, 0x11, sizeof(img));
 	memset(again, 0xee, sizeof(*again));
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 2, &b, &f), 0);
-	assert_int_equal(tdx_image_build(again, &other, MIB(64), 2, &b, &f), 0);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 2, false, &b, &f), 0);
+	assert_int_equal(tdx_image_build(again, &other, MIB(64), 2, false, &b, &f), 0);
 	assert_memory_equal(&img, again, sizeof(img));
 	for (uint32_t i = 0; i < list.count; i++)
 		assert_int_equal(list.pages[i].gpa, other.pages[i].gpa);
@@ -149,20 +152,20 @@ static void refusals(void **state)
 	struct guest_image b = boot(MIB(2), MIB(1));
 
 	(void)state;
-	assert_int_equal(tdx_image_build(&img, &list, MIB(6), 1, &b, &f), -ENOMEM);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(6), 1, false, &b, &f), -ENOMEM);
 	says("6 MiB of memory have no room for the files of kernel and initrd, 3 MiB: set memory = 16M or more");
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 0, &b, &f), -EINVAL);
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), GUEST_MAX_VCPUS + 1, &b, &f), -EINVAL);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 0, false, &b, &f), -EINVAL);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), GUEST_MAX_VCPUS + 1, false, &b, &f), -EINVAL);
 	b.kernel.size = SHIM_STAGING_MAX / 2;
-	assert_int_equal(tdx_image_build(&img, &list, GIB(8), 1, &b, &f), -E2BIG);
+	assert_int_equal(tdx_image_build(&img, &list, GIB(8), 1, false, &b, &f), -E2BIG);
 	says("kernel /vmlinuz has 512 MiB");
 	b = boot(0, 0);
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, &b, &f), -EINVAL);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, false, &b, &f), -EINVAL);
 	says("no kernel");
 	b = boot(1, 0);
 	memset(longest, 'a', PAGE_SIZE);
 	b.cmdline = longest;
-	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, &b, &f), -E2BIG);
+	assert_int_equal(tdx_image_build(&img, &list, MIB(64), 1, false, &b, &f), -E2BIG);
 	says("has 4096 characters, a TD takes 4095");
 }
 

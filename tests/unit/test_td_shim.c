@@ -1,7 +1,7 @@
-/* sources: tdx/shim/accept.c tdx/shim/boot.c tdx/shim/params.c tdx/shim/tdcall.c hv/guest/bzimage.c hv/guest/loader_parts.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/td_script.c */
+/* sources: tdx/shim/accept.c tdx/shim/boot.c tdx/shim/efi.c tdx/shim/lazy.c tdx/shim/params.c tdx/shim/tdcall.c hv/guest/bzimage.c hv/guest/loader_parts.c hv/guest/e820.c hv/guest/guest_mem.c hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/td_script.c */
 /*
  * The TD shim's work on a scripted module: every page accepted once, files taken from a host that changes
- * them, parameters of any content, and a sentence for each thing that may go wrong.
+ * them, and a sentence for each thing that may go wrong.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -319,7 +319,7 @@ static void staging_becomes_private(void **state)
 		td.map = good[i];
 		td.map_calls = 0;
 		shim.accepted.large = 0;
-		assert_int_equal(shim_end_staging(&shim, &f), 0);
+		assert_int_equal(shim_finish(&shim, &entry, &f), 0);
 		assert_int_equal(td.map_calls, good[i] == MAP_OK ? 1 : MIB(2) / KIB(64));
 		assert_int_equal(shim.accepted.large, 1);
 		for (gpa_t at = STAGING; at < RAM; at += PAGE_SIZE)
@@ -344,102 +344,115 @@ static void a_host_that_does_not_convert_is_told_of(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		td.map = bad[i].answer;
-		assert_int_equal(shim_end_staging(&shim, &f), -EIO);
+		assert_int_equal(shim_finish(&shim, &entry, &f), -EIO);
 		says(bad[i].text);
 	}
 }
 
-/* ---- parameters ---- */
+/* ---- lazy acceptance ---- */
 
-static void good_parameters(void **state)
+#define TABLE(member) (LAZY_TABLE + offsetof(struct lazy_table, member))
+
+static bool unaccepted(gpa_t gpa)
 {
-	(void)state;
-	assert_int_equal(shim_params_check(&params, &f), 0);
-	params.initrd = (struct shim_file){ .gpa = UINT64_MAX, .size = 0 };
-	assert_int_equal(shim_params_check(&params, &f), 0);
-	params.ram_size = GIB(8);
-	params.staging = GUEST_LOW_RAM_END - MIB(2);
-	params.kernel.gpa = params.staging;
-	assert_int_equal(shim_params_check(&params, &f), 0);
+	uint64_t unit = gpa / LAZY_UNIT;
+
+	return field(TABLE(bitmap) + unit / 8, 1) >> unit % 8 & 1;
 }
 
-static void bad_parameters(void **state)
+/* As the module has it: a unit is wholly accepted when its bit is clear, and not at all when it is set. */
+static void check_bitmap(void)
 {
-	static const struct {
-		size_t at, size;
-		uint64_t value;
-		const char *text;
-	} bad[] = {
-#define FIELD(name) offsetof(struct shim_params, name), sizeof(params.name)
-		{ FIELD(magic[3]), 'x', "no parameters of version 1" },
-		{ FIELD(version), 2, "no parameters of version 1" },
-		{ FIELD(vcpus), 0, "0 vCPUs: 1 to 64" },
-		{ FIELD(vcpus), 65, "65 vCPUs: 1 to 64" },
-		{ FIELD(ram_size), 0, "0h bytes of memory" },
-		{ FIELD(ram_size), RAM + 1, "bytes of memory" },
-		{ FIELD(ram_size), UINT64_MAX & ~PAGE_MASK, "bytes of memory" },
-		{ FIELD(staging), 0, "no staging area" },
-		{ FIELD(staging), STAGING + PAGE_SIZE, "no staging area" },
-		{ FIELD(staging), RAM + MIB(2), "no staging area" },
-		{ FIELD(staging), UINT64_MAX & ~(MIB(2) - 1), "no staging area" },
-		{ FIELD(rsdp), 0xdfff0, "no ACPI tables" },
-		{ FIELD(rsdp), 0x100000, "no ACPI tables" },
-		{ FIELD(kernel.size), 0, "no kernel" },
-		{ FIELD(kernel.gpa), STAGING - 1, "kernel at" },
-		{ FIELD(kernel.size), MIB(2) + 1, "kernel at" },
-		{ FIELD(kernel.size), UINT64_MAX, "kernel at" },
-		{ FIELD(initrd.gpa), RAM + 1, "initrd at" },
-		{ FIELD(initrd.size), UINT64_MAX - INITRD_AT + 1, "initrd at" },
-#undef FIELD
-	};
-
-	(void)state;
-	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
-		make_params();
-		memcpy((uint8_t *)&params + bad[i].at, &bad[i].value, bad[i].size);
-		f.text[0] = 0;
-		assert_int_equal(shim_params_check(&params, &f), -EINVAL);
-		says(bad[i].text);
-	}
-	make_params();
-	memset(params.cmdline, 'x', sizeof(params.cmdline));
-	assert_int_equal(shim_params_check(&params, &f), -EINVAL);
-	says("the command line has no end");
-	make_params();
-	params.ram_size = GIB(4);
-	params.staging = GIB(1);
-	assert_int_equal(shim_params_check(&params, &f), -EINVAL);
-	says("no staging area");
+	for (gpa_t gpa = 0; gpa < STAGING; gpa += PAGE_SIZE)
+		assert_int_equal(td.page[gpa >> PAGE_SHIFT], unaccepted(gpa) ? TD_PENDING : TD_ACCEPTED);
 }
 
-/* Whatever passes lies where it may be read. */
-static void random_parameters(void **state)
+static void only_what_is_needed_is_accepted(void **state)
 {
-	static const uint64_t interesting[] = { 0, 1, PAGE_SIZE, MIB(2), STAGING, RAM, GIB(3), GIB(4), BIT(51), BIT(63),
-						UINT64_MAX };
-	unsigned passed = 0;
+	gpa_t rd;
 
 	(void)state;
-	srandom(1);
-	for (unsigned i = 0; i < 200000; i++) {
-		uint64_t *field[] = { &params.ram_size, &params.rsdp, &params.staging, &params.kernel.gpa,
-				      &params.kernel.size, &params.initrd.gpa, &params.initrd.size };
-		gpa_t end;
+	td_script_measured(GUEST_ACPI_BASE);
+	params.flags = SHIM_LAZY;
+	assert_int_equal(shim_accept_memory(&shim, &f), 0);
+	assert_int_equal(shim.accepted.small, 511);
+	assert_int_equal(shim.accepted.large, 0);
+	check_bitmap();
+	assert_int_equal(shim_load(&shim, &entry, &f), 0);
+	check_loaded();
+	assert_int_equal(shim_finish(&shim, &entry, &f), 0);
+	check_bitmap();
+	for (gpa_t gpa = PREF; gpa < PREF + INIT_SIZE; gpa += PAGE_SIZE)
+		assert_false(unaccepted(gpa));
+	rd = entry.initrd;
+	assert_false(unaccepted(rd) || unaccepted(rd + INITRD_SIZE - 1) || unaccepted(STAGING) || unaccepted(0));
+	assert_true(unaccepted(MIB(2)) && unaccepted(PREF - 1) && unaccepted(PREF + INIT_SIZE));
+	assert_int_equal(shim.accepted.large, INIT_SIZE / MIB(2) + 1 + 1);
+}
 
-		make_params();
-		for (unsigned changes = 1 + random() % 3; changes; changes--)
-			*field[random() % ARRAY_LEN(field)] = interesting[random() % ARRAY_LEN(interesting)] +
-							      (uint64_t)(random() % 3 - 1);
-		if (shim_params_check(&params, &f))
-			continue;
-		passed++;
-		end = guest_low_ram_end(params.ram_size);
-		assert_true(params.staging <= end && end <= GUEST_LOW_RAM_END);
-		assert_true(params.kernel.gpa - params.staging <= end - params.staging &&
-			    params.kernel.size <= end - params.kernel.gpa);
-		assert_true(!params.initrd.size || params.initrd.size <= end - params.initrd.gpa);
-	}
-	assert_true(passed > 100);
+/* By the offsets that Linux has. */
+static void efi_tables_lead_to_the_bitmap(void **state)
+{
+	static const uint8_t guid[16] = { 0x3c, 0xde, 0xd1, 0xd5, 0x5c, 0x10, 0xf9, 0x44, 0x9e, 0xa9, 0xbc, 0xef, 0x98,
+					  0x12, 0x00, 0x31 };
+	gpa_t info, system, config, table, map;
+
+	(void)state;
+	params.flags = SHIM_LAZY;
+	assert_int_equal(shim_accept_memory(&shim, &f), 0);
+	assert_int_equal(shim_load(&shim, &entry, &f), 0);
+	assert_int_equal(shim_finish(&shim, &entry, &f), 0);
+	info = entry.rsi + 0x1c0;
+	assert_memory_equal(test_guest_at(&mem, info, 4), "EL64", 4);
+	system = field(info + 4, 4);
+	assert_memory_equal(test_guest_at(&mem, system, 8), "IBI SYST", 8);
+	assert_int_equal(field(system + 104, 8), 1);
+	assert_int_equal(field(system + 88, 8), 0); /* no run-time services */
+	config = field(system + 112, 8);
+	assert_memory_equal(test_guest_at(&mem, config, 16), guid, 16);
+	table = field(config + 16, 8);
+	assert_int_equal(field(table, 4), 1);
+	assert_int_equal(field(table + 4, 4), MIB(2));
+	assert_int_equal(field(table + 8, 8), 0);
+	assert_int_equal(field(table + 16, 8), 8); /* 32 units, in whole words */
+	assert_true(table + 24 + 8 <= GUEST_ACPI_BASE + GUEST_ACPI_SIZE && is_aligned(table, 8));
+	assert_int_equal(field(info + 8, 4), 40);
+	assert_int_equal(field(info + 20, 4), 40);
+	map = field(info + 16, 4);
+	assert_int_equal(field(map, 4), 15);
+	assert_int_equal(field(map + 8, 8), MIB(2));
+	assert_int_equal(field(map + 24, 8), (RAM - MIB(2)) >> PAGE_SHIFT);
+}
+
+static void lazy_memory_above_4g(void **state)
+{
+	(void)state;
+	params.flags = SHIM_LAZY;
+	params.ram_size = GUEST_LOW_RAM_END + MIB(6) + PAGE_SIZE;
+	shim.mem.ram_size = params.ram_size;
+	td.high_accepted = MIB(6); /* what is no whole unit cannot be left */
+	assert_int_equal(shim_accept_memory(&shim, &f), 0);
+	assert_int_equal(td.high_accepted, MIB(6) + PAGE_SIZE);
+	assert_true(unaccepted(GIB(4)) && unaccepted(GIB(4) + MIB(6) - 1) && !unaccepted(GIB(4) + MIB(6)));
+	assert_true(!unaccepted(STAGING) && !unaccepted(GIB(3)));
+}
+
+static void lazy_failures(void **state)
+{
+	(void)state;
+	params.flags = SHIM_LAZY;
+	shim.mem.ram_size = params.ram_size = BIT(42);
+	td.high_accepted = params.ram_size - GIB(3);
+	assert_int_equal(shim_accept_memory(&shim, &f), -E2BIG);
+	says("too much memory to be accepted lazily: 4096 GiB");
+	shim.mem.ram_size = params.ram_size = RAM;
+	shim.mem = mem;
+	assert_int_equal(shim_accept_memory(&shim, &f), 0);
+	td.bad_gpa = PREF;
+	td.bad_status = TDX_OPERAND_INVALID | TDX_RCX;
+	td.bad_count = 100;
+	assert_int_equal(shim_load(&shim, &entry, &f), -ENOMEM);
+	says("page 1000000h not accepted: c000010000000001h");
 }
 
 /* ---- calls ---- */
@@ -498,9 +511,10 @@ int main(void)
 		WITH(an_rtmr_that_fails_ends_the_start),
 		WITH(staging_becomes_private),
 		WITH(a_host_that_does_not_convert_is_told_of),
-		WITH(good_parameters),
-		WITH(bad_parameters),
-		WITH(random_parameters),
+		WITH(only_what_is_needed_is_accepted),
+		WITH(efi_tables_lead_to_the_bitmap),
+		WITH(lazy_memory_above_4g),
+		WITH(lazy_failures),
 		WITH(info_is_judged),
 		WITH(words_reach_the_host),
 	};
