@@ -66,6 +66,7 @@ NORETURN void hv_main(const struct boot_info *bi)
 	if (vms_init(bi, &f))
 		log_error("%s", f.text);
 	upkeep_init();
+	tdx_start();                     /* a module for TDs */
 	monitor_init();                  /* a context of its own: starts the guests */
 	sched_run();
 }

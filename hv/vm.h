@@ -255,6 +255,9 @@ struct backend {
 extern const struct backend vmx_backend;
 /* tdx/: TDs, by a TDX module. */
 extern const struct backend tdx_backend;
+/* Finds and starts a TDX module when gnomon.conf has a TD, and says in the log what there is. Boot CPU, start-up,
+ * after all CPUs and vms_init(). */
+void tdx_start(void);
 
 /* Sets bits and, when none was pending and v's CPU is another, interrupts that CPU and wakes the
  * context. Any CPU, any lock held. */

@@ -148,7 +148,7 @@ struct visit {
 	void *ctx;
 };
 
-static int visit_leafs(const struct visit *v, const struct sp *sp)
+static int visit_leafs(const struct visit *v, const struct sp *sp, enum mmu_frame_use use)
 {
 	int err = 0;
 
@@ -156,9 +156,9 @@ static int visit_leafs(const struct visit *v, const struct sp *sp)
 		uint64_t spte = spte_read(&sp->table[i]);
 
 		if (spte_is_table(spte, sp->level))
-			err = visit_leafs(v, sp_of(spte_hpa(spte)));
+			err = visit_leafs(v, sp_of(spte_hpa(spte)), use);
 		else if (spte_is_present(spte))
-			err = v->fn(v->ctx, spte_hpa(spte), level_pages(sp->level), MMU_FRAME_MAPPED);
+			err = v->fn(v->ctx, spte_hpa(spte), level_pages(sp->level), use);
 	}
 	return err;
 }
@@ -238,6 +238,19 @@ static int visit_shadow(const struct visit *v, const struct mmu *mmu)
 	return err ? err : visit_vcpus(v, mmu);
 }
 
+/* The frame of headers, then the tables, some of which have been given away. Those that are lost are nobody's. */
+static int visit_block(const struct visit *v, const struct sp *block)
+{
+	int err = v->fn(v->ctx, virt_to_phys(block), 1, MMU_FRAME_TABLE);
+
+	for (uint32_t i = 1; !err && i < SP_BLOCK_FRAMES; i++) {
+		if (block[i].state != SP_LOST)
+			err = v->fn(v->ctx, virt_to_phys(block) + i * PAGE_SIZE, 1,
+				    block[i].state == SP_EXTERNAL ? MMU_FRAME_EXTERNAL : MMU_FRAME_TABLE);
+	}
+	return err;
+}
+
 int mmu_for_each_frame(struct mmu *mmu,
 		       int (*fn)(void *ctx, hpa_t first, uint64_t npages, enum mmu_frame_use use), void *ctx)
 {
@@ -245,13 +258,13 @@ int mmu_for_each_frame(struct mmu *mmu,
 	int err;
 
 	mmu_exclusive_begin(mmu);
-	err = mmu->shadow ? visit_shadow(&v, mmu) : visit_leafs(&v, mmu->root);
+	err = mmu->shadow ? visit_shadow(&v, mmu) : visit_leafs(&v, mmu->root, MMU_FRAME_MAPPED);
 	if (!err && mmu->mirror)
-		err = visit_leafs(&v, mmu->mirror);
+		err = visit_leafs(&v, mmu->mirror, MMU_FRAME_PRIVATE);
 	if (!err)
 		err = visit_slots(&v, mmu->slots);
 	for (struct sp *block = mmu->pool.blocks; !err && block; block = block->next)
-		err = fn(ctx, virt_to_phys(block), SP_BLOCK_FRAMES, MMU_FRAME_TABLE);
+		err = visit_block(&v, block);
 	mmu_exclusive_end(mmu);
 	return err;
 }

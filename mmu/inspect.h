@@ -47,9 +47,11 @@ void mmu_stats_sum(struct mmu *mmu, struct mmu_stats *sum);
 void mmu_stats_add(struct mmu_stats *to, const struct mmu_stats *from);
 
 enum mmu_frame_use {
-	MMU_FRAME_MAPPED, /* the guest reaches it: owner OWNER_VM */
-	MMU_FRAME_TABLE,  /* a block of tables: owner OWNER_VM_META */
-	MMU_FRAME_META,   /* slot records, attributes: owner OWNER_VM_META */
+	MMU_FRAME_MAPPED,   /* the guest reaches it: owner OWNER_VM */
+	MMU_FRAME_TABLE,    /* of a block of tables: owner OWNER_VM_META */
+	MMU_FRAME_META,     /* slot records, attributes: owner OWNER_VM_META */
+	MMU_FRAME_PRIVATE,  /* the guest reaches it by the external table: owner OWNER_TD */
+	MMU_FRAME_EXTERNAL, /* a table of the external one: owner OWNER_TD */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include "hv/guest/msr.h"
 #include "hv/monitor/line.h"
 #include "mmu/walk.h"
+#include "tdx/start.h"
 #include "tdx/vp.h"
 #include "vmx/core/vmcs.h"
 
@@ -114,8 +115,6 @@ static void put(struct vcpu *v) { (void)v; }
 
 static feature_set_t features(void) { return vmx_backend.features(); }
 
-static void describe(struct monitor_out *out) { vmx_backend.describe(out); }
-
 const struct backend tdx_backend = {
 	.name = "TDX",
 	.hides_state = true,
@@ -150,7 +149,7 @@ const struct backend tdx_backend = {
 	.notify = tdx_notify,
 	.apic_changed = unchanging,
 	.dump = dump,
-	.describe = describe,
+	.describe = tdx_describe,
 	.reason_name = tdx_reason_name,
 	.for_each_frame = tdx_for_each_frame,
 };

@@ -76,23 +76,41 @@ static int given(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status, 
 
 	if (LIKELY(!err))
 		return 0;
-	/* Whether busy or interrupted, nothing was changed; of the rest we ask. */
-	if (err != -EIO || !module_has(page))
+	/*
+	 * Whether busy or interrupted, nothing was changed. Of the rest nobody knows: mmu/ keeps a table in mind
+	 * that was given away so, and asks for it at the end, but not a leaf that it did not install.
+	 */
+	if (err != -EIO)
 		unhold(td, page, npages, owner);
 	else if (owner == OWNER_VM(td->id))
-		doubt(td, page, npages); /* mmu/ keeps tables in mind, but not a leaf that it did not install */
+		doubt(td, page, npages);
 	return err;
+}
+
+/* How many 4K pages are ours again from there on; 0: the module keeps it. */
+static uint64_t take_some_back(hpa_t page)
+{
+	uint32_t level;
+
+	/* Twice; and what is refused may be so because the module has given the page back before. */
+	for (int tries = 0; tries < 2; tries++) {
+		if (tdx_is_done(tdh_phymem_page_reclaim(page, &level)))
+			return pages_of((int)level + 1);
+		if (!module_has(page))
+			return 1;
+	}
+	return 0;
 }
 
 bool sept_take_back(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
 {
-	bool ours = tdx_is_done(tdh_phymem_page_reclaim(page));
+	uint64_t some;
 
-	/* What is unexpected may still be so because the module had given the page back before. */
-	if (!ours && module_has(page))
-		ours = tdx_is_done(tdh_phymem_page_reclaim(page)) || !module_has(page);
-	if (!ours)
-		return false;
+	for (uint64_t done = 0; done < npages; done += some) {
+		some = take_some_back(page + done * PAGE_SIZE);
+		if (!some)
+			return false;
+	}
 	tdx_page_clear(page, npages);
 	unhold(td, page, npages, owner);
 	return true;
@@ -189,7 +207,7 @@ static int do_reclaim(struct td *td, int level, hpa_t page)
 {
 	frame_owner_t owner = level ? OWNER_VM(td->id) : OWNER_VM_META(td->id);
 
-	/* It has come back already, or was never given away for sure. */
+	/* The module was busy, or interrupted, to the end: it never took it. */
 	if (frame_owner(page) == owner)
 		return 0;
 	return sept_take_back(td, page, pages_of(level), owner) ? 0 : -EIO;

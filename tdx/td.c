@@ -290,11 +290,11 @@ static bool free_control_pages(struct td *td)
 /* Last of all pages: caches may hold lines of it under the module's own key. */
 static bool free_tdr(struct td *td)
 {
-	hpa_t tdr = td->tdr;
+	hpa_t tdr = td->tdr, keyed = tdx_keyed(tdr, tdx_module.global_hkid);
 
 	if (!sept_take_back(td, tdr, 1, OWNER_HV))
 		return false;
-	if (!tdx_is_done(tdh_phymem_page_wbinvd(tdx_keyed(tdr, tdx_module.global_hkid)))) {
+	if (!tdx_is_done(tdh_phymem_page_wbinvd(keyed)) && !tdx_is_done(tdh_phymem_page_wbinvd(keyed))) {
 		frame_change_owner(tdr, 1, OWNER_HV, owner_of(td));
 		return false;
 	}
@@ -332,6 +332,8 @@ int td_end(struct td *td, struct mmu *mmu, struct failure *f)
 	uint64_t status = TDX_SUCCESS;
 	bool good;
 
+	if (td->state == TD_LOST)
+		return report_loss(td, leaf, status, f);
 	if (td->tdr && is_created(td))
 		status = release_key(td, &leaf);
 	if (is_passed(status))

@@ -92,7 +92,15 @@ static inline uint64_t tdh_mng_key_freeid(hpa_t tdr) { return tdh_call4(TDH_MNG_
 
 /* On one CPU of each package. */
 static inline uint64_t tdh_phymem_cache_wb(bool resume) { return tdh_call4(TDH_PHYMEM_CACHE_WB, resume, 0, 0, 0); }
-static inline uint64_t tdh_phymem_page_reclaim(hpa_t page) { return tdh_call4(TDH_PHYMEM_PAGE_RECLAIM, page, 0, 0, 0); }
+/* The page of which this is the first 4K; *level is its size. */
+static inline uint64_t tdh_phymem_page_reclaim(hpa_t page, uint32_t *level)
+{
+	struct tdx_operands o = { .rcx = page };
+	uint64_t status = tdx_call(TDH_PHYMEM_PAGE_RECLAIM, &o);
+
+	*level = o.r8 & 3;
+	return status;
+}
 /* Address with its key id. */
 static inline uint64_t tdh_phymem_page_wbinvd(hpa_t keyed) { return tdh_call4(TDH_PHYMEM_PAGE_WBINVD, keyed, 0, 0, 0); }
 

@@ -42,6 +42,7 @@ static int caps_command(struct monitor_out *out, int argc, char **argv)
 		host_backend()->describe(out);
 	else
 		mon_printf(out, "no guest can run here: %s\n", host_no_backend());
+	tdx_backend.describe(out);
 	return 0;
 }
 
@@ -62,11 +63,14 @@ static int mem_command(struct monitor_out *out, int argc, char **argv)
 	show_owner(out, "free", OWNER_FREE);
 	show_owner(out, "hypervisor", OWNER_HV);
 	show_owner(out, "hypervisor page tables", OWNER_PAGE_TABLE);
+	show_owner(out, "TDX module", OWNER_PAMT);
 	for (uint32_t i = 0; i < vms_count(); i++) {
 		format(what, sizeof what, "%s: memory", vm_at(i)->config->name);
 		show_owner(out, what, OWNER_VM(vm_at(i)->id));
 		format(what, sizeof what, "%s: tables, devices", vm_at(i)->config->name);
 		show_owner(out, what, OWNER_VM_META(vm_at(i)->id));
+		format(what, sizeof what, "%s: held by the module", vm_at(i)->config->name);
+		show_owner(out, what, OWNER_TD(vm_at(i)->id));
 	}
 	mon_printf(out, "  largest free run         %10lu KiB\n", frame_largest_free_run() * 4);
 	return 0;

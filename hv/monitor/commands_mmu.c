@@ -263,12 +263,20 @@ static void expect_owner(struct audit *a, hpa_t frame, frame_owner_t want, const
 
 static int audit_mmu_run(void *ctx, hpa_t first, uint64_t npages, enum mmu_frame_use use)
 {
-	static const char *const what[] = { "mapped by the guest", "an EPT table", "a slot record" };
 	struct audit *a = ctx;
-	frame_owner_t want = use == MMU_FRAME_MAPPED ? OWNER_VM(a->vm->id) : OWNER_VM_META(a->vm->id);
+	const struct {
+		frame_owner_t owner;
+		const char *what;
+	} want[] = {
+		[MMU_FRAME_MAPPED] = { OWNER_VM(a->vm->id), "mapped by the guest" },
+		[MMU_FRAME_TABLE] = { OWNER_VM_META(a->vm->id), "an EPT table" },
+		[MMU_FRAME_META] = { OWNER_VM_META(a->vm->id), "a slot record" },
+		[MMU_FRAME_PRIVATE] = { OWNER_TD(a->vm->id), "private memory of the guest" },
+		[MMU_FRAME_EXTERNAL] = { OWNER_TD(a->vm->id), "a table of the secure EPT" },
+	};
 
 	for (uint64_t i = 0; i < npages; i++)
-		expect_owner(a, first + i * PAGE_SIZE, want, what[use]);
+		expect_owner(a, first + i * PAGE_SIZE, want[use].owner, want[use].what);
 	return 0;
 }
 

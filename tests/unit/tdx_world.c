@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -238,31 +239,6 @@ static bool goes_wrong(uint32_t leaf)
 	return true;
 }
 
-/* What a module of version 1.5 tells of itself. */
-static bool metadata(uint64_t field, uint64_t *value)
-{
-	static const uint64_t table[][2] = {
-		{ TDX_SYS_MAJOR, 1 }, { TDX_SYS_MINOR, 5 }, { TDX_SYS_UPDATE, 1 }, { TDX_SYS_BUILD_NUM, 744 },
-		{ TDX_SYS_BUILD_DATE, 20261122 }, { TDX_SYS_FEATURES0, TDX_FEATURES0_NO_RBP_MOD },
-		{ TDX_SYS_MAX_TDMRS, TDX_MAX_TDMRS }, { TDX_SYS_MAX_RESERVED_PER_TDMR, TDX_MAX_RESERVED },
-		{ TDX_SYS_PAMT_1G_ENTRY_SIZE, 16 }, { TDX_SYS_PAMT_2M_ENTRY_SIZE, 16 },
-		{ TDX_SYS_PAMT_4K_ENTRY_SIZE, 16 }, { TDX_SYS_TDCS_BASE_SIZE, TDX_TDCS_PAGES * PAGE_SIZE },
-		{ TDX_SYS_TDVPS_BASE_SIZE, TDX_TDVPS_PAGES * PAGE_SIZE },
-		{ TDX_SYS_ATTRIBUTES_FIXED0, TDX_ATTR_DEBUG | TDX_ATTR_SEPT_VE_DISABLE },
-		{ TDX_SYS_ATTRIBUTES_FIXED1, 0 }, { TDX_SYS_XFAM_FIXED0, 0x2e7 }, { TDX_SYS_XFAM_FIXED1, 3 },
-		{ TDX_SYS_NUM_CPUID_CONFIG, 0 }, { TDX_SYS_NUM_CMRS, 2 },
-		{ TDX_SYS_CMR_BASE, 0 }, { TDX_SYS_CMR_SIZE, GIB(1) },
-		{ TDX_SYS_CMR_BASE + 1, GIB(1) }, { TDX_SYS_CMR_SIZE + 1, GIB(3) },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (table[i][0] == field) {
-			*value = table[i][1];
-			return true;
-		}
-	return false;
-}
-
 static void call(void *ctx, struct tdx_regs *r)
 {
 	uint32_t leaf = r->gpr[TDX_RAX] & TDX_LEAF_MASK;
@@ -327,7 +303,6 @@ void tdx_world_start(void)
 	for (uint64_t i = 0; i < FRAMES; i++)
 		owners[i] = OWNER_FREE;
 	w->frames_left = ~(uint64_t)0;
-	w->field = metadata;
 	w->soft = calloc(1, sizeof(*w->soft));
 	assert_int_equal(soft_init(w->soft, &p, NULL), 0);
 	w->ops = (struct tdx_ops){ .name = "the software TDX module", .software = true, .call = call };
@@ -361,16 +336,20 @@ static uint64_t page_type(hpa_t page)
 	return tdx_world_raw(&r) ? TDX_PT_NDA : r.gpr[TDX_RCX];
 }
 
-void tdx_world_check_owners(bool idle)
+const char *tdx_world_owners_wrong(bool exact)
 {
+	static char text[120];
+
 	for (uint64_t i = 0; i < FRAMES; i++) {
 		hpa_t page = WORLD_RAM + i * PAGE_SIZE;
 		uint64_t type = page_type(page);
-		bool has = type != TDX_PT_NDA && type != TDX_PT_RSVD;
+		bool has = type != TDX_PT_NDA && type != TDX_PT_RSVD, says = (owners[i] & 0xf000) == OWNER_TD(0);
 
-		if (has && (owners[i] & 0xf000) != OWNER_TD(0))
-			fail_msg("the module has page %lx, type %lu, but it is on record as %x", page, type, owners[i]);
-		if (!has && idle && (owners[i] & 0xf000) == OWNER_TD(0))
-			fail_msg("page %lx is on record as %x, but the module does not have it", page, owners[i]);
+		if (has == says || (says && !exact))
+			continue;
+		snprintf(text, sizeof(text), "page %lx is of type %lu to the module, and on record as %x", page, type,
+			 owners[i]);
+		return text;
 	}
+	return NULL;
 }

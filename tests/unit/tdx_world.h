@@ -2,7 +2,7 @@
  * A machine for the host's side of TDX: RAM with a record of owners that poisons what is freed, CPUs in two
  * packages, and under them the software TDX module, in which every SEAMCALL can be made to go wrong.
  *
- * RAM is 1G..1G+192M; CMRs are all of 0..4G.
+ * RAM is 1G..1G+48M; CMRs are all of 0..4G.
  */
 #ifndef TESTS_UNIT_TDX_WORLD_H
 #define TESTS_UNIT_TDX_WORLD_H
@@ -13,7 +13,7 @@ struct soft;
 struct soft_vp;
 
 #define WORLD_RAM GIB(1)
-#define WORLD_RAM_BYTES MIB(192)
+#define WORLD_RAM_BYTES MIB(48)
 #define WORLD_CPUS 4
 #define WORLD_PACKAGES 2
 #define WORLD_HPA_BITS 46
@@ -62,8 +62,10 @@ uint64_t tdx_world_raw(struct tdx_regs *r);
 /* Frames on record as that owner's. frame_count() counts the same. */
 uint64_t tdx_world_free_frames(void);
 
-/* Every page the module has is on record as a TD's or as a PAMT, and no page is on record as a TD's that the
- * module has not, when idle: no TD is being made. */
-void tdx_world_check_owners(bool idle);
+/*
+ * NULL, or what is wrong: every page the module has must be on record as a TD's; and, with exact, no page that it has
+ * not. Both at any time but in the middle of a call.
+ */
+const char *tdx_world_owners_wrong(bool exact);
 
 #endif

@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ tdx/module.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ tdx/module.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
 /*
  * The host's side of TDX on the software module: start-up, the life of a TD, and its private memory.
  */
@@ -59,7 +59,7 @@ static void module_starts(void **state)
 	assert_int_equal(tdx_hkids_free(), WORLD_HKIDS - 1);
 	assert_int_equal(tdx_shared_bit(), WORLD_GPAW - 1);
 	assert_non_null(strstr(test_last_log, "protects nobody"));
-	tdx_world_check_owners(true);
+	assert_null(tdx_world_owners_wrong(true));
 }
 
 /* ---- life ---- */
@@ -74,7 +74,7 @@ static void td_lives(void **state)
 		fail_msg("%s", tdx_guest.why.text);
 	assert_int_equal(tdx_guest.td.state, TD_RUNNABLE);
 	assert_null(tdx_guest_differs());
-	tdx_world_check_owners(true);
+	assert_null(tdx_world_owners_wrong(true));
 	assert_int_equal(tdx_guest_enter(1, 2, &r), REASON_EXTERNAL_INTERRUPT);
 	assert_int_equal(tdx_guest_enter(0, 1, &r), REASON_EXTERNAL_INTERRUPT);
 	(void)value;
@@ -91,7 +91,7 @@ static void ten_lives(void **state)
 		td_lives(state);
 		assert_int_equal(tdx_world_free_frames(), before);
 		assert_int_equal(tdx_hkids_free(), WORLD_HKIDS - 1);
-		tdx_world_check_owners(true);
+		assert_null(tdx_world_owners_wrong(true));
 	}
 	assert_int_equal(tdx_world.calls[TDH_MEM_RANGE_BLOCK], 0);
 	assert_int_equal(tdx_world.calls[TDH_MEM_TRACK], 0);
