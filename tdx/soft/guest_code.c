@@ -17,16 +17,14 @@ struct walk {
 
 static enum guest_code read_bytes(struct run *r, gpa_t gpa, void *out, unsigned n)
 {
-	struct sept_walk at;
-	hpa_t hpa;
+	const void *at;
 
 	if (!mem_gpa_is_private(r->tdcs, gpa))
 		return GUEST_CODE_OUTSIDE;
-	mem_walk(r->c, &r->v->td, gpa, LEVEL_4K, &at);
-	if (!sept_is(at.value, SEPT_IN(TDX_SEPT_MAPPED)))
+	at = mem_of_guest(r->c, &r->v->td, gpa);
+	if (!at)
 		return GUEST_CODE_GONE;
-	hpa = sept_hpa(at.value, at.level) + gpa % level_size(at.level);
-	memcpy(out, (const uint8_t *)hpa_map(r->m, align_down(hpa, PAGE_SIZE)) + (hpa & PAGE_MASK), n);
+	memcpy(out, at, n);
 	return GUEST_CODE_READ;
 }
 

@@ -131,11 +131,21 @@ void mem_close(struct mem_page *p)
 	p->locked = false;
 }
 
-void *mem_byte(struct soft_call *c, const struct mem_page *p)
+static void *byte_at(struct soft_call *c, const struct sept_walk *at, gpa_t gpa)
 {
-	hpa_t at = sept_hpa(p->at.value, p->at.level) + p->gpa % level_size(p->at.level);
+	hpa_t hpa = sept_hpa(at->value, at->level) + gpa % level_size(at->level);
 
-	return (uint8_t *)hpa_map(c->m, align_down(at, PAGE_SIZE)) + (at & PAGE_MASK);
+	return (uint8_t *)hpa_map(c->m, align_down(hpa, PAGE_SIZE)) + (hpa & PAGE_MASK);
+}
+
+void *mem_byte(struct soft_call *c, const struct mem_page *p) { return byte_at(c, &p->at, p->gpa); }
+
+void *mem_of_guest(struct soft_call *c, const struct soft_td *td, gpa_t gpa)
+{
+	struct sept_walk at;
+
+	mem_walk(c, td, gpa, LEVEL_4K, &at);
+	return sept_is(at.value, SEPT_IN(TDX_SEPT_MAPPED)) ? byte_at(c, &at, gpa) : NULL;
 }
 
 /* A table is a 4K page whatever it maps. */

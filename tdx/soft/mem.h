@@ -71,6 +71,9 @@ uint64_t mem_check_tracked(struct soft_call *c, const struct mem_page *p, const 
 /* The entry's new value, which unlocks it. */
 void mem_publish(struct mem_page *p, uint64_t value);
 
+/* What a guest has at a private gpa: NULL unless that is in a page that it has accepted. */
+void *mem_of_guest(struct soft_call *c, const struct soft_td *td, gpa_t gpa);
+
 /* Whether gpa is one of the TD's private ones. */
 bool mem_gpa_is_private(const struct soft_tdcs *tdcs, gpa_t gpa);
 /* The walk of the TD's secure EPT. */

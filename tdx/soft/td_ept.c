@@ -71,11 +71,6 @@ static bool private_violation(struct run *r, uint64_t q, gpa_t gpa, bool deliver
 	return ept_leave(r, q, gpa, TDX_EEQ_NONE);
 }
 
-bool ept_access(struct run *r, gpa_t gpa, bool write)
-{
-	return private_violation(r, write ? VIOLATION_WRITE : VIOLATION_READ, gpa, false);
-}
-
 /* What the CPU does where it has EPT-violation #VE: the entry that ends the walk does not suppress it, no event is
  * being delivered, and the guest has read the last one. */
 static bool shared_violation(struct run *r, uint64_t q, gpa_t gpa, bool delivering)
@@ -89,6 +84,15 @@ static bool shared_violation(struct run *r, uint64_t q, gpa_t gpa, bool deliveri
 	    merged_walk_shared(r->m, r->vp->shared_eptp, gpa, &entry, &level) && !(entry & SEPT_SUPPRESS_VE))
 		return raise_ve(r, q, gpa);
 	return ept_leave(r, q, gpa, TDX_EEQ_NONE);
+}
+
+bool ept_access(struct run *r, gpa_t gpa, bool write)
+{
+	uint64_t q = write ? VIOLATION_WRITE : VIOLATION_READ;
+
+	if (gpa & td_shared_bit(r->tdcs))
+		return shared_violation(r, q, gpa, false);
+	return private_violation(r, q, gpa, false);
 }
 
 bool ept_exit_violation(struct run *r)

@@ -12,11 +12,15 @@
 #include "tdx/abi/report.h"
 #include "tdx/soft/measure.h"
 #include "tdx/soft/mem.h"
+#include "tdx/soft/merged.h"
 #include "tdx/soft/tdg.h"
 
 #define MODULE_NAME "SOFT-TDX: protects nobody"
 #define TCB_VALID 0x1fful      /* every field of TEE_TCB_INFO */
 #define TCB_NOT_PRODUCTION 1ul /* attributes */
+
+#define SHARED_READ BIT(0) /* of an entry of the host's tables */
+#define SHARED_WRITE BIT(1)
 
 static enum tdg_end done(struct tdg_call *t, uint64_t status)
 {
@@ -24,30 +28,34 @@ static enum tdg_end done(struct tdg_call *t, uint64_t status)
 	return TDG_DONE;
 }
 
-/* What the guest has at gpa, in a page that it has accepted. NULL: there is no such page. */
-static void *private_memory(struct tdg_call *t, gpa_t gpa)
+/* The host's page for a shared gpa, by the host's tables. NULL: none that allows the access. */
+static void *shared_memory(struct tdg_call *t, gpa_t gpa, bool write)
 {
-	struct sept_walk at;
+	uint64_t entry, rights = SHARED_READ | (write ? SHARED_WRITE : 0);
+	uint32_t level;
+	void *page;
 	hpa_t hpa;
 
-	mem_walk(t->c, &t->v->td, gpa, LEVEL_4K, &at);
-	if (!sept_is(at.value, SEPT_IN(TDX_SEPT_MAPPED)))
+	if (!merged_walk_shared(t->c->m, t->v->vp->shared_eptp, gpa, &entry, &level) || (entry & rights) != rights)
 		return NULL;
-	hpa = sept_hpa(at.value, at.level) + gpa % level_size(at.level);
-	return (uint8_t *)hpa_map(t->c->m, align_down(hpa, PAGE_SIZE)) + (hpa & PAGE_MASK);
+	hpa = align_down(entry & SEPT_HPA, level_size(level)) + gpa % level_size(level);
+	if (hpa_map_shared(t->c, align_down(hpa, PAGE_SIZE), PAGE_SIZE, 0, &page))
+		return NULL;
+	return (uint8_t *)page + (hpa & PAGE_MASK);
 }
 
 /*
- * The operand in reg, an address aligned to align bytes of private memory, which *at becomes. TDG_DONE with
- * status 0: go on.
+ * The operand in reg, an address aligned to align bytes of the guest's memory, which *at becomes. TDG_DONE
+ * with status 0: go on.
  */
 static enum tdg_end map_operand(struct tdg_call *t, enum tdx_reg reg, uint64_t align, bool write, void **at)
 {
+	const struct soft_tdcs *tdcs = t->v->td.tdcs;
 	gpa_t gpa = t->v->vp->gpr[reg];
 
-	if (!is_aligned(gpa, align) || !mem_gpa_is_private(t->v->td.tdcs, gpa))
+	if (!is_aligned(gpa, align) || gpa >> tdcs->gpa_bits)
 		return done(t, invalid(reg));
-	*at = private_memory(t, gpa);
+	*at = mem_gpa_is_private(tdcs, gpa) ? mem_of_guest(t->c, &t->v->td, gpa) : shared_memory(t, gpa, write);
 	if (*at)
 		return done(t, TDX_SUCCESS);
 	t->gpa = gpa;
@@ -61,8 +69,11 @@ enum tdg_end tdg_mr_rtmr_extend(struct tdg_call *t)
 	uint64_t index = t->v->vp->gpr[TDX_RDX];
 	uint8_t digest[TD_DIGEST];
 	void *at = NULL;
-	enum tdg_end end = map_operand(t, TDX_RCX, 64, false, &at);
+	enum tdg_end end;
 
+	if (!mem_gpa_is_private(tdcs, t->v->vp->gpr[TDX_RCX]))
+		return done(t, invalid(TDX_RCX));
+	end = map_operand(t, TDX_RCX, 64, false, &at);
 	if (end != TDG_DONE || t->status)
 		return end;
 	if (index >= TD_RTMRS)

@@ -246,6 +246,38 @@ static void report_operands(void **state)
 	sharex_release(&td_tdcs(&td)->rtmr_lock, LOCK_EXCLUSIVE);
 }
 
+/* The same out of and into memory that the guest shares with the host. */
+static void report_in_shared_memory(void **state)
+{
+	hpa_t table = MIB(70), data = MIB(71), page = MIB(72), large = MIB(74);
+	gpa_t gpa = WORLD_SHARED | GPA;
+
+	(void)state;
+	finalize();
+	assert_int_equal(tdg(tdg_mr_report, gpa, gpa, 0), 1); /* no tables yet */
+	assert_int_equal(last_end, TDG_FAULT);
+	((uint64_t *)world_at(table))[gpa >> 39 & 511] = (table + 0x1000) | 7;
+	((uint64_t *)world_at(table + 0x1000))[gpa >> 30 & 511] = (table + 0x2000) | 7;
+	((uint64_t *)world_at(table + 0x2000))[0] = (table + 0x3000) | 7;
+	((uint64_t *)world_at(table + 0x2000))[1] = large | 0xb7;
+	((uint64_t *)world_at(table + 0x3000))[0] = data | 0x31; /* read only */
+	((uint64_t *)world_at(table + 0x3000))[1] = page | 0x37;
+	((uint64_t *)world_at(table + 0x3000))[2] = td.tdr | 0x37; /* the module's: not for sharing */
+	td_vp(&td, 0)->shared_eptp = table;
+	memset(world_at(data + 64), 0x99, 64);
+	assert_int_equal(tdg(tdg_mr_report, gpa + PAGE_SIZE + 2048, gpa + 64, 0), SUCCESS);
+	assert_int_equal(*(uint8_t *)world_at(page + 2048), 0x81);
+	assert_int_equal(tdg(tdg_mr_report, gpa + MIB(2) + MIB(1), gpa + 64, 0), SUCCESS);
+	assert_memory_equal(world_at(page + 2048), world_at(large + MIB(1)), 1024);
+	tdg(tdg_mr_report, gpa, gpa + 64, 0);
+	assert_int_equal(last_end, TDG_FAULT);
+	assert_true(last.write);
+	tdg(tdg_mr_report, gpa + 2 * PAGE_SIZE, gpa + 64, 0);
+	assert_int_equal(last_end, TDG_FAULT);
+	assert_int_equal(tdg(tdg_mr_rtmr_extend, gpa + 64, 0, 0), ST(0xc0000100, 1));
+	assert_int_equal(tdg(tdg_mr_report, gpa, BIT(WORLD_GPA_BITS) | gpa, 0), ST(0xc0000100, 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +288,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rtmrs, build, end),
 		cmocka_unit_test_setup_teardown(report, build, end),
 		cmocka_unit_test_setup_teardown(report_operands, build, end),
+		cmocka_unit_test_setup_teardown(report_in_shared_memory, build, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
