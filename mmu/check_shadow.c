@@ -56,6 +56,8 @@ const char *shadow_fault_in(uint64_t spte, int level, const struct mmu_config *c
 		return "a large page is not aligned to its size (reserved address bits)";
 	if (w != mmu || (mmu && !host))
 		return "the writable bits are none of 111, 100, 000";
+	if ((w && !(spte & PTE_D)) || ((spte & PTE_D) && !host))
+		return "the dirty bit does not say whether the guest may write";
 	return NULL;
 }
 

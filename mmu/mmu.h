@@ -111,6 +111,7 @@ struct mmu_stats {
 
 #define SHADOW_PREVIOUS 3
 #define SHADOW_CHUNKS 2
+#define SHADOW_NEAR 4
 
 /* A root the vCPU may come back to; it holds a reference. */
 struct shadow_root {
@@ -120,7 +121,7 @@ struct shadow_root {
 	bool behind;   /* its PCID was flushed since: to be brought up to date when it is loaded again */
 };
 
-/* The 4K-level page that the last fault came through, as long as nothing above it has changed. */
+/* A 4K-level page that a fault came through lately, as long as nothing above it has changed. */
 struct shadow_near {
 	struct sp *sp;    /* looked at inside the lock, after version */
 	gfn_t table;      /* that it shadows */
@@ -130,7 +131,7 @@ struct shadow_near {
 };
 
 struct shadow_vcpu {
-	struct shadow_near near;
+	struct shadow_near near[SHADOW_NEAR]; /* by region */
 	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
 	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
 	uint64_t cr3;         /* guest's, of the current root */

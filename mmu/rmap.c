@@ -5,6 +5,7 @@
 
 #include "hv/base/frame.h"
 #include "mmu/hugepage.h"
+#include "mmu/spte.h"
 
 static uint64_t units(gfn_t base, uint64_t npages, int shift)
 {
@@ -111,12 +112,34 @@ static void list_remove(struct mmu *mmu, uint32_t *head, uint32_t ref)
 	sp_links(sp_of_ref(mmu, at))[at % SPTES_PER_TABLE] = next;
 }
 
-void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index)
+/* The list of leafs whose first the entry is, if it is the one of the frame's gfn in slot s: being the first
+ * there is proof of the key, and spares the walk to the list's end. Else NULL. */
+static uint32_t *head_by_frame(const struct slot *s, const struct sp *sp, uint32_t index)
+{
+	gfn_t gfn = (spte_hpa(sp->table[index]) - s->offset) >> PAGE_SHIFT;
+	uint32_t *head = slot_covers(s, gfn) ? rmap_head(s, gfn, sp->level) : NULL;
+
+	return head && *head == sp_ref(sp, index) ? head : NULL;
+}
+
+static uint32_t *head_by_key(struct mmu *mmu, const struct slot **s, struct sp *sp, uint32_t index)
 {
 	gfn_t gfn = rmap_key(mmu, sp, index);
-	struct slot *s = slot_set_find(mmu->slots, gfn);
-	uint32_t *head = s ? rmap_head(s, gfn, sp->level) : NULL;
 
+	*s = slot_set_find(mmu->slots, gfn);
+	return *s ? rmap_head(*s, gfn, sp->level) : NULL;
+}
+
+void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
+{
+	uint32_t *head = *hint ? head_by_frame(*hint, sp, index) : NULL;
+	uint32_t next = sp_links(sp)[index];
+
+	if (LIKELY(head)) {
+		*head = next & RMAP_END ? 0 : next;
+		return;
+	}
+	head = head_by_key(mmu, hint, sp, index);
 	INVARIANT(head && *head);
 	list_remove(mmu, head, sp_ref(sp, index));
 }

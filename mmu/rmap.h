@@ -66,8 +66,8 @@ static inline uint32_t rmap_first(const uint32_t *head) { return head && *head ?
 uint32_t rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, struct sp *sp, uint32_t index);
 /* The gfn that a filed entry is filed under. */
 gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index);
-/* Takes the entry off its list. */
-void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index);
+/* Takes the present leaf off its list. *hint: the slot of the last one removed in this hold of the lock, or NULL. */
+void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index);
 
 /* ---- parents: the same list, through entries that lead to a page; head is sp->parents ---- */
 

@@ -6,6 +6,7 @@
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_gpte.h"
+#include "mmu/shadow_grant.h"
 #include "mmu/shadow_page.h"
 #include "mmu/track.h"
 #include "mmu/unsync.h"
@@ -85,11 +86,14 @@ static bool may_write(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum
 	return !(s->flags & SLOT_READONLY) && unsync_try(mv, s, gfn, caller);
 }
 
-static uint64_t with_writing(const struct slot *s, uint64_t spte, bool writable)
+/* allowed: by the guest; writable: nothing else is against it. */
+static uint64_t with_writing(const struct slot *s, uint64_t spte, bool allowed, bool writable)
 {
 	if (s->flags & SLOT_READONLY)
 		return spte;
-	return spte | (writable ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE);
+	if (!allowed)
+		return spte | SHADOW_HOST_WRITABLE;
+	return spte | (writable ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE | PTE_D);
 }
 
 /* Replaces what the entry holds by the leaf; the same page under the same key keeps its place. */
@@ -115,15 +119,14 @@ static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_
 static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index)
 {
 	gfn_t gfn = align_down(f->gfn, level_pages(sp->level));
-	bool writable = false;
+	bool allowed = f->access & ACCESS_WRITE, writable;
 	uint64_t spte;
 
 	if (sp->level == LEVEL_4K && !rmap_reserve(f->mv, f->slot, gfn))
 		return FAULT_OUT_OF_MEMORY;
-	if (f->access & ACCESS_WRITE)
-		writable = may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT);
+	writable = allowed && may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), sp->level, f->access, f->pkey);
-	spte = with_writing(f->slot, spte, writable);
+	spte = with_writing(f->slot, spte, allowed, writable);
 	if (spte == sp->table[index])
 		f->mv->stats.spurious++;
 	else
@@ -140,14 +143,14 @@ static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t in
 	gfn_t gfn = gpte_gfn(gpte);
 	uint32_t access = gpte_access(format, gpte);
 	const struct slot *s = slot_find(f->mv, gfn);
-	bool writable;
+	bool allowed = (access & ACCESS_WRITE) && (gpte & PTE_D), writable;
 	uint64_t spte;
 
 	if (!s || !rmap_reserve(NULL, s, gfn))
 		return;
-	writable = (access & ACCESS_WRITE) && (gpte & PTE_D) && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
+	writable = allowed && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
 	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
-	shadow_set_leaf(f->mv->mmu, s, sp, index, gfn, with_writing(s, spte, writable), &f->token);
+	shadow_set_leaf(f->mv->mmu, s, sp, index, gfn, with_writing(s, spte, allowed, writable), &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
 }
 
@@ -155,14 +158,15 @@ static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t in
 static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t index)
 {
 	gfn_t gfn = sp->gfn + index;
-	bool writable;
+	bool allowed = f->access & ACCESS_WRITE, writable;
 	uint64_t spte;
 
 	if (!slot_covers(f->slot, gfn) || !rmap_reserve(f->mv, f->slot, gfn))
 		return;
-	writable = (f->access & ACCESS_WRITE) && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH);
+	writable = allowed && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), LEVEL_4K, f->access, f->pkey);
-	shadow_set_leaf(f->mv->mmu, f->slot, sp, index, gfn, with_writing(f->slot, spte, writable), &f->token);
+	spte = with_writing(f->slot, spte, allowed, writable);
+	shadow_set_leaf(f->mv->mmu, f->slot, sp, index, gfn, spte, &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
 }
 
@@ -228,28 +232,35 @@ static void prefetch(struct shadow_fault *f, struct sp *sp, uint32_t at)
 
 /*
  * The CPU may use what it has cached of the levels above a 4K table until the guest flushes it, and so
- * may a walk here: it begins at the table that the last fault came through, as long as no page of the
+ * may a walk here: it begins at the table that a fault came through lately, as long as no page of the
  * shadow was unlinked since. What it needs is kept by the vCPU, for others change pages meanwhile.
  */
+static const struct shadow_near *near_of(const struct mmu_vcpu *mv, gva_t gva)
+{
+	return &mv->shadow.near[(gva >> 21) % SHADOW_NEAR];
+}
+
 static bool near_is_good(const struct mmu_vcpu *mv, gva_t gva)
 {
-	const struct shadow_near *n = &mv->shadow.near;
+	const struct shadow_near *n = near_of(mv, gva);
 
 	return n->version == __atomic_load_n(&mv->mmu->shadow->version, __ATOMIC_RELAXED) && n->region == gva >> 21;
 }
 
 static void remember_near(struct shadow_fault *f, struct sp *sp)
 {
+	uint64_t region = f->gva >> 21;
+
 	if (sp->level == LEVEL_4K && !sp->role.direct)
-		f->mv->shadow.near = (struct shadow_near){ .sp = sp, .table = sp->gfn, .access = sp->role.access,
-							   .region = f->gva >> 21,
-							   .version = f->mv->mmu->shadow->version };
+		f->mv->shadow.near[region % SHADOW_NEAR] = (struct shadow_near){
+			.sp = sp, .table = sp->gfn, .access = sp->role.access, .region = region,
+			.version = f->mv->mmu->shadow->version };
 }
 
 static enum walk_status walk_near(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t kind,
 				  struct walk_result *r)
 {
-	const struct shadow_near *n = &mv->shadow.near;
+	const struct shadow_near *n = near_of(mv, gva);
 	struct walk_start start = { .table = n->table << PAGE_SHIFT,
 				    .rights = n->access & (ACCESS_WRITE | ACCESS_USER),
 				    .executable = n->access & ACCESS_EXEC };
@@ -403,11 +414,23 @@ static enum fault_result map(struct shadow_fault *f, bool near)
 		shadow_make_room(mv->mmu, &f->token);
 		result = handle(f, shadow_root_for(mv, f->gva));
 	} else if (near_is_good(mv, f->gva)) {
-		result = handle(f, mv->shadow.near.sp);
+		result = handle(f, near_of(mv, f->gva)->sp);
 	}
 	flush_spend(mv->mmu, f->token);
 	mmu_exclusive_end(mv->mmu);
 	return result;
+}
+
+static enum fault_result walk_and_map(struct shadow_fault *f, uint32_t error_code, struct walk_result *r)
+{
+	uint32_t kind = walk_kind(f->g, error_code);
+	bool near = near_is_good(f->mv, f->gva);
+	enum walk_status status = walk(f->mv, f->g, f->gva, kind, &near, r);
+
+	if (status != WALK_OK)
+		return status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
+	f->gfn = r->gpa >> PAGE_SHIFT;
+	return map(f, near);
 }
 
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
@@ -415,16 +438,11 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 {
 	struct shadow_fault f = { .mv = mv, .g = g, .r = r, .gva = gva, .write = error_code & PFERR_WRITE,
 				  .user = error_code & PFERR_USER };
-	uint32_t kind = walk_kind(g, error_code);
-	bool near = near_is_good(mv, gva);
-	enum walk_status status = walk(mv, g, gva, kind, &near, r);
-	enum fault_result result = status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
+	enum fault_result result = FAULT_MAPPED;
 
-	mv->shadow.widened = false;
-	if (status == WALK_OK) {
-		f.gfn = r->gpa >> PAGE_SHIFT;
-		result = map(&f, near);
-	}
+	mv->shadow.widened = shadow_may_grant(error_code) && shadow_grant(mv, gva);
+	if (!mv->shadow.widened)
+		result = walk_and_map(&f, error_code, r);
 	mv->stats.faults[result]++;
 	return result;
 }

@@ -195,6 +195,7 @@ static void unlink_child(struct mmu *mmu, struct sp *parent, uint32_t index, str
 
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token)
 {
+	const struct slot *hint = NULL;
 	uint64_t spte = sp->table[index];
 	struct sp *child;
 
@@ -202,7 +203,7 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 	sp_bit_clear(sp_present_bits(sp), index);
 	shadow_owe(token);
 	if (spte_is_leaf(spte, sp->level)) {
-		rmap_remove(mmu, sp, index);
+		rmap_remove(mmu, &hint, sp, index);
 		spte_write(&sp->table[index], SPTE_EMPTY);
 		mmu->host.stats.mapped[sp->level]--;
 		return;
@@ -217,10 +218,32 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 
 /* ---- zapping ---- */
 
+/* All entries of a 4K-level page: there are many, and all are leafs. */
+static void drop_all_leafs(struct mmu *mmu, struct sp *sp, struct flush_token *token)
+{
+	uint64_t *present = sp_present_bits(sp);
+	const struct slot *hint = NULL;
+	int64_t count = 0;
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (; present[w]; present[w] &= present[w] - 1, count++) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(present[w]);
+
+			rmap_remove(mmu, &hint, sp, index);
+			spte_write(&sp->table[index], SPTE_EMPTY);
+		}
+	mmu->host.stats.mapped[LEVEL_4K] -= count;
+	shadow_owe(token);
+}
+
 static void drop_all_entries(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 {
 	uint64_t *present = sp_present_bits(sp);
 
+	if (sp->level == LEVEL_4K) {
+		drop_all_leafs(mmu, sp, token);
+		return;
+	}
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
 		while (present[w])
 			shadow_drop_entry(mmu, sp, w * 64 + (uint32_t)__builtin_ctzl(present[w]), token);

@@ -17,7 +17,11 @@
 static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
 
 /* Upper levels of the guest's tables are read again by the next fault. */
-static void forget_near(struct mmu_vcpu *mv) { mv->shadow.near.version = 0; }
+static void forget_near(struct mmu_vcpu *mv)
+{
+	for (uint32_t i = 0; i < SHADOW_NEAR; i++)
+		mv->shadow.near[i].version = 0;
+}
 
 /* ---- references ---- */
 

@@ -3,8 +3,9 @@
  * at the same place, so that what an entry is can be told in the same way. Tables let
  * everything through; the leaf has the rights of the whole translation.
  *
- * Accessed is always set, and dirty where writing is allowed: the guest's own flags are set by the
- * walk of its tables, and a page whose guest entry is not dirty yet is not writable.
+ * Accessed is always set. Dirty says that the guest's tables allow writing, whatever else is against it:
+ * the guest's own flags are set by the walk of its tables, and a page whose guest entry is not dirty yet
+ * is not writable.
  * Bit 8 (global) stays clear. PWT, PCD and PAT stay clear: guest memory is write-back.
  */
 #ifndef MMU_SHADOW_SPTE_H
@@ -17,6 +18,14 @@
 #define SHADOW_HOST_WRITABLE BIT(9) /* the slot lets the guest write; constant while present */
 #define SHADOW_MMU_WRITABLE BIT(10) /* nothing about tables of the guest is against writing */
 #define SHADOW_WRITABLE (PTE_RW | SHADOW_HOST_WRITABLE | SHADOW_MMU_WRITABLE | PTE_D)
+
+/* A leaf that may be written as far as guest and slot are concerned, and is not writable. */
+static inline bool shadow_is_held_back(uint64_t spte)
+{
+	const uint64_t allowed = SPTE_PRESENT | PTE_D | SHADOW_HOST_WRITABLE;
+
+	return (spte & (allowed | PTE_RW)) == allowed;
+}
 
 static inline uint64_t shadow_table_make(hpa_t table)
 {

@@ -24,7 +24,7 @@ void track_write_protect(struct mmu *mmu, const struct slot *s, gfn_t gfn, struc
 
 		if (!(spte & (PTE_RW | SHADOW_MMU_WRITABLE)))
 			continue;
-		spte_write(sptep, spte & ~(PTE_RW | SHADOW_MMU_WRITABLE | PTE_D));
+		spte_write(sptep, spte & ~(PTE_RW | SHADOW_MMU_WRITABLE));
 		shadow_owe(token);
 	}
 }

@@ -118,8 +118,8 @@ static void sync_entry(struct refresh *r, uint32_t index)
 		return;
 	}
 	want = wanted(r, gpte, spte);
-	/* The flags the CPU has set make no difference: ours are set from the start. */
-	if (LIKELY(((spte ^ want) & ~(uint64_t)(PTE_A | PTE_D)) == 0))
+	/* The CPU has set no flag in it: those it may set were set from the start. */
+	if (LIKELY(spte == want))
 		return;
 	spte_write(&r->sp->table[index], want);
 	shadow_owe(r->token);

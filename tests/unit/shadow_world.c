@@ -335,6 +335,8 @@ static enum outcome fault_device(struct vcpu *v, struct guest_access *a, const s
 	return DEVICE;
 }
 
+#define NOT_WALKED (~(gva_t)0) /* the guest's tables were not asked */
+
 /* The exits that end the access. False: it is to be tried again. */
 static bool fault_ends(struct vcpu *v, struct guest_access *a, const struct oracle_walk *w,
 		       enum fault_result result, const struct walk_result *r, enum outcome *o)
@@ -372,8 +374,8 @@ static bool fault_ends(struct vcpu *v, struct guest_access *a, const struct orac
 		expect(memory_was_short(), a, w, "out of memory");
 		*o = NO_MEMORY;
 		return true;
-	case FAULT_MAPPED:
-		expect(w->ok, a, w, "mapped");
+	case FAULT_MAPPED: /* unless by what was cached: access_done() judges that */
+		expect(w->ok || r->gva == NOT_WALKED, a, w, "mapped");
 		return false;
 	case FAULT_RETRY:
 		return false;
@@ -406,7 +408,7 @@ static void flags_check(const struct vcpu *v, const struct guest_access *a, cons
 static bool access_exit(struct vcpu *v, struct guest_access *a, uint32_t error, enum outcome *o)
 {
 	struct oracle_walk w;
-	struct walk_result r = { 0 };
+	struct walk_result r = { .gva = NOT_WALKED };
 	struct pending p;
 	enum fault_result result;
 	bool ends;
@@ -419,7 +421,7 @@ static bool access_exit(struct vcpu *v, struct guest_access *a, uint32_t error, 
 	pending_end(&p);
 	SAY("  fault %x: %s, gpa %lx\n", error, fault_result_names[result], r.gpa);
 	ends = fault_ends(v, a, &w, result, &r, o);
-	if (result == FAULT_MAPPED && !raced)
+	if (result == FAULT_MAPPED && r.gva != NOT_WALKED && !raced)
 		flags_check(v, a, &w);
 	return ends;
 }
