@@ -51,9 +51,13 @@ enum exit_result exit_mmio_at(struct vcpu *v, gpa_t gpa, gva_t gva, bool write);
  * every address is looked up, and memory is read and written by the rules of mmu/gpa.h. Sets RIP. */
 enum exit_result exit_memory(struct vcpu *v);
 /* The instruction at RIP writes to RAM at gpa, where gva leads, and the CPU must not carry it out by
- * itself: does so. Sets RIP. False: this instruction cannot be carried out so, f says why; nothing
- * has changed. */
-bool exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, struct failure *f);
+ * itself: does so. Sets RIP. Of a repeated string instruction at most that many iterations are done. */
+enum exit_emulated {
+	EMULATED,      /* or the fault it ends in is queued */
+	EMULATED_PART, /* the rest is to be tried again: of a string's iterations there are more */
+	NOT_EMULATED,  /* this instruction cannot be carried out so, f says why; nothing has changed */
+};
+enum exit_emulated exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, unsigned iterations, struct failure *f);
 /* Reads a 16-byte operand as an instruction does, in enum insn_segment. RSP is in v->gpr. False: a
  * fault is queued, or the guest's tables keep changing: enter again. */
 bool exit_read_operand(struct vcpu *v, unsigned segment, uint64_t offset, uint64_t value[2]);

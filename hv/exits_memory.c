@@ -304,6 +304,7 @@ static void begin(struct access *a, struct vcpu *v)
 	a->cpu.exit_gpa = GPA_UNKNOWN;
 	a->cpu.exit_la_valid = false;
 	a->cpu.exit_write = false;
+	a->cpu.max_iterations = EMU_MAX_ITERATIONS;
 }
 
 static void inject_fault(struct vcpu *v, const struct emu_fault *fault)
@@ -386,7 +387,7 @@ enum exit_result exit_memory(struct vcpu *v)
 	return finish(&a, emulate_instruction(&a.cpu));
 }
 
-bool exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, struct failure *f)
+enum exit_emulated exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, unsigned iterations, struct failure *f)
 {
 	struct access a;
 	enum emu_result r;
@@ -396,13 +397,14 @@ bool exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, struct failure *f)
 	a.cpu.exit_la = gva;
 	a.cpu.exit_la_valid = true;
 	a.cpu.exit_write = true;
+	a.cpu.max_iterations = iterations;
 	r = emulate_instruction(&a.cpu);
 	if (r == EMU_UNSUPPORTED) {
 		emulate_explain(&a.cpu, f);
-		return false;
+		return NOT_EMULATED;
 	}
 	finish(&a, r);
-	return true;
+	return r == EMU_RETRY ? EMULATED_PART : EMULATED;
 }
 
 bool exit_read_operand(struct vcpu *v, unsigned segment, uint64_t offset, uint64_t value[2])

@@ -7,6 +7,7 @@
 #include "hv/base/machine.h"
 #include "hv/base/msr.h"
 #include "hv/base/x86.h"
+#include "hv/emulate/emulate.h"
 #include "hv/exits.h"
 #include "hv/guest/msr.h"
 #include "vmx/core/vmcs.h"
@@ -188,16 +189,39 @@ static bool unprotect(struct vmx_vcpu *x, gva_t gva, gpa_t gpa)
 	return x->stuck.count < ATTEMPTS && mmu_shadow_unprotect(x->v.mmu, gpa);
 }
 
-static enum exit_result emulate_write(struct vmx_vcpu *x, const struct walk_result *r)
+#define SOON 8 /* exits for exceptions */
+
+/*
+ * A string instruction that fills a page table means to make something else of it: most are pages that were
+ * freed and are cleared for another use. One iteration is emulated, then the page is a table no more and the
+ * CPU may do the rest. But a table that is in use is tracked again at once: not twice soon after each other.
+ */
+static bool may_give_way(const struct vmx_vcpu *x, gpa_t gpa)
 {
+	return x->given_way.gfn != gpa >> PAGE_SHIFT || x->v.stats.count[REASON_EXCEPTION_NMI] - x->given_way.at > SOON;
+}
+
+static void give_way(struct vmx_vcpu *x, gpa_t gpa)
+{
+	mmu_shadow_unprotect(x->v.mmu, gpa);
+	x->given_way.gfn = gpa >> PAGE_SHIFT;
+	x->given_way.at = x->v.stats.count[REASON_EXCEPTION_NMI];
+}
+
+static enum exit_result emulate_write(struct vmx_vcpu *x, const struct walk_result *r, enum fault_result why)
+{
+	bool may_end = why == FAULT_WRITE_TRACKED && may_give_way(x, r->gpa);
+	enum exit_emulated done = NOT_EMULATED;
 	struct failure f = { 0 };
 
 	/* A write of the CPU's own, to a stack or TSS, is no instruction's. */
 	if (x->event.info)
 		fail(&f, -ENOTSUP, "an event is delivered through page tables, which lie on its stack");
-	else if (LIKELY(exit_emulate(&x->v, r->gpa, r->gva, &f)))
-		return EXIT_RESUME;
-	if (!unprotect(x, r->gva, r->gpa))
+	else
+		done = exit_emulate(&x->v, r->gpa, r->gva, may_end ? 1 : EMU_MAX_ITERATIONS, &f);
+	if (done == EMULATED_PART && may_end)
+		give_way(x, r->gpa);
+	if (done == NOT_EMULATED && !unprotect(x, r->gva, r->gpa))
 		vm_stop(x->v.vm, "vCPU %u writes to a page table at guest-physical %lx: %s", x->v.index, r->gpa,
 			f.text);
 	return EXIT_RESUME;
@@ -219,7 +243,7 @@ static enum exit_result fault_result(struct vmx_vcpu *x, enum fault_result resul
 		return vmx_readonly_write(&x->v, r->gpa);
 	case FAULT_WRITE_TRACKED:
 	case FAULT_EMULATE_WRITE:
-		return emulate_write(x, r);
+		return emulate_write(x, r, result);
 	default:
 		return vmx_fault_stop(&x->v, r->gpa, result);
 	}

@@ -67,6 +67,10 @@ struct vmx_vcpu {
 		uint64_t attempt;
 		uint32_t count; /* of attempts that were the same */
 	} stuck;
+	struct {
+		gfn_t gfn;   /* the page table last let be filled by a string instruction */
+		uint64_t at; /* counted in exits for exceptions */
+	} given_way;
 	uint64_t cr2;        /* while another vCPU's is in the register */
 	uint32_t lazy_msr;   /* becomes the guest's own with its first write; NO_MSR when none is left */
 	uint32_t switched_count;

@@ -83,6 +83,7 @@ struct emu_cpu {
 	gpa_t exit_gpa;
 	gva_t exit_la;
 	bool exit_la_valid, exit_write;
+	unsigned max_iterations;    /* of a repeated string instruction, at most EMU_MAX_ITERATIONS */
 
 	/* Results besides gpr, rip and rflags. */
 	struct emu_fault fault;

@@ -135,7 +135,7 @@ enum emu_result emu_string(struct emu_cpu *cpu, const struct insn *in)
 		result = step(cpu, in);
 		return result == EMU_DONE ? emu_retire(cpu, in) : result;
 	}
-	for (unsigned i = 0; i < EMU_MAX_ITERATIONS; i++) {
+	for (unsigned i = 0; i < cpu->max_iterations; i++) {
 		if (truncate_to(cpu->gpr[RCX], in->addr_size) == 0)
 			return emu_retire(cpu, in);
 		result = step(cpu, in);

@@ -54,7 +54,7 @@ enum emu_result emulate_string_io(struct emu_cpu *cpu, const struct string_io *i
 		result = transfer(cpu, io);
 		return result == EMU_DONE ? emu_retire_length(cpu, io->length) : result;
 	}
-	for (unsigned i = 0; i < EMU_MAX_ITERATIONS && truncate_to(cpu->gpr[RCX], io->addr_size) != 0; i++) {
+	for (unsigned i = 0; i < cpu->max_iterations && truncate_to(cpu->gpr[RCX], io->addr_size) != 0; i++) {
 		result = transfer(cpu, io);
 		if (result != EMU_DONE)
 			return result;

@@ -141,7 +141,7 @@ static struct emu_cpu make_cpu(struct decode_cache *cache, uint64_t *gpr)
 		.ops = &ops, .cache = cache, .gpr = gpr, .rip = input.rip, .rflags = input.rflags,
 		.mode = modes[input.mode % 4], .la_bits = input.mode & 4 ? 57 : 48,
 		.exit_gpa = input.known & 1 ? input.exit_gpa : GPA_UNKNOWN, .exit_la = input.exit_la,
-		.exit_la_valid = input.known & 2, .exit_write = input.write & 1,
+		.max_iterations = EMU_MAX_ITERATIONS, .exit_la_valid = input.known & 2, .exit_write = input.write & 1,
 	};
 }
 

@@ -257,14 +257,31 @@ static void test_odd_places(void)
 	expect("push", 21, 3);
 }
 
+static void fill(void *to, uint64_t value, uint64_t count)
+{
+	__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+}
+
+/* A directory in use, all but its first entries at once: those that are not written go on to work. */
+static void test_fill(void)
+{
+	for (unsigned round = 0; round < 8; round++) {
+		fill(&pd[0][3], (uint64_t)pt[round % 2] | FLAGS, 509);
+		expect("filled-first", 3 * 512 + 1, 1 + 8 * (int)(round % 2));
+		expect("filled-last", 511 * 512 + 2, 2 + 8 * (int)(round % 2));
+		expect("filled-before", 1, 1);
+		fill(&pd[0][3], 0, 509);
+		write_cr3(read_cr3());
+		expect("emptied", 3 * 512 + 1, -1);
+		expect("emptied-before", 2, 2);
+	}
+}
+
 /* All entries at once, again and again, as fork and exit do; then the table is memory like any other. */
 static void test_flood(void)
 {
 	for (unsigned round = 0; round < 8; round++) {
-		uint64_t value = frame(round) | FLAGS, count = 512;
-		void *to = pt[2];
-
-		__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+		fill(pt[2], frame(round) | FLAGS, 512);
 		pd[0][2] = (uint64_t)pt[2] | FLAGS;
 		write_cr3(read_cr3());
 		report_equal("flood", (uint64_t)shown(1024 + 100) << 8 | (uint64_t)shown(1024 + 511), round << 8 | round);
@@ -336,6 +353,7 @@ void guest_main(void)
 	test_recursive();
 	test_instructions();
 	test_odd_places();
+	test_fill();
 	test_flood();
 	test_roots();
 	test_beyond_instructions();

@@ -133,7 +133,8 @@ int guest_setup(void **state)
 		g.segments[i] = (struct emu_segment){ 0, 0xffffffff, 0xc093 };
 	g.segments[SEG_CS].rights = 0xc09b;
 	g.cpu = (struct emu_cpu){ .ops = &ops, .cache = &g.cache, .gpr = g.gpr, .rip = CODE, .rflags = 2,
-		                  .mode = CPU_MODE_64, .la_bits = 48, .exit_gpa = GPA_UNKNOWN };
+		                  .mode = CPU_MODE_64, .la_bits = 48, .exit_gpa = GPA_UNKNOWN,
+		                  .max_iterations = EMU_MAX_ITERATIONS };
 	g.device_value = 0x1122334455667788u;
 	return 0;
 }

@@ -434,6 +434,7 @@ static void init_cpu(struct emu_cpu *cpu, struct decode_cache *cache, uint64_t *
 	cpu->rflags = (next() & (STATUS_FLAGS | RFLAGS_DF)) | RFLAGS_FIXED1 | RFLAGS_IF;
 	cpu->mode = CPU_MODE_64;
 	cpu->la_bits = 48;
+	cpu->max_iterations = EMU_MAX_ITERATIONS;
 	cpu->exit_gpa = GPA_UNKNOWN;
 }
 

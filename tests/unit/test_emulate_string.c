@@ -31,6 +31,21 @@ static void test_long_repetition_yields(void **state)
 	assert_int_equal(g.memory[0x2096], 0);
 }
 
+static void test_caller_limits_iterations(void **state)
+{
+	(void)state;
+	g.cpu.max_iterations = 1;
+	g.gpr[RCX] = 3;
+	g.gpr[RDI] = 0x2000;
+	g.gpr[RAX] = 0x5a;
+	assert_int_equal(RUN(0xf3, 0xaa), EMU_RETRY);
+	assert_int_equal(RUN(0xf3, 0xaa), EMU_RETRY);
+	assert_true(g.gpr[RCX] == 1 && g.gpr[RDI] == 0x2002 && g.cpu.rip == CODE);
+	assert_int_equal(RUN(0xf3, 0xaa), EMU_DONE);
+	assert_true(g.gpr[RCX] == 0 && g.cpu.rip == CODE + 2);
+	assert_int_equal(RUN(0xaa), EMU_DONE); /* not repeated: no matter */
+}
+
 static void test_fault_keeps_finished_iterations(void **state)
 {
 	(void)state;
@@ -164,7 +179,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, guest_setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_long_repetition_yields), TEST(test_fault_keeps_finished_iterations),
+		TEST(test_long_repetition_yields), TEST(test_caller_limits_iterations),
+		TEST(test_fault_keeps_finished_iterations),
 		TEST(test_repetition_of_nothing), TEST(test_outs), TEST(test_ins_is_bounded),
 		TEST(test_ins_fault), TEST(test_string_io_in_16_bits),
 	};
