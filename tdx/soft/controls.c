@@ -201,3 +201,12 @@ uint64_t soft_tsc_scale(uint64_t tsc, uint64_t multiplier)
 
 	return high << 16 | (middle & 0xffffffff) >> 16;
 }
+
+struct soft_tsc soft_td_tsc(const struct soft_cpu *cpu, const struct soft_controls *c, uint32_t units, uint64_t start)
+{
+	struct soft_tsc t = { .multiplier = SOFT_TSC_ONE };
+
+	(void)soft_tsc_multiplier(cpu, c, units, &t.multiplier);
+	t.offset = -soft_tsc_scale(start, t.multiplier);
+	return t;
+}

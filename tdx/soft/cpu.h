@@ -43,6 +43,11 @@ bool soft_tsc_multiplier(const struct soft_cpu *cpu, const struct soft_controls 
 #define SOFT_TSC_ONE BIT(48)
 /* tsc times the multiplier, as the CPU does it. */
 uint64_t soft_tsc_scale(uint64_t tsc, uint64_t multiplier);
+/* Those of a TD whose TSC runs at units, which fit, and is 0 when the host's was start. */
+struct soft_tsc {
+	uint64_t multiplier, offset;
+};
+struct soft_tsc soft_td_tsc(const struct soft_cpu *cpu, const struct soft_controls *c, uint32_t units, uint64_t start);
 
 /* Whether another CPU can run with these words. */
 bool soft_controls_fit(const struct vmx_caps *caps, const struct soft_controls *c);

@@ -26,6 +26,25 @@ static bool accepts_timeout(const struct field_target *t, uint64_t value)
 	return value >= TIMEOUT_MIN && value <= TIMEOUT_MAX;
 }
 
+static struct soft_tsc tsc_of(const struct field_target *t)
+{
+	const struct soft *m = t->c->m;
+
+	return soft_td_tsc(&m->platform.cpu, &m->controls, t->td->tdcs->tsc_frequency, -t->td->tdcs->tsc_offset);
+}
+
+static uint64_t read_tsc_offset(const struct field_target *t, uint32_t i)
+{
+	(void)i;
+	return tsc_of(t).offset;
+}
+
+static uint64_t read_tsc_multiplier(const struct field_target *t, uint32_t i)
+{
+	(void)i;
+	return tsc_of(t).multiplier;
+}
+
 /* A guest may choose how it learns of pending pages only if the host has agreed to that. */
 static bool accepts_ctls(const struct field_target *t, uint64_t value)
 {
@@ -56,6 +75,8 @@ static const struct field rows[] = {
 	TDCS(TDX_TD_MAX_VCPUS, 1, HOST | GUEST, max_vcpus),
 	{ .id = TDX_TD_GPAW, .count = 1, .access = HOST | GUEST, .read = read_gpaw },
 	{ .id = TDX_TD_EPTP, .count = 1, .access = HOST, .read = read_eptp },
+	{ .id = TDX_TD_TSC_OFFSET, .count = 1, .access = HOST, .read = read_tsc_offset },
+	{ .id = TDX_TD_TSC_MULTIPLIER, .count = 1, .access = HOST, .read = read_tsc_multiplier },
 	TDCS(TDX_TD_CONFIG_FLAGS, 1, HOST | GUEST, config_flags),
 	WRITABLE(TDX_TD_TD_CTLS, HOST | GUEST | FIELD_GUEST_WRITE, td_ctls, TDX_TD_CTLS_PENDING_VE_DISABLE,
 		accepts_ctls),

@@ -108,12 +108,12 @@ static void write_interrupts(struct run *r)
 /* The TD's TSC is 0 at MNG.INIT, which is when the host's was -tsc_offset. */
 static void write_tsc(struct run *r)
 {
-	uint64_t multiplier = SOFT_TSC_ONE, start = -r->tdcs->tsc_offset;
+	struct soft_tsc tsc = soft_td_tsc(&r->m->platform.cpu, &r->m->controls, r->tdcs->tsc_frequency,
+					  -r->tdcs->tsc_offset);
 
-	soft_tsc_multiplier(&r->m->platform.cpu, &r->m->controls, r->tdcs->tsc_frequency, &multiplier);
 	if (r->m->controls.tsc_scaling)
-		run_write(r, VMCS_TSC_MULTIPLIER, multiplier);
-	run_write(r, VMCS_TSC_OFFSET, -soft_tsc_scale(start, multiplier));
+		run_write(r, VMCS_TSC_MULTIPLIER, tsc.multiplier);
+	run_write(r, VMCS_TSC_OFFSET, tsc.offset);
 }
 
 /* By the SDM's order of fields: ES CS SS DS FS GS LDTR TR. */

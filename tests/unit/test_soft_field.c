@@ -125,6 +125,11 @@ static void mng_rd_values(void **state)
 	assert_int_equal(out.gpr[TDX_R8], td.tdcx[TDCS_SEPT_ROOT] | 0x1e);
 	assert_int_equal(mng_rd(TDX_TD_LIFECYCLE), 0);
 	assert_int_equal(out.gpr[TDX_R8], TDX_KEYS_CONFIGURED);
+	assert_int_equal(mng_rd(TDX_TD_TSC_MULTIPLIER), 0);
+	assert_int_equal(out.gpr[TDX_R8], soft_td_tsc(&world.m.platform.cpu, &world.m.controls,
+						      td_tdcs(&td)->tsc_frequency, 0).multiplier);
+	assert_int_equal(mng_rd(TDX_TD_TSC_OFFSET), 0);
+	assert_true(out.gpr[TDX_R8] != 0);
 	assert_int_equal(mng_rd(TDX_TD_MRTD), ST(0xc0000c02, 0));
 }
 
