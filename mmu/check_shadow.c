@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
@@ -110,6 +111,8 @@ static int check_writable(struct check *c, const struct slot *s, gfn_t gfn, uint
 		return BROKEN("leaf %lx lets the guest write to read-only memory at gfn %lx", spte, gfn);
 	if (track_is_tracked(s, gfn))
 		return BROKEN("leaf %lx lets the guest write to the tracked table at gfn %lx", spte, gfn);
+	if ((s->flags & SLOT_LOGGED) && !dirty_is_marked(s, gfn))
+		return BROKEN("leaf %lx lets the guest write to gfn %lx, and the log does not have it", spte, gfn);
 	if (has_synced_page(c, gfn))
 		return BROKEN("leaf %lx lets the guest write to gfn %lx, shadowed by a page in step", spte, gfn);
 	return 0;

@@ -10,9 +10,11 @@
 
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
+#include "mmu/shadow_log.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
 #include "mmu/tdp_work.h"
+#include "mmu/track.h"
 
 /* Words per hold of the lock. */
 #define FETCH_WORDS 64
@@ -82,8 +84,6 @@ static int change(struct mmu *mmu, gfn_t gfn, int (*how)(struct mmu *mmu, struct
 
 static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 {
-	if (mmu->config.kind != MMU_EPT)
-		return fail(f, -EOPNOTSUPP, "writes are logged by the EPT only; this guest has mmu = shadow");
 	if (s->flags & SLOT_LOGGED)
 		return fail(f, -EALREADY, "writes to the slot at gfn %lx are logged already", s->base);
 	s->dirty = log_alloc(mmu, s);
@@ -91,7 +91,8 @@ static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 		return fail(f, -ENOMEM, "no memory is left for the dirty log of %lu pages", s->npages);
 	one_more(mmu);
 	set_logged(mmu, s, true);
-	tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL), tdp_protect_some);
+	tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL),
+		     mmu->shadow ? shadow_protect_some : tdp_protect_some);
 	return 0;
 }
 
@@ -109,7 +110,10 @@ static int stop(struct mmu *mmu, struct slot *s, struct failure *f)
 	set_logged(mmu, s, false);
 	one_less(mmu);
 	dirty_destroy(mmu, s);
-	tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL), tdp_collapse_some);
+	if (mmu->shadow)
+		shadow_regrow(mmu, s);
+	else
+		tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL), tdp_collapse_some);
 	return 0;
 }
 
@@ -123,7 +127,10 @@ static uint64_t fetch_word(struct mmu *mmu, const struct slot *s, uint64_t n, st
 	for (uint64_t left = word; left; left &= left - 1) {
 		gfn_t gfn = s->base + n * WORD_BITS + (uint64_t)__builtin_ctzl(left);
 
-		tdp_protect(mmu, gfn, token);
+		if (mmu->shadow)
+			track_write_protect(mmu, s, gfn, token);
+		else
+			tdp_protect(mmu, gfn, token);
 	}
 	return word;
 }

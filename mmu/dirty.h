@@ -4,7 +4,8 @@
  *
  * The guest's writes are noticed in one of two ways.
  *   write protection  leafs lack EPT_WRITE; the first write to a page is an EPT violation, which marks the
- *                     page and gives the right back (mmu/tdp_grant.c)
+ *                     page and gives the right back (mmu/tdp_grant.c); under shadow paging they lack R/W, and it is
+ *                     a page fault (mmu/shadow_log.h)
  *   PML               where the CPU has it (mmu_config.pml): leafs lack the dirty flag instead, and the CPU
  *                     writes the address of a page whose flag it sets to a buffer of the vCPU, which the back
  *                     end hands over. SDM "Page-Modification Logging"
@@ -18,8 +19,8 @@
 
 /*
  * Logs writes to the slot that starts at gfn: every one after this has returned. -ENOENT: none starts there;
- * -EALREADY: it is logged; -EOPNOTSUPP: no EPT; -ENOMEM. Private memory is logged by nobody. Outside all
- * locks, and so for the others.
+ * -EALREADY: it is logged; -ENOMEM. Private memory is logged by nobody. Outside all locks, and so for the
+ * others.
  */
 int mmu_dirty_start(struct mmu *mmu, gfn_t gfn, struct failure *f);
 /* Ends that. Large pages come back. -ENOENT; -EALREADY: it is not logged. */

@@ -3,6 +3,7 @@
  * the leaf. The guest may change its tables at any time, so every entry of the walk is read again
  * once the table it is in is write-protected, and before anything is derived from it.
  */
+#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_gpte.h"
@@ -80,10 +81,22 @@ static bool leaf_rights(struct shadow_fault *f, union role role)
 
 /* ---- the leaf ---- */
 
-/* Whether the leaf may be writable as far as the hypervisor is concerned. */
-static bool may_write(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller)
+/* A slot that takes no writes, or logs them: then a page is writable once it is in the log, where a write puts it. */
+static NOINLINE bool special_may_write(const struct slot *s, gfn_t gfn, bool write)
 {
-	return !(s->flags & SLOT_READONLY) && unsync_try(mv, s, gfn, caller);
+	return !(s->flags & SLOT_READONLY) && (write || dirty_is_marked(s, gfn));
+}
+
+/* Whether the leaf may be writable as far as the hypervisor is concerned. write: the access at hand is one. */
+static bool may_write(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller, bool write)
+{
+	if (UNLIKELY(s->flags & (SLOT_READONLY | SLOT_LOGGED)) && !special_may_write(s, gfn, write))
+		return false;
+	if (!unsync_try(mv, s, gfn, caller))
+		return false;
+	if (UNLIKELY(s->flags & SLOT_LOGGED))
+		dirty_mark(s, gfn);
+	return true;
 }
 
 /* allowed: by the guest; writable: nothing else is against it. */
@@ -124,7 +137,7 @@ static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_
 
 	if (sp->level == LEVEL_4K && !rmap_reserve(f->mv, f->slot, gfn))
 		return FAULT_OUT_OF_MEMORY;
-	writable = allowed && may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT);
+	writable = allowed && may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT, f->write);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), sp->level, f->access, f->pkey);
 	spte = with_writing(f->slot, spte, allowed, writable);
 	if (spte == sp->table[index])
@@ -148,7 +161,7 @@ static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t in
 
 	if (!s || !rmap_reserve(NULL, s, gfn))
 		return;
-	writable = allowed && may_write(f->mv, s, gfn, UNSYNC_PREFETCH);
+	writable = allowed && may_write(f->mv, s, gfn, UNSYNC_PREFETCH, false);
 	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
 	shadow_set_leaf(f->mv->mmu, s, sp, index, gfn, with_writing(s, spte, allowed, writable), &f->token);
 	f->mv->mmu->shadow->counts.prefetched++;
@@ -163,7 +176,7 @@ static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t inde
 
 	if (!slot_covers(f->slot, gfn) || !rmap_reserve(f->mv, f->slot, gfn))
 		return;
-	writable = allowed && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH);
+	writable = allowed && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH, false);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), LEVEL_4K, f->access, f->pkey);
 	spte = with_writing(f->slot, spte, allowed, writable);
 	shadow_set_leaf(f->mv->mmu, f->slot, sp, index, gfn, spte, &f->token);

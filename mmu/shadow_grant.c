@@ -3,6 +3,7 @@
  */
 #include "mmu/shadow_grant.h"
 
+#include "mmu/dirty.h"
 #include "mmu/flush.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
@@ -33,13 +34,17 @@ static struct sp *find_end(const struct mmu_vcpu *mv, gva_t gva, uint32_t *index
 static bool grant(struct mmu_vcpu *mv, struct sp *sp, uint32_t index)
 {
 	uint64_t spte = sp->table[index];
+	const struct slot *s;
 	gfn_t gfn;
 
 	if (sp->level > LEVEL_4K || !shadow_is_held_back(spte))
 		return false;
 	gfn = rmap_key(mv->mmu, sp, index);
-	if (!unsync_try(mv, slot_find(mv, gfn), gfn, UNSYNC_FAULT))
+	s = slot_find(mv, gfn);
+	if (!unsync_try(mv, s, gfn, UNSYNC_FAULT))
 		return false;
+	if (UNLIKELY(s->flags & SLOT_LOGGED))
+		dirty_mark(s, gfn);
 	spte_write(&sp->table[index], spte | SHADOW_WRITABLE);
 	return true;
 }

@@ -341,7 +341,7 @@ void shadow_drop_leafs(struct mmu *mmu, const struct slot *s, gfn_t gfn, int lev
 static void zap_leafs_in_slot(struct mmu *mmu, const struct slot *s, gfn_t first, gfn_t end,
 			      struct flush_token *token)
 {
-	for (int level = LEVEL_2M; level <= s->max_level; level++)
+	for (int level = LEVEL_2M; level <= s->shape_level; level++)
 		for (gfn_t g = align_down(first, level_pages(level)); g < end; g += level_pages(level))
 			shadow_drop_leafs(mmu, s, max_u64(g, s->base), level, token);
 	for (gfn_t g = first; g < end; g++) {

@@ -23,7 +23,7 @@ struct slot {
 	struct attr_chunk *attr;         /* mmu/attr.h */
 	uint64_t leaf[2];   /* what a leaf is made of besides its address: [0] at 4K, [1] a large one */
 	uint64_t *dirty;    /* mmu/dirty.h: while the slot is logged, a bit per page from base on */
-	int shape_level;    /* what max_level is unless the slot is logged */
+	int shape_level;    /* what max_level is unless the slot is logged; leafs of that size may still be there */
 	/* Shadow mode only. */
 	uint32_t **rmap;                   /* mmu/rmap.h: heads of 4K leafs, by frame of heads */
 	uint32_t *rmap_large[HUGE_LEVELS]; /* heads of large leafs */

@@ -1,5 +1,5 @@
 /*
- * Long walks over the direct EPT under the exclusive lock, done in pieces: a walk stops once it has
+ * Long walks over the direct EPT, or guest memory, under the exclusive lock, done in pieces: a walk stops once it has
  * looked at so many entries and goes on from there in the next hold, so that vCPUs get in between.
  */
 #ifndef MMU_TDP_WORK_H

@@ -40,7 +40,7 @@ void track_account(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 		set_tracked(s, sp->gfn, true);
 	hugepage_forbid(s, sp->gfn);
 	/* Large leafs that reach over it: there must be none as long as a large page is forbidden. */
-	for (int level = LEVEL_2M; level <= s->max_level; level++)
+	for (int level = LEVEL_2M; level <= s->shape_level; level++)
 		shadow_drop_leafs(mmu, s, sp->gfn, level, token);
 	track_write_protect(mmu, s, sp->gfn, token);
 }

@@ -9,6 +9,7 @@
 #include "hv/base/frame.h"
 #include "mmu/gpa.h"
 #include "tests/unit/shadow_build.h"
+#include "tests/unit/shadow_log.h"
 
 #define RECENT 12
 
@@ -374,6 +375,14 @@ static void op_memory(void)
 	SAY("  %ld allocations left\n", (long)world_allocs_left);
 }
 
+static void op_log(void)
+{
+	if (rnd(4) == 0)
+		log_switch();
+	else
+		log_fetch();
+}
+
 static void op_unprotect(void)
 {
 	struct vcpu *v = random_vcpu();
@@ -416,6 +425,7 @@ static const struct {
 	{ "slot", op_slots, 5 },
 	{ "zap", op_zap, 6 },
 	{ "memory", op_memory, 12 },
+	{ "dirty log", op_log, 12 },
 	{ "unprotect", op_unprotect, 6 },
 	{ "vCPU", op_vcpu, 3 },
 };

@@ -11,6 +11,7 @@
 #include "hv/base/phys.h"
 #include "mmu/check.h"
 #include "mmu/gpa.h"
+#include "tests/unit/shadow_log.h"
 
 #define FAULTS_MAX 6 /* that one access may take: two kinds of page for CR0.WP = 0, an unprotect, a retry */
 
@@ -44,6 +45,7 @@ static void pending_note(struct pending *p)
 		if (p->flags_only && (((now ^ old) & ~0x6000000060ul) || (old & ~now)))
 			world_fail("the guest's entry at %lx went from %lx to %lx", p->word[i], old, now);
 		mem_changed(p->word[i], old, mem_aliased(p->word[i]));
+		log_written(p->word[i]);
 	}
 }
 
@@ -87,6 +89,7 @@ static void last_store(const struct vcpu *v)
 		pending_note(pending);
 	leaf_check(v, v->cpu.tlb[i].page << PAGE_SHIFT, leaf, "the TLB");
 	mem_write(at, 8, mem_read(at, 8) ^ BIT(rnd(15)), mem_aliased(at));
+	log_written(at);
 	for (i = 0; pending && i < pending->count; i++)
 		pending->old[i] = mem_read(pending->word[i], 8);
 	raced = true;
@@ -122,6 +125,7 @@ void guests_start(const struct world_options *o)
 	cpu_has_1g = o->max_level >= LEVEL_1G;
 	world_start_ram(MEM_RAM_HPA + MEM_RAM_BYTES);
 	mem_start();
+	log_reset();
 	if (mmu_init(&world_mmu, &config, &why))
 		world_fail("mmu_init: %s", why.text);
 	for (uint32_t i = 0; i < VCPUS; i++) {
@@ -153,6 +157,7 @@ void guest_slot_add(gfn_t gfn, uint64_t npages, uint64_t offset, bool readonly)
 		world_fail("slot at gfn %lx: %d %s", gfn, err, why.text);
 	mem_slots[mem_slot_count++] = (struct mem_slot){ gfn, npages, MEM_RAM_HPA + offset, readonly };
 	SAY("  slot added at gfn %lx, %lx pages at host offset %lx\n", gfn, npages, offset);
+	log_slot_added(gfn);
 }
 
 void guest_slot_delete(gfn_t gfn)
@@ -161,6 +166,7 @@ void guest_slot_delete(gfn_t gfn)
 
 	if (err == -ENOMEM && world_allocs_left == 0)
 		return;
+	log_slot_goes(gfn);
 	if (err)
 		world_fail("slot at gfn %lx is not deleted: %d %s", gfn, err, why.text);
 	for (uint32_t i = 0; i < mem_slot_count; i++)
@@ -287,8 +293,10 @@ static enum outcome access_done(struct vcpu *v, struct guest_access *a, const st
 	hpa_t at = leaf->hpa + (a->gva & PAGE_MASK);
 
 	claim_check(v, a->gva, &c, "an access");
-	if (a->kind & WALK_WRITE)
+	if (a->kind & WALK_WRITE) {
 		mem_write(at, a->bytes, a->value, mem_aliased(at));
+		log_written(at);
+	}
 	return DONE;
 }
 

@@ -1,4 +1,4 @@
-/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_skip.c */
+/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_log.c tests/unit/shadow_skip.c */
 /*
  * Histories under shadow paging that chance rarely makes: what other hypervisors got wrong, and what random
  * guests found here.
@@ -13,6 +13,7 @@
 
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
+#include "mmu/dirty.h"
 
 #define ROOT 0x10ul /* tables of level 4 to 2 from here on; the 4K table after them */
 #define PT (ROOT + 3)
@@ -163,6 +164,46 @@ static void table_above_changes_unseen(void **state)
 	assert_int_equal(touch(6 * PAGE_SIZE, WALK_READ, 0), REFUSED);
 }
 
+static int64_t logged(gfn_t slot, uint64_t npages)
+{
+	return mmu_dirty_fetch(&world_mmu, slot, 0, npages / 64, NULL);
+}
+
+/* What writes get into the log: the guest's, flags in its tables, the hypervisor's; reads do not. And large pages. */
+static void what_is_logged(void **state)
+{
+	struct failure f;
+	uint64_t bitmap[16];
+
+	(void)state;
+	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe7);
+	assert_int_equal(touch(MIB(2), WALK_WRITE, 1), DONE);
+	assert_int_equal(mmu_dirty_start(&world_mmu, 0x200, &f), 0);
+	assert_int_equal(mmu_dirty_start(&world_mmu, 0x200, &f), -EALREADY);
+	assert_int_equal(mmu_dirty_start(&world_mmu, 0x10, &f), 0);
+	assert_int_equal(logged(0x200, 0x400), 0);
+	assert_int_equal(touch(MIB(2) + 3 * PAGE_SIZE, WALK_READ, 0), DONE);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(logged(0x200, 0x400), 0);
+	assert_int_equal(touch(MIB(2) + 3 * PAGE_SIZE, WALK_WRITE, 1), DONE);
+	assert_int_equal(touch(MIB(2) + 3 * PAGE_SIZE, WALK_WRITE, 2), DONE);
+	guest_dma(DATA << PAGE_SHIFT, 8, 5);
+	assert_int_equal(mmu_dirty_fetch(&world_mmu, 0x200, 0, 16, bitmap), 2);
+	assert_true(bitmap[(LARGE + 3 - 0x200) / 64] == BIT((LARGE + 3) % 64) && bitmap[0] == BIT(DATA - 0x200));
+	assert_int_equal(logged(0x200, 0x400), 0);
+	assert_int_equal(touch(MIB(2) + 3 * PAGE_SIZE, WALK_WRITE, 2), DONE); /* again, by what the CPU remembers */
+	assert_int_equal(logged(0x200, 0x400), 1);
+	(void)logged(0x10, 0x80);
+	set(PT, 7, DATA << PAGE_SHIFT | 7);
+	assert_int_equal(touch(7 * PAGE_SIZE, WALK_READ, 0), DONE); /* sets the accessed flag in PT */
+	assert_int_equal(logged(0x10, 0x80), 1);
+	assert_int_equal(mmu_dirty_stop(&world_mmu, 0x200, &f), 0);
+	assert_int_equal(mmu_dirty_stop(&world_mmu, 0x200, &f), -EALREADY);
+	world_mmu.host.stats.installed[LEVEL_2M] = 0;
+	assert_int_equal(touch(MIB(2) + 9 * PAGE_SIZE, WALK_WRITE, 1), DONE);
+	assert_int_equal(world_mmu.host.stats.installed[LEVEL_2M], 1); /* large again */
+}
+
 static void two_roots_of_one_pcid(void **state)
 {
 	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 1;
@@ -193,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
+		cmocka_unit_test_setup_teardown(what_is_logged, start, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_build.c tests/unit/shadow_ops.c tests/unit/shadow_skip.c */
+/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_log.c tests/unit/shadow_build.c tests/unit/shadow_ops.c tests/unit/shadow_skip.c */
 /*
  * Random histories of guests under shadow paging against the oracle. Every history runs in a process of its
  * own; one that fails is cut down to the operations that matter and told in full.

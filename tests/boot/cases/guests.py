@@ -83,9 +83,10 @@ SPIN_OTHER_STEPS = [
 LOGGED = [("spin", "cpu = 1\ncmdline = how=writes\n")]
 
 
-def logged(name, features, after):
+def logged(name, features, after, more=""):
     show = [Send("mmu dirty spin show\n"), Expect(r"16384 pages: 6[0-3]\d written to"), Expect(r"> ")]
-    return Case("guests-dirty-log-" + name, conf=conf(LOGGED, f"disable = {features}\n"), files=files(LOGGED),
+    vms = [(kernel, keys + more) for kernel, keys in LOGGED]
+    return Case("guests-dirty-log-" + name, conf=conf(vms, f"disable = {features}\n"), files=files(vms),
                 host={"cpu": "corei7_skylake_x", "count": 2}, steps=[
         Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"),
         Expect(r"console: monitor"), Send("mmu dirty spin on\n"), Expect(r"> "),
@@ -178,6 +179,7 @@ CASES = [
     ]),
     logged("by-cpu", "vid", [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
     logged("by-protection", "vid pml", []),
+    logged("shadow", "vid", [], "mmu = shadow\n"),
     Case("guests-spin-2cpu", conf=conf(SPIN_ALL).replace("autostart = no\n", ""), files=files(SPIN_ALL),
          steps=SPIN_ALL_STEPS, host={"cpu": "corei7_skylake_x", "count": 2}),
     Case("guests-spin-no-timer", files=files(SPIN_OTHER), steps=SPIN_OTHER_STEPS,
