@@ -83,7 +83,7 @@ bool apic_write(struct run *r, uint32_t msr, uint64_t value);
 /* ---- td_ept.c ---- */
 bool ept_exit_violation(struct run *r);
 bool ept_exit_misconfig(struct run *r);
-/* As if the guest had read or written private memory at gpa: the S-EPT has no accepted page there. */
+/* As if the guest had read or written at gpa, private or shared, where its EPT has no page that lets it. */
 bool ept_access(struct run *r, gpa_t gpa, bool write);
 /* Ends the run with an EPT violation at gpa, as the host is shown it. Always false. */
 bool ept_leave(struct run *r, uint64_t qualification, gpa_t gpa, uint64_t extended);
