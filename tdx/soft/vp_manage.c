@@ -69,6 +69,7 @@ static bool take_index(struct soft_tdcs *t, uint32_t *index)
 uint64_t tdh_vp_init(struct soft_call *c)
 {
 	struct soft_vcpu v;
+	uint32_t index;
 	uint64_t status = vcpu_open(c, TDX_RCX, LOCK_EXCLUSIVE, &v);
 
 	if (status)
@@ -77,8 +78,9 @@ uint64_t tdh_vp_init(struct soft_call *c)
 		return TDX_TDCX_NUM_INCORRECT;
 	if (v.vp->state != VP_UNINITIALIZED)
 		return TDX_VCPU_STATE_INCORRECT;
-	if (!take_index(v.td.tdcs, &v.vp->index))
+	if (!take_index(v.td.tdcs, &index))
 		return TDX_MAX_VCPUS_EXCEEDED;
+	v.vp->index = index;
 	v.vp->initial_rcx = call_arg(c, TDX_RDX);
 	v.vp->state = VP_READY;
 	status = vcpu_associate(c, &v);

@@ -62,36 +62,35 @@ static bool fail_on_demand(void *ctx, enum soft_fault fault, uint32_t operand)
 
 /* ---- vCPUs ---- */
 
+/* Its page holds the fields that were ever touched, found by open addressing. */
 struct vmcs {
-	hpa_t page;
-	uint64_t field[0x8000];
+	struct {
+		uint64_t key; /* encoding + 1; 0: none */
+		uint64_t value;
+	} field[PAGE_SIZE / 16];
 };
-static struct vmcs vmcs[WORLD_VCPUS];
 
-static struct vmcs *vmcs_of(const struct soft_vp *vp)
-{
-	for (uint32_t i = 0; i < WORLD_VCPUS; i++)
-		if (vmcs[i].page == vp->page[TDVPS_VMCS])
-			return &vmcs[i];
-	fail_msg("a VMCS that was never made");
-	return NULL;
-}
+static struct vmcs *vmcs_of(const struct soft_vp *vp) { return world_at(vp->page[TDVPS_VMCS]); }
 
 static void vmcs_create(void *ctx, struct soft_vp *vp)
 {
-	uint32_t i = 0;
-
 	(void)ctx;
-	while (vmcs[i].page && vmcs[i].page != vp->page[TDVPS_VMCS])
-		assert_true(++i < WORLD_VCPUS);
-	memset(&vmcs[i], 0, sizeof(vmcs[i]));
-	vmcs[i].page = vp->page[TDVPS_VMCS];
+	memset(vmcs_of(vp), 0, sizeof(struct vmcs));
 }
 
 uint64_t *guest_field(struct soft_vp *vp, uint32_t field)
 {
-	assert_true(field < ARRAY_LEN(vmcs[0].field));
-	return &vmcs_of(vp)->field[field];
+	struct vmcs *v = vmcs_of(vp);
+	uint32_t n = ARRAY_LEN(v->field), i = field * 97 % n;
+
+	for (uint32_t tries = 0; tries < n; tries++, i = (i + 1) % n) {
+		if (!v->field[i].key)
+			v->field[i].key = field + 1;
+		if (v->field[i].key == field + 1)
+			return &v->field[i].value;
+	}
+	fail_msg("a VMCS has no more than %u fields here", n);
+	return NULL;
 }
 
 static uint64_t vmcs_read(void *ctx, struct soft_vp *vp, uint32_t field)
@@ -184,7 +183,6 @@ void world_end(void)
 	if (world.memory)
 		munmap(world.memory, WORLD_MEMORY);
 	memset(&world, 0, sizeof(world));
-	memset(vmcs, 0, sizeof(vmcs));
 }
 
 void world_start(void)

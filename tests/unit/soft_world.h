@@ -29,7 +29,7 @@
 #define WORLD_HPA_BITS 46
 #define WORLD_GPA_BITS 46
 #define WORLD_SHARED BIT(WORLD_GPA_BITS - 1)
-#define WORLD_VCPUS 16 /* that have a VMCS, in all TDs */
+#define WORLD_VCPUS 16 /* of a TD */
 
 /* "code|operand", as the conformance checks write it. */
 #define ST(code, operand) ((uint64_t)(code) << 32 | (operand))

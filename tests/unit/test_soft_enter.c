@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c */
 /*
  * VP.ENTER of the software TDX module, and what other LPs may do meanwhile: conformance checks 23, 32 and 39,
  * the registers that pass, and TLB tracking.
@@ -12,8 +12,7 @@
 
 #include <cmocka.h>
 
-#include "vmx/core/fields.h"
-#include "vmx/core/reasons.h"
+#include "tdx/soft/run.h"
 
 static struct world_td td;
 static uint32_t ran; /* times that the guest did */
@@ -148,6 +147,8 @@ static void vmcalls(struct soft_vp *vp)
 		guest_exits(vp, REASON_EXTERNAL_INTERRUPT, 0);
 		return;
 	}
+	*guest_field(vp, VMCS_GUEST_EFER) |= EFER_LMA; /* TDCALL is of 64-bit mode */
+	*guest_field(vp, VMCS_GUEST_CS_AR) |= AR_CS_LONG;
 	vp->gpr[TDX_RAX] = 0;
 	vp->gpr[TDX_RCX] = VMCALL_MASK;
 	vp->gpr[TDX_RBX] = 1;

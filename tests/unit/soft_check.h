@@ -1,0 +1,22 @@
+/*
+ * What must hold of the software TDX module between any two calls, recomputed from its PAMTs and pages: records at
+ * one level, counts of pages, key ids, vCPUs and their associations, epochs, locks, and that each TD's secure
+ * EPT and the PAMT say the same.
+ */
+#ifndef TESTS_UNIT_SOFT_CHECK_H
+#define TESTS_UNIT_SOFT_CHECK_H
+
+#include "tests/unit/soft_world.h"
+
+#define CHECK_PAGES 2048u /* of 4K */
+
+/*
+ * Of the world, in which only these pages (whole ones of 2M, CHECK_PAGES of them) were ever given to TDs. Calls
+ * under way are VP.ENTERs whose guest runs, and no others. Fails the test.
+ */
+void soft_check(hpa_t first);
+
+/* How many pages of 4K are not free. */
+uint32_t soft_check_used(hpa_t first);
+
+#endif
