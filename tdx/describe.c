@@ -27,19 +27,17 @@ static void describe_machine(struct monitor_out *out)
 static void describe_module(struct monitor_out *out)
 {
 	const struct tdx_module *m = &tdx_module;
-	uint64_t usable = 0;
 
 	if (!m->ready) {
 		mon_printf(out, "TDX module: none in use: %s\n", m->why_not);
 		return;
 	}
-	for (uint32_t i = 0; i < m->memory.memory_count; i++)
-		usable += m->memory.memory[i].size;
 	mon_printf(out, "TDX module: %s, version %u.%u.%02u, build %u of %u\n", m->machine.ops->name, m->major, m->minor,
 		   m->update, m->build, m->build_date);
 	if (m->machine.ops->software)
 		mon_printf(out, "  it is software and protects nobody: the host can read and change its TDs\n");
-	mon_printf(out, "  memory for TDs %lu MiB, for its record of it %lu MiB, given up %lu KiB\n", usable >> 20,
+	mon_printf(out, "  memory for TDs %lu MiB, for its record of it %lu MiB, given up %lu KiB\n",
+		   tdx_memory_bytes() >> 20,
 		   frame_count(OWNER_PAMT) >> 8, m->memory.given_up >> 10);
 	mon_printf(out, "  keys free %u; shared memory is bit %u of an address; a TD is %u pages, a vCPU %u\n",
 		   tdx_hkids_free(), tdx_shared_bit(), 1 + m->tdcx_pages, m->tdvps_pages);

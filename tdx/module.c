@@ -7,7 +7,7 @@
 
 #include "hv/base/format.h"
 #include "hv/base/log.h"
-#include "hv/base/phys.h"
+#include "tdx/module_memory.h"
 #include "tdx/tdh.h"
 
 #define GPAW_DEFAULT 48
@@ -124,7 +124,7 @@ static const struct {
 #undef INTO
 };
 
-static int read_field(uint64_t field, uint64_t *value, struct failure *f)
+int module_read_field(uint64_t field, uint64_t *value, struct failure *f)
 {
 	uint64_t status = tdh_sys_rd(field, value);
 	char what[80];
@@ -142,7 +142,7 @@ static int read_fields(struct failure *f)
 	for (size_t i = 0; !err && i < ARRAY_LEN(wanted); i++) {
 		uint64_t value;
 
-		err = read_field(wanted[i].field, &value, f);
+		err = module_read_field(wanted[i].field, &value, f);
 		if (!err)
 			memcpy((char *)m + wanted[i].offset, &value, wanted[i].size);
 	}
@@ -158,11 +158,11 @@ static int read_cpuid_configs(struct failure *f)
 	for (uint32_t i = 0; !err && i < m->cpuid_configs; i++) {
 		uint64_t leaf, ab, cd;
 
-		err = read_field(TDX_SYS_CPUID_CONFIG_LEAVES + i, &leaf, f);
+		err = module_read_field(TDX_SYS_CPUID_CONFIG_LEAVES + i, &leaf, f);
 		if (!err)
-			err = read_field(TDX_SYS_CPUID_CONFIG_VALUES + 2ul * i, &ab, f);
+			err = module_read_field(TDX_SYS_CPUID_CONFIG_VALUES + 2ul * i, &ab, f);
 		if (!err)
-			err = read_field(TDX_SYS_CPUID_CONFIG_VALUES + 2ul * i + 1, &cd, f);
+			err = module_read_field(TDX_SYS_CPUID_CONFIG_VALUES + 2ul * i + 1, &cd, f);
 		if (err)
 			break;
 		m->cpuid[i].leaf = (uint32_t)leaf;
@@ -199,138 +199,7 @@ static int read_metadata(struct failure *f)
 	return err ? err : read_cpuid_configs(f);
 }
 
-/* ---- memory ---- */
-
-struct memory {
-	struct tdx_range ram[TDMR_MAX_INPUT];
-	uint32_t count;
-	bool too_many;
-	struct tdx_range cmr[TDX_MAX_CMRS];
-	uint32_t cmr_count;
-	struct tdx_range pamt[TDX_MAX_TDMRS]; /* runs that were allocated */
-	uint32_t pamt_count;
-};
-
-static struct memory memory;
-
-/* Whoever has it: all of it may be a TD's one day. */
-static void add_run(void *ctx, hpa_t first, uint64_t npages, frame_owner_t owner)
-{
-	struct tdx_range *last = memory.count ? &memory.ram[memory.count - 1] : NULL;
-
-	(void)ctx;
-	(void)owner;
-	if (last && last->base + last->size == first)
-		last->size += npages << PAGE_SHIFT;
-	else if (memory.count < TDMR_MAX_INPUT)
-		memory.ram[memory.count++] = (struct tdx_range){ first, npages << PAGE_SHIFT };
-	else
-		memory.too_many = true;
-}
-
-static int read_cmrs(struct failure *f)
-{
-	uint64_t n, base, size;
-	int err = read_field(TDX_SYS_NUM_CMRS, &n, f);
-
-	for (uint64_t i = 0; !err && i < n && i < TDX_MAX_CMRS; i++) {
-		err = read_field(TDX_SYS_CMR_BASE + i, &base, f);
-		if (!err)
-			err = read_field(TDX_SYS_CMR_SIZE + i, &size, f);
-		if (!err && size)
-			memory.cmr[memory.cmr_count++] = (struct tdx_range){ base, size };
-	}
-	return err;
-}
-
-/* CMRs that touch count as one. */
-static bool is_convertible(hpa_t base, uint64_t bytes)
-{
-	for (uint32_t i = 0; bytes && i < memory.cmr_count; i++) {
-		const struct tdx_range *c = &memory.cmr[i];
-
-		if (base >= c->base && base < c->base + c->size) {
-			uint64_t inside = min_u64(bytes, c->base + c->size - base);
-
-			base += inside;
-			bytes -= inside;
-		}
-	}
-	return bytes == 0;
-}
-
-#define PLACE_TRIES 16
-
-/* Runs that are not convertible are kept while looking for another. */
-static hpa_t place_pamt(void *ctx, uint64_t bytes)
-{
-	hpa_t unfit[PLACE_TRIES], run;
-	uint64_t npages = bytes >> PAGE_SHIFT;
-	int n = 0;
-
-	(void)ctx;
-	do {
-		run = frame_alloc_run(npages, 1, OWNER_PAMT);
-		if (run == HPA_NONE || is_convertible(run, bytes))
-			break;
-		unfit[n++] = run;
-		run = HPA_NONE;
-	} while (n < PLACE_TRIES);
-	while (n > 0)
-		frame_free_run(unfit[--n], npages, OWNER_PAMT);
-	if (run != HPA_NONE)
-		memory.pamt[memory.pamt_count++] = (struct tdx_range){ run, bytes };
-	return run;
-}
-
-static void free_pamts(void)
-{
-	while (memory.pamt_count) {
-		const struct tdx_range *r = &memory.pamt[--memory.pamt_count];
-
-		frame_free_run(r->base, r->size >> PAGE_SHIFT, OWNER_PAMT);
-	}
-}
-
-static int build_tdmrs(struct failure *f)
-{
-	struct tdmr_limits limits = { min_u64(m->max_tdmrs, TDX_MAX_TDMRS), min_u64(m->max_reserved, TDX_MAX_RESERVED),
-				      { m->pamt_entry[0], m->pamt_entry[1], m->pamt_entry[2] } };
-	int err = read_cmrs(f);
-
-	if (err)
-		return err;
-	frame_for_each_run(add_run, NULL);
-	if (memory.too_many)
-		return fail(f, -ENOSPC, "the machine's memory is in more than %u pieces", TDMR_MAX_INPUT);
-	err = tdmr_build(&m->memory, &limits, memory.ram, memory.count, memory.cmr, memory.cmr_count, place_pamt, NULL,
-			 f);
-	if (!err && m->memory.given_up)
-		log_warn("TDX: memory is so scattered that TDs cannot use %lu KiB of it", m->memory.given_up >> 10);
-	return err;
-}
-
-/* ---- SYS.CONFIG and on ---- */
-
-#define INFO_SLOT 512u /* a TDMR_INFO is 320 bytes, aligned to 512 */
-#define INFO_FRAMES (1 + TDX_MAX_TDMRS * INFO_SLOT / PAGE_SIZE)
-
-static int sys_config(struct failure *f)
-{
-	hpa_t frames = frame_alloc_run(INFO_FRAMES, 1, OWNER_HV);
-	uint64_t status, *addresses;
-
-	if (frames == HPA_NONE)
-		return fail(f, -ENOMEM, "no memory for the list of TDMRs");
-	addresses = phys_to_virt(frames);
-	for (uint32_t i = 0; i < m->memory.count; i++) {
-		addresses[i] = frames + PAGE_SIZE + i * INFO_SLOT;
-		memcpy(phys_to_virt(addresses[i]), &m->memory.tdmr[i], sizeof(m->memory.tdmr[i]));
-	}
-	status = tdh_sys_config(frames, m->memory.count, m->global_hkid);
-	frame_free_run(frames, INFO_FRAMES, OWNER_HV);
-	return tdx_is_done(status) ? 0 : tdx_fail(f, "the TDX module did not take its memory", TDH_SYS_CONFIG, status);
-}
+/* ---- keys ---- */
 
 /* Before the module's key is first used, no line of a PAMT may be in a cache without it. */
 static uint64_t flush_caches(void *arg)
@@ -356,47 +225,6 @@ static int keys(struct failure *f)
 	return tdx_is_done(status) ? 0 : tdx_fail(f, "the TDX module got no key", TDH_SYS_KEY_CONFIG, status);
 }
 
-#define TDMR_INIT_STEP MIB(4) /* the least that a call does: 1024 entries of a PAMT */
-
-static int tdmr_init(const struct tdx_tdmr_info *t, struct failure *f)
-{
-	uint64_t said = t->base, most = t->size / TDMR_INIT_STEP + 1;
-	hpa_t next = t->base;
-
-	while (next < t->base + t->size) {
-		uint64_t status = most-- ? tdh_sys_tdmr_init(t->base, &next) : TDX_SYS_STATE_INCORRECT;
-
-		m->tdmr_calls++;
-		if (!tdx_is_done(status))
-			return tdx_fail(f, "memory was not made ready for TDs", TDH_SYS_TDMR_INIT, status);
-		if (tdx_status_is(status, TDX_TDMR_ALREADY_INITIALIZED))
-			break;
-		if (next - said >= GIB(64) && next < t->base + t->size) {
-			said = next;
-			log_info("TDX: memory is ready for TDs up to %lu GiB", next >> 30);
-		}
-	}
-	return 0;
-}
-
-static uint64_t usable_memory(void)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < m->memory.memory_count; i++)
-		bytes += m->memory.memory[i].size;
-	return bytes;
-}
-
-static int tdmrs_init(struct failure *f)
-{
-	int err = 0;
-
-	for (uint32_t i = 0; !err && i < m->memory.count; i++)
-		err = tdmr_init(&m->memory.tdmr[i], f);
-	return err;
-}
-
 static int start(struct failure *f)
 {
 	int err = sys_init(f);
@@ -406,29 +234,17 @@ static int start(struct failure *f)
 	if (!err)
 		err = read_metadata(f);
 	if (!err)
-		err = build_tdmrs(f);
+		err = module_memory_give(f);
 	if (!err)
-		err = sys_config(f);
-	if (err) {
-		free_pamts();
-		return err;
-	}
-	/* From here on the PAMTs are the module's, come what may. */
-	err = keys(f);
-	return err ? err : tdmrs_init(f);
+		err = keys(f);
+	return err ? err : module_memory_init(f);
 }
 
 static void report(void)
 {
-	uint64_t pamts = 0;
-
-	for (uint32_t i = 0; i < memory.pamt_count; i++)
-		pamts += memory.pamt[i].size;
 	log_info("TDX: %s %u.%u.%02u, build %u of %u; %lu MiB for TDs in %u regions, %lu MiB taken to keep track of it; "
 		 "%u keys", m->machine.ops->name, m->major, m->minor, m->update, m->build, m->build_date,
-		 usable_memory() >> 20, m->memory.count, pamts >> 20, tdx_hkids_free());
-	if (m->machine.ops->software)
-		log_warn("TDX: this module is software and protects nobody: TDs can be read and changed by the host");
+		 tdx_memory_bytes() >> 20, m->memory.count, frame_count(OWNER_PAMT) >> 8, tdx_hkids_free());
 }
 
 int tdx_module_start(const struct tdx_machine *machine, struct failure *f)
@@ -437,7 +253,6 @@ int tdx_module_start(const struct tdx_machine *machine, struct failure *f)
 	int err;
 
 	memset(m, 0, sizeof(*m));
-	memset(&memory, 0, sizeof(memory));
 	m->machine = *machine;
 	m->global_hkid = machine->first_hkid;
 	m->hkid_used[0] = 1;
@@ -455,27 +270,6 @@ int tdx_module_start(const struct tdx_machine *machine, struct failure *f)
 /* ---- what TDs need ---- */
 
 uint32_t tdx_shared_bit(void) { return (m->machine.gpaw ? m->machine.gpaw : GPAW_DEFAULT) - 1; }
-
-bool tdx_memory_fits(hpa_t first, uint64_t npages) { return tdmr_covers(&m->memory, first, npages << PAGE_SHIFT); }
-
-#define UNFIT_MAX 64
-
-hpa_t tdx_frame_alloc(frame_owner_t owner)
-{
-	hpa_t unfit[UNFIT_MAX], frame = HPA_NONE;
-	int n = 0;
-
-	while (n < UNFIT_MAX) {
-		frame = frame_alloc(owner);
-		if (frame == HPA_NONE || tdx_memory_fits(frame, 1))
-			break;
-		unfit[n++] = frame;
-		frame = HPA_NONE;
-	}
-	while (n > 0)
-		frame_free(unfit[--n], owner);
-	return frame;
-}
 
 static uint32_t hkid_count(void) { return min_u64(m->machine.hkids, TDX_MAX_HKIDS); }
 

@@ -68,6 +68,8 @@ int tdx_module_start(const struct tdx_machine *machine, struct failure *f);
 /* Bit of guest-physical addresses that means shared memory. */
 uint32_t tdx_shared_bit(void);
 
+/* All of the memory that TDs may have, in bytes. */
+uint64_t tdx_memory_bytes(void);
 /* Whether TDs may have these frames: they lie in memory the module was given. */
 bool tdx_memory_fits(hpa_t first, uint64_t npages);
 /* A cleared frame that they may have, on record as owner's; HPA_NONE when there is none. */

@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ tdx/module.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ tdx/module.c tdx/module_memory.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
 /*
  * Every SEAMCALL that the host makes goes wrong, in each class of status, early, in the middle and late in a TD's
  * life: the TD fails in a sentence or goes on; the mirror is what the secure EPT is; every page comes back, or stays

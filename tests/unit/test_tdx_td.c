@@ -1,4 +1,4 @@
-/* sources: tdx/soft/ tdx/module.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
+/* sources: tdx/soft/ tdx/module.c tdx/module_memory.c tdx/tdmr.c tdx/seamcall.c tdx/status.c tdx/td.c tdx/td_vcpu.c tdx/sept.c mmu/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/tdx_world.c tests/unit/tdx_guest.c tests/unit/soft_cpu.c */
 /*
  * The host's side of TDX on the software module: start-up, the life of a TD, and its private memory.
  */
@@ -58,7 +58,7 @@ static void module_starts(void **state)
 	assert_int_equal(frame_count(OWNER_HV), 0);
 	assert_int_equal(tdx_hkids_free(), WORLD_HKIDS - 1);
 	assert_int_equal(tdx_shared_bit(), WORLD_GPAW - 1);
-	assert_non_null(strstr(test_last_log, "protects nobody"));
+	assert_non_null(strstr(test_last_log, "MiB for TDs in 1 regions"));
 	assert_null(tdx_world_owners_wrong(true));
 }
 
