@@ -74,7 +74,7 @@ static const struct row rows[] = {
 	    B(0) | B(3) | BITS(10, 5) | B(13) | BITS(21, 16) | B(23) | B(24) | BITS(31, 28),
 	    BITS(3, 0) | B(6) | BITS(12, 8) | B(14) | B(22) | B(25) | B(27) | B(28),
 	    BITS(4, 2) | B(8) | B(10) | B(14) | B(23) | BITS(29, 26) | B(31) },
-	  { 2, 0, 0, 0 } },
+	  { 2, 0, 0, B(29) } }, /* highest subleaf; ARCH_CAPABILITIES, which says that x2APIC mode is locked */
 	{ 0x7, 1, PLAIN, { B(4) | B(5) | BITS(12, 10) | B(23), 0, 0, 0 }, NONE },
 	{ 0x7, 2, PLAIN, { 0, 0, 0, BITS(5, 0) }, NONE },
 	ZERO(0x8),

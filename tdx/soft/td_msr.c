@@ -19,6 +19,11 @@
 /* What IA32_ARCH_CAPABILITIES may say: immunities, and no MSR that the profile hides. */
 #define ARCH_CAPABILITIES \
 	(BITS(6, 0) | BIT(8) | BITS(15, 13) | BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27))
+/* The local APIC is in x2APIC mode for good, which a kernel can only learn from here: Linux would leave that mode
+ * without interrupt remapping. SDM volume 4, IA32_XAPIC_DISABLE_STATUS. */
+#define ARCH_CAPABILITIES_XAPIC_DISABLE BIT(21)
+#define MSR_XAPIC_DISABLE_STATUS 0xbd
+#define LEGACY_XAPIC_DISABLED BIT(0)
 #define DEBUGCTL_WRITABLE (BIT(0) | BIT(1)) /* LBR, BTF */
 #define DEBUGCTL_IGNORED BIT(13)            /* uncore PMI */
 /* Components of IA32_XSS: PT, PASID, CET, HDC, UINTR, LBR, HWP. */
@@ -54,6 +59,7 @@ static const struct row rows[] = {
 	{ 0x98, 0x9b, GP, GP },           /* WBINVDP, WBNOINVDP, INTR_PENDING, SMM_MONITOR_CTL */
 	{ 0x9e, 0x9e, GP, GP },           /* SMBASE */
 	{ 0xbc, 0xbc, GP, GP },           /* MISC_PACKAGE_CTLS */
+	{ MSR_XAPIC_DISABLE_STATUS, MSR_XAPIC_DISABLE_STATUS, SPECIAL, GP },
 	{ 0xc1, 0xc8, GP, GP },           /* PMC */
 	{ 0xe1, 0xe1, GP, GP },           /* UMWAIT_CONTROL */
 	{ MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, SPECIAL, GP },
@@ -156,7 +162,9 @@ static uint64_t read_special(struct run *r, uint32_t msr)
 {
 	switch (msr) {
 	case MSR_ARCH_CAPABILITIES:
-		return r->m->platform.cpu.arch_capabilities & ARCH_CAPABILITIES;
+		return (r->m->platform.cpu.arch_capabilities & ARCH_CAPABILITIES) | ARCH_CAPABILITIES_XAPIC_DISABLE;
+	case MSR_XAPIC_DISABLE_STATUS:
+		return LEGACY_XAPIC_DISABLED;
 	case MSR_MISC_ENABLE:
 		return MISC_ENABLE;
 	case MSR_DEBUGCTL:

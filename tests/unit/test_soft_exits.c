@@ -79,7 +79,10 @@ static void msrs_answer_by_the_table(void **state)
 	assert_int_equal(msr_read(0x1a0), DONE); /* MISC_ENABLE: Linux reads it before it has a #VE handler */
 	assert_int_equal(got, 0x1801);
 	assert_int_equal(msr_read(0x10a), DONE);
-	assert_int_equal(got, 0x6b);
+	assert_int_equal(got, 0x20006b); /* x2APIC mode is locked ... */
+	assert_int_equal(msr_read(0xbd), DONE);
+	assert_int_equal(got, 1);        /* ... as this says */
+	assert_int_equal(msr_write(0xbd, 1), VEC_GP);
 	assert_int_equal(msr_read(0x345), DONE);
 	assert_int_equal(got, 0);
 	assert_int_equal(msr_read(0xda0), DONE);
