@@ -271,3 +271,57 @@ uint32_t soft_check_used(hpa_t first)
 		used += pages[i].type != TDX_PT_NDA;
 	return used;
 }
+
+uint8_t soft_type(hpa_t page)
+{
+	const struct pamt_entry *large = entry_of(page, LEVEL_2M);
+
+	return large->type != TDX_PT_NDA ? large->type : entry_of(page, LEVEL_4K)->type;
+}
+
+/* ---- taking a TD apart ---- */
+
+static void flush_vcpus(hpa_t first, hpa_t tdr)
+{
+	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
+		hpa_t hpa = first + i * PAGE_SIZE;
+		const struct soft_vp *vp = world_at(hpa);
+
+		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(entry_of(hpa, LEVEL_4K)) == tdr &&
+			vp->associated_lp != VP_NO_LP)
+			assert_int_equal(sc(vp->associated_lp, TDH_VP_FLUSH, hpa, 0, 0, 0), 0);
+	}
+}
+
+static void write_back(void)
+{
+	for (uint32_t lp = 0; lp < WORLD_LPS; lp += WORLD_LPS / WORLD_PACKAGES)
+		assert_false(sc(lp, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0) & TDX_ERROR);
+}
+
+static void reclaim(hpa_t first, hpa_t tdr)
+{
+	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
+		hpa_t hpa = first + i * PAGE_SIZE;
+
+		assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RDMD, hpa, 0, 0, 0), 0);
+		if (out.gpr[TDX_RDX] == tdr && is_aligned(hpa, level_size((uint32_t)out.gpr[TDX_R8])))
+			assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0), 0);
+	}
+	assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, tdr, 0, 0, 0), 0);
+}
+
+void soft_take_apart(hpa_t first, hpa_t hpa)
+{
+	const struct soft_tdr *tdr = world_at(hpa);
+
+	if (tdr->lifecycle == TDX_KEYS_CONFIGURED)
+		flush_vcpus(first, hpa);
+	if (tdr->lifecycle < TDX_BLOCKED)
+		assert_int_equal(sc(0, TDH_MNG_VPFLUSHDONE, hpa, 0, 0, 0), 0);
+	write_back();
+	if (tdr->lifecycle == TDX_BLOCKED)
+		assert_int_equal(sc(0, TDH_MNG_KEY_FREEID, hpa, 0, 0, 0), 0);
+	reclaim(first, hpa);
+	soft_check(first);
+}

@@ -19,4 +19,10 @@ void soft_check(hpa_t first);
 /* How many pages of 4K are not free. */
 uint32_t soft_check_used(hpa_t first);
 
+/* What the PAMT says of a page: enum tdx_page_type. */
+uint8_t soft_type(hpa_t page);
+
+/* A TD, from whatever state it is in, until nothing is left of it; no vCPU is inside. Every call must succeed. */
+void soft_take_apart(hpa_t first, hpa_t tdr);
+
 #endif

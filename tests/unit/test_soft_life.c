@@ -34,13 +34,6 @@ static uint32_t rnd(uint32_t n) { return (uint32_t)((test_random(&seed) >> 32) %
 
 /* ---- operands ---- */
 
-static uint8_t type_of_page(hpa_t hpa)
-{
-	const struct pamt_entry *large = pamt_entry(&world.m, hpa, LEVEL_2M);
-
-	return large->type != TDX_PT_NDA ? large->type : pamt_entry(&world.m, hpa, LEVEL_4K)->type;
-}
-
 /* A page of that type, or any when there is none. Free ones come from the first half of the memory: there are
  * whole large pages in the other. */
 static hpa_t page_of(uint8_t type)
@@ -50,7 +43,7 @@ static hpa_t page_of(uint8_t type)
 	for (uint32_t i = 0; i < span; i++) {
 		hpa_t hpa = FIRST + (at + i) % span * PAGE_SIZE;
 
-		if (type_of_page(hpa) == type)
+		if (soft_type(hpa) == type)
 			return hpa;
 	}
 	return FIRST + at * PAGE_SIZE;
@@ -212,7 +205,7 @@ static uint64_t hash_all(void)
 	hash = mix(hash, pamt_entry(&world.m, FIRST, LEVEL_2M), CHECK_PAGES / 512 * sizeof(struct pamt_entry));
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = FIRST + i * PAGE_SIZE;
-		uint8_t type = type_of_page(hpa);
+		uint8_t type = soft_type(hpa);
 
 		hash = mix(hash, world_at(hpa), type == TDX_PT_NDA || type == TDX_PT_REG ? 8 : PAGE_SIZE);
 	}
@@ -284,7 +277,7 @@ static hpa_t vp_of(hpa_t tdr)
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = FIRST + (at + i) % CHECK_PAGES * PAGE_SIZE;
 
-		if (type_of_page(hpa) == TDX_PT_TDVPR && pamt_owner(pamt_entry(&world.m, hpa, LEVEL_4K)) == tdr)
+		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(pamt_entry(&world.m, hpa, LEVEL_4K)) == tdr)
 			return hpa;
 	}
 	return 0;
@@ -357,7 +350,7 @@ static struct request next_request(void)
 {
 	hpa_t tdr = op_tdr();
 
-	return rnd(2) && type_of_page(tdr) == TDX_PT_TDR ? for_td(tdr) : random_request();
+	return rnd(2) && soft_type(tdr) == TDX_PT_TDR ? for_td(tdr) : random_request();
 }
 
 static void step(void)
@@ -401,64 +394,17 @@ static void guest(struct soft_vp *vp)
 
 /* ---- taking a TD apart ---- */
 
-static void flush_vcpus(hpa_t tdr)
-{
-	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
-		hpa_t hpa = FIRST + i * PAGE_SIZE;
-		const struct soft_vp *vp = world_at(hpa);
-
-		if (type_of_page(hpa) == TDX_PT_TDVPR && pamt_owner(pamt_entry(&world.m, hpa, LEVEL_4K)) == tdr &&
-			vp->associated_lp != VP_NO_LP)
-			assert_int_equal(sc(vp->associated_lp, TDH_VP_FLUSH, hpa, 0, 0, 0), 0);
-	}
-}
-
-static void write_back(void)
-{
-	for (uint32_t lp = 0; lp < WORLD_LPS; lp += WORLD_LPS / WORLD_PACKAGES)
-		assert_false(sc(lp, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0) & TDX_ERROR);
-}
-
-static void reclaim(hpa_t tdr)
-{
-	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
-		hpa_t hpa = FIRST + i * PAGE_SIZE;
-		uint64_t status = sc(0, TDH_PHYMEM_PAGE_RDMD, hpa, 0, 0, 0);
-
-		assert_int_equal(status, 0);
-		if (out.gpr[TDX_RDX] == tdr && is_aligned(hpa, level_size((uint32_t)out.gpr[TDX_R8])))
-			assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0), 0);
-	}
-	assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, tdr, 0, 0, 0), 0);
-}
-
-/* From whatever state it is in; no vCPU is inside. */
-static void tear_down(hpa_t hpa)
-{
-	const struct soft_tdr *tdr = world_at(hpa);
-
-	if (tdr->lifecycle == TDX_KEYS_CONFIGURED)
-		flush_vcpus(hpa);
-	if (tdr->lifecycle < TDX_BLOCKED)
-		assert_int_equal(sc(0, TDH_MNG_VPFLUSHDONE, hpa, 0, 0, 0), 0);
-	write_back();
-	if (tdr->lifecycle == TDX_BLOCKED)
-		assert_int_equal(sc(0, TDH_MNG_KEY_FREEID, hpa, 0, 0, 0), 0);
-	reclaim(hpa);
-	torn_down++;
-	soft_check(FIRST);
-}
-
 static void tear_down_some(bool all)
 {
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = FIRST + i * PAGE_SIZE;
 
-		if (type_of_page(hpa) != TDX_PT_TDR || (!all && rnd(3)))
+		if (soft_type(hpa) != TDX_PT_TDR || (!all && rnd(3)))
 			continue;
 		if (!rnd(3)) /* as the module does when it finds a TD broken */
 			((struct soft_tdr *)world_at(hpa))->fatal = 1;
-		tear_down(hpa);
+		soft_take_apart(FIRST, hpa);
+		torn_down++;
 	}
 }
 

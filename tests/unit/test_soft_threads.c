@@ -1,13 +1,12 @@
-/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_tree.c */
+/* sources: tdx/soft/ hv/base/digest.c hv/base/failure.c hv/base/format.c vmx/core/inject.c tests/unit/soft_world.c tests/unit/soft_cpu.c tests/unit/soft_check.c */
+/* libraries: pthread */
 /*
- * LPs as threads: two of the host change the memory of one TD, while two vCPUs accept and use it. Whatever
- * comes together, nothing is refused but as the states and locks allow, what a vCPU knows stays memory of the TD
- * until it leaves, and at the end PAMT, tables and page count agree.
+ * SEAMCALLs from four LPs truly at once on the same TDs, pages and key ids, with vCPUs that accept memory
+ * meanwhile: nobody waits, and when all are done everything that must hold does, and all can be taken apart.
  */
-#include "tests/unit/soft_tree.h"
+#include "tests/unit/soft_check.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,214 +15,154 @@
 
 #include <cmocka.h>
 
+#include "tdx/soft/run.h"
 #include "tests/unit/support/random.h"
-#include "vmx/core/reasons.h"
 
-#define BASE GIB(5)
-#define REGIONS 6u
-#define HOSTS 2u
-#define VCPUS 2u
-#define PAGES 40u
-#define LARGE_PAGES 8u
-#define ROUNDS 3000u
+#define FIRST WORLD_TDMR1
+#define TDS 2
+#define CALLS 12000
 
-static struct world_td td;
-static hpa_t pages[PAGES], large_pages[LARGE_PAGES];
-static uint32_t stop;
-static uint64_t accepts, uses, removals, splits; /* atomic: that this showed something */
+static struct world_td td[TDS];
+static __thread uint64_t seed;
+static uint64_t done[TDH_LEAF_COUNT], busy, entries;
 
-static struct actor {
-	pthread_t thread;
-	uint32_t lp;
-	uint64_t random;
-} actors[HOSTS + VCPUS];
+static uint32_t rnd(uint32_t n) { return (uint32_t)((test_random(&seed) >> 32) % n); }
 
-static uint32_t pick(struct actor *a, uint32_t n) { return (uint32_t)(test_random(&a->random) >> 32) % n; }
-static void count(uint64_t *what) { __atomic_fetch_add(what, 1, __ATOMIC_RELAXED); }
+/* ---- the guest: it accepts, and leaves when an interrupt comes ---- */
 
-static uint64_t on_lp(const struct actor *a, enum tdh_leaf leaf, uint64_t rcx, uint64_t rdx, uint64_t r8)
+static void guest(struct soft_vp *vp)
+{
+	__atomic_fetch_add(&entries, 1, __ATOMIC_RELAXED);
+	if (!rnd(4)) {
+		guest_exits(vp, REASON_EXTERNAL_INTERRUPT, 0);
+		return;
+	}
+	*guest_field(vp, VMCS_GUEST_EFER) |= EFER_LMA;
+	*guest_field(vp, VMCS_GUEST_CS_AR) |= AR_CS_LONG;
+	vp->gpr[TDX_RAX] = TDG_MEM_PAGE_ACCEPT;
+	vp->gpr[TDX_RCX] = rnd(3) ? rnd(4) * PAGE_SIZE : (MIB(4) + rnd(2) * MIB(2)) | 1;
+	guest_exits(vp, TDX_EXIT_TDCALL, 0);
+}
+
+/* ---- the hosts ---- */
+
+/* Few, so that two LPs often want the same. */
+static hpa_t page(void) { return FIRST + MIB(2) + rnd(64) * PAGE_SIZE; }
+static hpa_t life_page(void) { return FIRST + MIB(3) + rnd(48) * PAGE_SIZE; }
+static hpa_t large(void) { return FIRST + MIB(4) + rnd(2) * MIB(2); }
+static gpa_t gpa(void) { return rnd(2) * MIB(2) + rnd(4) * PAGE_SIZE; }
+static gpa_t large_gpa(void) { return MIB(4) + rnd(2) * MIB(2); }
+static uint64_t gpa_level(void) { return rnd(3) ? gpa() : large_gpa() | 1; }
+
+static uint64_t call(uint32_t lp, uint64_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8)
 {
 	struct tdx_regs r = { .gpr = { [TDX_RAX] = leaf, [TDX_RCX] = rcx, [TDX_RDX] = rdx, [TDX_R8] = r8 } };
 
-	soft_seamcall(&world.m, a->lp, &r);
+	soft_seamcall(&world.m, lp, &r);
+	if (tdx_status_is(r.gpr[TDX_RAX], TDX_OPERAND_BUSY))
+		__atomic_fetch_add(&busy, 1, __ATOMIC_RELAXED);
+	if (r.gpr[TDX_RAX] == TDX_SUCCESS)
+		__atomic_fetch_add(&done[leaf], 1, __ATOMIC_RELAXED);
 	return r.gpr[TDX_RAX];
 }
 
-/* ---- the host ---- */
-
-/* Refusals are part of it, but never of an operand that is right. */
-static uint64_t on_memory(struct actor *a, enum tdh_leaf leaf, gpa_t gpa, uint32_t level, hpa_t page)
+/* What the host does before it can have a page back. */
+static void take(uint32_t lp, hpa_t tdr, uint64_t at)
 {
-	uint64_t status = on_lp(a, leaf, gpa | level, td.tdr, page);
-
-	assert_false(tdx_status_is(status, TDX_OPERAND_INVALID) && status != (TDX_OPERAND_INVALID | TDX_R8));
-	return status;
+	call(lp, TDH_MEM_RANGE_BLOCK, at, tdr, 0);
+	call(lp, TDH_MEM_TRACK, tdr, 0, 0);
+	call(lp, TDH_MEM_PAGE_REMOVE, at, tdr, 0);
 }
 
-static void give(struct actor *a, gpa_t gpa, uint32_t level)
+static void on_memory(uint32_t lp, hpa_t tdr)
 {
-	hpa_t page = pages[pick(a, PAGES)], large_page = large_pages[pick(a, LARGE_PAGES)];
-
-	if (level == LEVEL_2M && pick(a, 4) == 0)
-		on_memory(a, TDH_MEM_SEPT_ADD, gpa, level, page);
-	else
-		on_memory(a, TDH_MEM_PAGE_AUG, gpa, level, level == LEVEL_2M ? large_page : page);
-}
-
-/* BLOCK, TRACK, and something that needs both, for as long as a vCPU is inside that may know the page. */
-static void take(struct actor *a, gpa_t gpa, uint32_t level)
-{
-	static const enum tdh_leaf leafs[2][6] = {
-		{ TDH_MEM_PAGE_REMOVE, TDH_MEM_PAGE_RELOCATE, TDH_MEM_RANGE_UNBLOCK, TDH_MEM_PAGE_REMOVE,
-		  TDH_MEM_RANGE_UNBLOCK, TDH_MEM_PAGE_REMOVE },
-		{ TDH_MEM_PAGE_REMOVE, TDH_MEM_PAGE_DEMOTE, TDH_MEM_PAGE_DEMOTE, TDH_MEM_PAGE_PROMOTE,
-		  TDH_MEM_SEPT_REMOVE, TDH_MEM_RANGE_UNBLOCK },
-	};
-	enum tdh_leaf leaf = leafs[level][pick(a, 6)];
-	uint64_t status = on_memory(a, TDH_MEM_RANGE_BLOCK, gpa, level, 0);
-
-	for (uint32_t tries = 0; tries < 50 && !tdx_status_is(status, TDX_EPT_ENTRY_STATE_INCORRECT); tries++) {
-		on_lp(a, TDH_MEM_TRACK, td.tdr, 0, 0);
-		status = on_memory(a, leaf, gpa, level, pages[pick(a, PAGES)]);
-		if (!tdx_status_is(status, TDX_TLB_TRACKING_NOT_DONE))
-			break;
-		sched_yield();
+	switch (rnd(11)) {
+	case 0: call(lp, TDH_MEM_SEPT_ADD, rnd(2) * MIB(2) | 1, tdr, page()); break;
+	case 1: call(lp, TDH_MEM_PAGE_AUG, large_gpa() | 1, tdr, large()); break;
+	case 2: call(lp, TDH_MEM_RANGE_BLOCK, gpa_level(), tdr, 0); break;
+	case 3: call(lp, TDH_MEM_RANGE_UNBLOCK, gpa_level(), tdr, 0); break;
+	case 4: call(lp, TDH_MEM_TRACK, tdr, 0, 0); break;
+	case 5: call(lp, TDH_MEM_PAGE_DEMOTE, large_gpa() | 1, tdr, page()); break;
+	case 6: call(lp, TDH_MEM_PAGE_PROMOTE, large_gpa() | 1, tdr, 0); break;
+	case 7: call(lp, TDH_MEM_PAGE_RELOCATE, gpa(), tdr, page()); break;
+	case 8: take(lp, tdr, gpa_level()); break;
+	default: call(lp, TDH_MEM_PAGE_AUG, gpa(), tdr, page());
 	}
-	if (status)
-		on_memory(a, TDH_MEM_RANGE_UNBLOCK, gpa, level, 0);
-	if (!status && leaf == TDH_MEM_PAGE_REMOVE)
-		count(&removals);
-	if (!status && (leaf == TDH_MEM_PAGE_DEMOTE || leaf == TDH_MEM_PAGE_PROMOTE))
-		count(&splits);
+}
+
+static void on_vcpu(uint32_t lp, hpa_t vp)
+{
+	switch (rnd(4)) {
+	case 0: call(lp, TDH_VP_FLUSH, vp, 0, 0); break;
+	case 1: call(lp, TDH_VP_RD, vp, TDX_VP_PEND_NMI, 0); break;
+	default: call(lp, TDH_VP_ENTER, vp, 0, 0);
+	}
+}
+
+/* TDs that begin and end: pages and key ids change hands. */
+static void on_lives(uint32_t lp)
+{
+	hpa_t tdr = life_page();
+
+	switch (rnd(6)) {
+	case 0: call(lp, TDH_MNG_CREATE, tdr, WORLD_HKID(TDS + rnd(3)), 0); break;
+	case 1: call(lp, TDH_MNG_KEY_CONFIG, tdr, 0, 0); break;
+	case 2: call(lp, TDH_MNG_ADDCX, life_page(), tdr, 0); break;
+	case 3: call(lp, TDH_MNG_VPFLUSHDONE, tdr, 0, 0); break;
+	case 4: call(lp, TDH_PHYMEM_CACHE_WB, 0, 0, 0); break;
+	default:
+		call(lp, TDH_MNG_KEY_FREEID, tdr, 0, 0);
+		call(lp, TDH_PHYMEM_PAGE_RECLAIM, life_page(), 0, 0);
+	}
 }
 
 static void *host(void *arg)
 {
-	struct actor *a = arg;
+	uint32_t lp = (uint32_t)(uintptr_t)arg;
 
-	for (uint32_t i = 0; i < ROUNDS; i++) {
-		uint32_t level = pick(a, 2);
-		gpa_t gpa = BASE + pick(a, REGIONS) * MIB(2) + (level ? 0 : pick(a, 3) * 200 * PAGE_SIZE);
+	seed = lp + 1;
+	for (uint32_t i = 0; i < CALLS; i++) {
+		const struct world_td *t = &td[rnd(TDS)];
 
-		if (pick(a, 2))
-			give(a, gpa, level);
-		else
-			take(a, gpa, level);
-	}
-	__atomic_fetch_add(&stop, 1, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-/* ---- the guest ---- */
-
-static _Thread_local struct actor *me;
-static _Thread_local hpa_t known[REGIONS][SEPT_ENTRIES];
-
-static void forget(struct soft_vp *vp)
-{
-	(void)vp;
-	memset(known, 0, sizeof(known));
-}
-
-static void accept_one(struct soft_vp *vp, gpa_t gpa, uint32_t level)
-{
-	struct soft_call c = { .m = &world.m, .lp = me->lp };
-	struct soft_vcpu v = { .vp = vp, .td = { .hpa = td.tdr, .tdr = td_tdr(&td), .tdcs = td_tdcs(&td) } };
-	struct tdg_call t = { .c = &c, .v = &v };
-
-	vp->gpr[TDX_RCX] = gpa | level;
-	if (tdg_mem_page_accept(&t) == TDG_DONE && !t.status)
-		count(&accepts);
-}
-
-/* Through what it knows, else through a walk, as the CPU would. While it is inside nobody takes the page. */
-static void use_one(uint32_t region, uint32_t index)
-{
-	hpa_t *page = &known[region][index];
-	gpa_t gpa = BASE + region * MIB(2) + index * PAGE_SIZE;
-	const struct pamt_entry *e;
-	struct sept_walk at;
-
-	if (!*page) {
-		sept_walk(&world.m, td.tdcx[TDCS_SEPT_ROOT], LEVEL_512G, gpa, LEVEL_4K, &at);
-		if (!(at.value & SEPT_LEAF) || (at.value & SEPT_RWX) != SEPT_RWX)
-			return;
-		*page = sept_hpa(at.value, at.level) + gpa % level_size(at.level);
-	}
-	e = pamt_entry(&world.m, *page, LEVEL_2M);
-	if (e->type == TDX_PT_NDA)
-		e = pamt_entry(&world.m, *page, LEVEL_4K);
-	if (e->type == TDX_PT_NDA) /* just made one of a large page: the large one's record comes last */
-		e = pamt_entry(&world.m, *page, LEVEL_2M);
-	assert_int_equal(e->type, TDX_PT_REG);
-	__atomic_fetch_add((uint64_t *)world_at(*page), 1, __ATOMIC_RELAXED);
-	count(&uses);
-}
-
-static void inside(struct soft_vp *vp)
-{
-	for (uint32_t n = 1 + pick(me, 6); n; n--) {
-		uint32_t region = pick(me, REGIONS), index = pick(me, 3) * 200;
-		gpa_t gpa = BASE + region * MIB(2);
-
-		if (pick(me, 2))
-			accept_one(vp, pick(me, 2) ? gpa : gpa + index * PAGE_SIZE, pick(me, 2) ? LEVEL_4K : LEVEL_2M);
-		use_one(region, index);
-	}
-}
-
-static void *run_vcpu(void *arg)
-{
-	uint64_t status;
-
-	me = arg;
-	while (__atomic_load_n(&stop, __ATOMIC_ACQUIRE) != HOSTS) {
-		status = on_lp(me, TDH_VP_ENTER, td.vp[me->lp], 0, 0);
-		assert_true(status == REASON_EXTERNAL_INTERRUPT || tdx_status_is(status, TDX_OPERAND_BUSY));
-		sched_yield();
+		switch (rnd(4)) {
+		case 0: on_lives(lp); break;
+		case 1: on_vcpu(lp, t->vp[rnd(t->vcpus)]); break;
+		default: on_memory(lp, t->tdr);
+		}
 	}
 	return NULL;
 }
 
-/* Others get their turn before each lock, of an entry too, and so while others are held. */
-static bool give_way(enum soft_fault fault, uint32_t operand)
+static void build(uint32_t i)
 {
-	static uint32_t calls;
-
-	(void)fault;
-	(void)operand;
-	if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 3 == 0)
-		sched_yield();
-	return false;
+	td_build(&td[i], WORLD_HKID(i));
+	for (uint32_t k = 0; k < 3; k++)
+		td_add_vcpu(&td[i], k);
+	for (uint32_t level = LEVEL_512G; level > LEVEL_2M; level--)
+		assert_int_equal(sc(0, TDH_MEM_SEPT_ADD, level, td[i].tdr, world_page(), 0), 0);
+	assert_int_equal(sc(0, TDH_MR_FINALIZE, td[i].tdr, 0, 0, 0), 0);
 }
 
 static void all_at_once(void **state)
 {
+	pthread_t thread[WORLD_LPS];
+
 	(void)state;
 	world_ready();
-	td_build(&td, WORLD_HKID(0));
-	for (uint32_t i = 0; i < VCPUS; i++)
-		td_add_vcpu(&td, i);
-	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS);
-	tree_to(&td, BASE, LEVEL_2M);
-	for (uint32_t i = 0; i < PAGES; i++)
-		pages[i] = world_page();
-	for (uint32_t i = 0; i < LARGE_PAGES; i++)
-		large_pages[i] = world_large_page();
-	world.guest = inside;
-	world.on_tlb_flush = forget;
-	world.fault = give_way;
-	for (uint32_t i = 0; i < HOSTS + VCPUS; i++) {
-		actors[i] = (struct actor){ .lp = i, .random = i + 1 };
-		assert_int_equal(pthread_create(&actors[i].thread, NULL, i < VCPUS ? run_vcpu : host, &actors[i]), 0);
-	}
-	for (uint32_t i = 0; i < HOSTS + VCPUS; i++)
-		pthread_join(actors[i].thread, NULL);
-	tree_check(&td);
-	assert_int_equal(td_tdcs(&td)->refcount[0] | td_tdcs(&td)->refcount[1], 0);
-	if (getenv("SOFT_TEST_COUNTS"))
-		printf("%lu accepted, %lu used, %lu removed, %lu split or merged\n", accepts, uses, removals, splits);
-	assert_true(accepts && uses && removals && splits);
+	for (uint32_t i = 0; i < TDS; i++)
+		build(i);
+	world.guest = guest;
+	for (uintptr_t lp = 0; lp < WORLD_LPS; lp++)
+		assert_int_equal(pthread_create(&thread[lp], NULL, host, (void *)lp), 0);
+	for (uint32_t lp = 0; lp < WORLD_LPS; lp++)
+		assert_int_equal(pthread_join(thread[lp], NULL), 0);
+	soft_check(FIRST);
+	for (uint32_t i = 0; i < CHECK_PAGES; i++)
+		if (soft_type(FIRST + i * PAGE_SIZE) == TDX_PT_TDR)
+			soft_take_apart(FIRST, FIRST + i * PAGE_SIZE);
+	assert_int_equal(soft_check_used(FIRST), 0);
+	printf("%lu entries, %lu calls found something busy, %lu pages came and %lu went, %lu tables split\n", entries,
+		busy, done[TDH_MEM_PAGE_AUG], done[TDH_MEM_PAGE_REMOVE], done[TDH_MEM_PAGE_DEMOTE]);
 	world_end();
 }
 
