@@ -183,3 +183,29 @@ void tree_check(const struct world_td *td)
 	assert_int_equal(td_tdr(td)->children, pages);
 	assert_int_equal(t->sept_lock.word | t->epoch_lock.word | t->op_state_lock.word | t->rtmr_lock.word, 0);
 }
+
+/* All of the TD but the TDR, which goes last: pages of whatever size, in the order of their addresses. */
+static void reclaim_pages(const struct world_td *td)
+{
+	for (hpa_t page = WORLD_TDMR1; page < world.next_page; page += PAGE_SIZE)
+		for (uint32_t level = LEVEL_4K; level <= LEVEL_1G && page != td->tdr; level++)
+			if (is_aligned(page, level_size(level)) && pamt_entry(&world.m, page, level)->type != TDX_PT_NDA) {
+				assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, page, 0, 0, 0), SUCCESS);
+				assert_int_equal(out.gpr[TDX_R8], level);
+			}
+}
+
+void tree_tear_down(const struct world_td *td)
+{
+	for (uint32_t i = 0; i < td->vcpus; i++)
+		if (td_vp(td, i)->associated_lp != VP_NO_LP)
+			assert_int_equal(sc(td_vp(td, i)->associated_lp, TDH_VP_FLUSH, td->vp[i], 0, 0, 0), SUCCESS);
+	assert_int_equal(sc(0, TDH_MNG_VPFLUSHDONE, td->tdr, 0, 0, 0), SUCCESS);
+	for (uint32_t i = 0; i < world.packages; i++)
+		assert_int_equal(sc(i * WORLD_LPS / world.packages, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0), SUCCESS);
+	assert_int_equal(sc(0, TDH_MNG_KEY_FREEID, td->tdr, 0, 0, 0), SUCCESS);
+	reclaim_pages(td);
+	assert_int_equal(td_tdr(td)->children, 0);
+	assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, td->tdr, 0, 0, 0), SUCCESS);
+	assert_int_equal(type_of(td->tdr), TDX_PT_NDA);
+}

@@ -57,4 +57,7 @@ enum tdx_page_type type_of(hpa_t page);
  */
 void tree_check(const struct world_td *td);
 
+/* The TD's end, from whatever state its memory is in; no vCPU is inside. No page is anybody's afterwards. */
+void tree_tear_down(const struct world_td *td);
+
 #endif

@@ -546,6 +546,7 @@ static void random_histories(void **state)
 	if (getenv("SOFT_TEST_COUNTS"))
 		for (uint32_t i = 0; i < ARRAY_LEN(host); i++)
 			printf("host call %u succeeded %u times\n", i, succeeded[i]);
+	tree_tear_down(&td);
 	world_end();
 }
 
