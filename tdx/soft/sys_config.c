@@ -92,20 +92,26 @@ uint64_t tdh_sys_config(struct soft_call *c)
 	return TDX_SUCCESS;
 }
 
-/* Pages of memory from..from + size become type; their entries of that level lie in whole pages of the PAMT. */
+/* The entries from at on, as far as their page of the PAMT goes but n at most; returns how many. */
+static uint64_t fill_page(struct soft *m, hpa_t at, uint64_t n, enum tdx_page_type type)
+{
+	struct pamt_entry *e = (struct pamt_entry *)((uint8_t *)hpa_map(m, align_down(at, PAGE_SIZE)) + (at & PAGE_MASK));
+	uint64_t fit = min_u64(n, (PAGE_SIZE - (at & PAGE_MASK)) / sizeof(*e));
+
+	for (uint64_t i = 0; i < fit; i++)
+		e[i] = (struct pamt_entry){ .type = (uint8_t)type };
+	return fit;
+}
+
+/* Pages of that level in from..from + size of the TDMR become type. */
 static void fill_pamt(struct soft *m, const struct tdx_tdmr_info *t, uint32_t level, uint64_t from, uint64_t size,
 	enum tdx_page_type type)
 {
 	hpa_t pamt = t->pamt[TDX_PAMT_4K - level].base;
-	uint64_t end = (from + size) / level_size(level);
+	uint64_t i = from / level_size(level), end = (from + size) / level_size(level);
 
-	for (uint64_t i = from / level_size(level); i < end; i++) {
-		hpa_t at = pamt + i * sizeof(struct pamt_entry);
-		uint8_t *page = hpa_map(m, align_down(at, PAGE_SIZE));
-		struct pamt_entry *e = (struct pamt_entry *)(page + (at & PAGE_MASK));
-
-		*e = (struct pamt_entry){ .type = (uint8_t)type };
-	}
+	while (i < end)
+		i += fill_page(m, pamt + i * sizeof(struct pamt_entry), end - i, type);
 }
 
 /* What of the reserved areas is in the piece is marked, so that nobody can take it for memory. */

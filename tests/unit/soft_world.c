@@ -51,7 +51,7 @@ static bool interrupt_pending(void *ctx, uint32_t lp)
 static uint64_t now(void *ctx)
 {
 	(void)ctx;
-	return ++world.tsc;
+	return __atomic_add_fetch(&world.tsc, 1, __ATOMIC_RELAXED);
 }
 
 static bool fail_on_demand(void *ctx, enum soft_fault fault, uint32_t operand)
@@ -150,13 +150,13 @@ static void flush(void *ctx, struct soft_vp *vp)
 {
 	(void)ctx;
 	(void)vp;
-	world.flushes++;
+	__atomic_fetch_add(&world.flushes, 1, __ATOMIC_RELAXED);
 }
 
 static void flush_tlb(void *ctx, struct soft_vp *vp)
 {
 	(void)ctx;
-	world.tlb_flushes++;
+	__atomic_fetch_add(&world.tlb_flushes, 1, __ATOMIC_RELAXED);
 	if (world.on_tlb_flush)
 		world.on_tlb_flush(vp);
 }
