@@ -23,13 +23,17 @@ static struct tdx_guest *const g = &tdx_guest;
 static void bar(void *ctx, bool barred)
 {
 	(void)ctx;
-	tdx_world.bars += barred;
+	__atomic_fetch_add(&tdx_world.bars, barred, __ATOMIC_RELAXED);
+	if (tdx_world.on_bar)
+		tdx_world.on_bar(barred);
 }
 
 static void kick(void *ctx)
 {
 	(void)ctx;
-	tdx_world.kicks++;
+	__atomic_fetch_add(&tdx_world.kicks, 1, __ATOMIC_RELAXED);
+	if (tdx_world.on_kick)
+		tdx_world.on_kick();
 }
 
 static void flush(void *ctx, const struct flush_range *range)

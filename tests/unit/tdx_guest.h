@@ -11,7 +11,7 @@
 
 #define TDX_GUEST_VM 5
 #define TDX_GUEST_BYTES MIB(16)
-#define TDX_GUEST_VCPUS 2
+#define TDX_GUEST_VCPUS 3
 
 struct tdx_guest {
 	struct td td;

@@ -253,8 +253,12 @@ static void call(void *ctx, struct tdx_regs *r)
 	}
 	if (!wrong || w->wrong.late)
 		soft_seamcall(w->soft, tdx_world_cpu, r);
-	if (wrong)
-		r->gpr[TDX_RAX] = w->wrong.status;
+	if (!wrong)
+		return;
+	/* A call that fails may leave anything in the registers of its operands. */
+	if (!w->wrong.late)
+		r->gpr[TDX_RCX] = r->gpr[TDX_RDX] = r->gpr[TDX_R8] = r->gpr[TDX_R9] = 0xbad;
+	r->gpr[TDX_RAX] = w->wrong.status;
 }
 
 static uint32_t this_cpu_index(void *ctx)

@@ -42,6 +42,9 @@ struct tdx_world {
 	uint32_t cache_flushes;         /* WBINVD, one bit per CPU */
 	bool interrupt;                 /* one is pending on every CPU */
 	uint64_t bars, kicks;
+	/* NULL, or what a bar and a kick do. */
+	void (*on_bar)(bool bar);
+	void (*on_kick)(void);
 	/* What a vCPU does from VM entry to VM exit; NULL: an external interrupt ends it. */
 	void (*guest)(struct soft_vp *vp);
 	/* NULL, or tells fields of SYS.RD in place of the module. */
