@@ -131,6 +131,7 @@ int exits_cpuid_policy(const struct vm *vm, uint32_t vcpu, uint32_t gpa_bits, st
 		.tsc_khz = tsc_khz,
 		.gpa_bits = gpa_bits,
 		.xcr0 = fpu_guest_xcr0,
+		.td = vm->config->type == VM_TYPE_TD,
 		.usable = vm->backend->features(),
 	};
 

@@ -357,6 +357,9 @@ int cpuid_policy_build(struct cpuid_policy *p, const struct cpuid_inputs *in, st
 	build_leaves(&b);
 	memcpy(&name.ebx, "GnomonGnomon", 12);
 	p->hypervisor = single(&b, name, 0);
+	if (in->td)
+		p->kvm[0] = single(&b, (struct cpuid_regs){ CPUID_KVM_BASE + CPUID_KVM_LEAVES - 1, 0x4b4d564b,
+							    0x564b4d56, 0x4d }, 0); /* "KVMKVMKVM" */
 	return 0;
 }
 
@@ -368,6 +371,8 @@ const struct cpuid_slot *cpuid_high_slot(const struct cpuid_policy *p, uint32_t 
 		return &p->extended[leaf - CPUID_EXTENDED_BASE];
 	if (leaf == CPUID_HYPERVISOR_BASE)
 		return &p->hypervisor;
+	if (leaf - CPUID_KVM_BASE < CPUID_KVM_LEAVES)
+		return &p->kvm[leaf - CPUID_KVM_BASE];
 	/* Guests look for other hypervisors' names in this range: what none of them has is zero. */
 	if (leaf >> 16 == CPUID_HYPERVISOR_BASE >> 16)
 		return &nothing;

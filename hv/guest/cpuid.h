@@ -43,6 +43,7 @@ struct cpuid_inputs {
 	uint32_t gpa_bits; /* width of guest physical addresses that the MMU can map */
 	uint64_t xcr0;  /* XCR0 bits a guest may set; 0 or 1: no XSAVE */
 	uint64_t xss;   /* IA32_XSS bits a guest may set */
+	bool td;        /* the guest is a TD */
 	feature_set_t usable; /* optional features that the back end enabled for guests */
 };
 
@@ -72,6 +73,12 @@ struct cpuid_slot {
 #define CPUID_EXTENDED_BASE 0x80000000u
 #define CPUID_EXTENDED_LEAVES 9
 #define CPUID_HYPERVISOR_BASE 0x40000000u
+/*
+ * A second interface, as hypervisors have them every 100h leaves: that of KVM, with none of its features. For
+ * TDs: by it Linux takes x2APIC mode without interrupt remapping, in which a TD's local APIC always is.
+ */
+#define CPUID_KVM_BASE 0x40000100u
+#define CPUID_KVM_LEAVES 2
 #define CPUID_MAX_ENTRIES 96
 
 struct cpuid_policy {
@@ -79,6 +86,7 @@ struct cpuid_policy {
 	struct cpuid_slot basic[CPUID_BASIC_LEAVES]; /* those above the highest leaf repeat it */
 	struct cpuid_slot extended[CPUID_EXTENDED_LEAVES];
 	struct cpuid_slot hypervisor;
+	struct cpuid_slot kvm[CPUID_KVM_LEAVES]; /* zeros but for a TD */
 	uint8_t entry_count;
 	uint64_t xcr0, xss; /* permitted bits */
 };

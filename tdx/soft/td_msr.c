@@ -19,8 +19,7 @@
 /* What IA32_ARCH_CAPABILITIES may say: immunities, and no MSR that the profile hides. */
 #define ARCH_CAPABILITIES \
 	(BITS(6, 0) | BIT(8) | BITS(15, 13) | BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27))
-/* The local APIC is in x2APIC mode for good, which a kernel can only learn from here: Linux would leave that mode
- * without interrupt remapping. SDM volume 4, IA32_XAPIC_DISABLE_STATUS. */
+/* The local APIC is in x2APIC mode for good. SDM volume 4, IA32_XAPIC_DISABLE_STATUS. */
 #define ARCH_CAPABILITIES_XAPIC_DISABLE BIT(21)
 #define MSR_XAPIC_DISABLE_STATUS 0xbd
 #define LEGACY_XAPIC_DISABLED BIT(0)

@@ -401,6 +401,26 @@ static void hypervisor_leaf_names_gnomon(void **state)
 		assert_regs(get(leaf, 0), 0, 0, 0, 0);
 }
 
+/* For a TD there is a second interface, without features; for others nobody's name stands there. */
+static void tds_find_an_interface(void **state)
+{
+	struct cpuid_inputs in = inputs(&hosts[0], 1, 0);
+	struct cpuid_regs r;
+
+	(void)state;
+	build_on(&hosts[0], 1, 0);
+	assert_regs(get(0x40000100, 0), 0, 0, 0, 0);
+	in.td = true;
+	build(&in);
+	r = get(0x40000100, 0);
+	assert_int_equal(r.eax, 0x40000101);
+	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
+	assert_regs(get(0x40000101, 0), 0, 0, 0, 0);
+	assert_regs(get(0x40000102, 0), 0, 0, 0, 0);
+	r = get(0x40000000, 0);
+	assert_memory_equal(&r.ebx, "GnomonGnomon", 12);
+}
+
 static void subleaves_are_bounded(void **state)
 {
 	(void)state;
@@ -445,6 +465,7 @@ int main(void)
 		cmocka_unit_test(dynamic_bits_follow_the_state),
 		cmocka_unit_test(leaves_out_of_range),
 		cmocka_unit_test(hypervisor_leaf_names_gnomon),
+		cmocka_unit_test(tds_find_an_interface),
 		cmocka_unit_test(subleaves_are_bounded),
 		cmocka_unit_test(impossible_inputs_are_refused),
 	};
