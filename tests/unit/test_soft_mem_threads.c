@@ -25,11 +25,10 @@
 #define VCPUS 2u
 #define PAGES 40u
 #define LARGE_PAGES 8u
-#define ROUNDS 3000u
 
 static struct world_td td;
 static hpa_t pages[PAGES], large_pages[LARGE_PAGES];
-static uint32_t stop;
+static uint32_t stop, rounds;
 static uint64_t accepts, uses, removals, splits; /* atomic: that this showed something */
 
 static struct actor {
@@ -101,7 +100,7 @@ static void *host(void *arg)
 {
 	struct actor *a = arg;
 
-	for (uint32_t i = 0; i < ROUNDS; i++) {
+	for (uint32_t i = 0; i < rounds; i++) {
 		uint32_t level = pick(a, 2);
 		gpa_t gpa = BASE + pick(a, REGIONS) * MIB(2) + (level ? 0 : pick(a, 3) * 200 * PAGE_SIZE);
 
@@ -199,7 +198,10 @@ static bool give_way(enum soft_fault fault, uint32_t operand)
 
 static void all_at_once(void **state)
 {
+	const char *wish = getenv("SOFT_TEST_STEPS");
+
 	(void)state;
+	rounds = wish ? (uint32_t)strtoul(wish, NULL, 0) : 3000;
 	world_ready();
 	td_build(&td, WORLD_HKID(0));
 	for (uint32_t i = 0; i < VCPUS; i++)
