@@ -248,6 +248,7 @@ static void call_during(enum soft_fault fault, uint32_t operand, uint64_t (*call
 }
 
 static uint64_t add_another(void) { return add_page(PAGE_SIZE, world_page()); }
+static uint64_t read_op_state(void) { return sc(1, TDH_MNG_RD, td.tdr, TDX_TD_OP_STATE, 0, 0); }
 static uint64_t block_page(void) { return sc(1, TDH_MEM_RANGE_BLOCK, 0, td.tdr, 0, 0); }
 static uint64_t track(void) { return sc(1, TDH_MEM_TRACK, td.tdr, 0, 0, 0); }
 
@@ -260,6 +261,9 @@ static void memory_calls_at_once(void **state)
 	call_during(SOFT_FAULT_BUSY, TDX_OP_SEPT_TREE, add_another);
 	assert_int_equal(sc(0, TDH_MEM_SEPT_ADD, MIB(2) | 1, td.tdr, world_page(), 0), 0);
 	assert_int_equal(meanwhile_status, ST(0x80000200, 2));
+	call_during(SOFT_FAULT_BUSY, TDX_R8, read_op_state);
+	assert_int_equal(add_page(PAGE_SIZE, world_page()), 0);
+	assert_int_equal(meanwhile_status, ST(0x80000200, 1));
 	call_during(SOFT_FAULT_ENTRY_BUSY, 0, block_page);
 	assert_int_equal(sc(0, TDH_MEM_PAGE_AUG, MIB(2), td.tdr, world_page(), 0), 0);
 	assert_int_equal(meanwhile_status, ST(0x80000200, 0x92));

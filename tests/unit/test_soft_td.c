@@ -222,6 +222,7 @@ static void vcpus(void **state)
 	assert_int_equal(td_vp(&td, 2)->index, 3);
 	last = td_add_pages_of_vcpu(&td);
 	assert_int_equal(sc(0, TDH_VP_INIT, last, 0, 0, 0), ST(0xc0000705, 0));
+	assert_int_equal(((struct soft_vp *)world_at(last))->index, 0);
 	for (int i = TDX_TDVPS_PAGES; i < VP_MAX_PAGES; i++)
 		assert_int_equal(sc(0, TDH_VP_ADDCX, world_page(), last, 0, 0), 0);
 	assert_int_equal(sc(0, TDH_VP_ADDCX, world_page(), last, 0, 0), ST(0xc0000610, 0));
