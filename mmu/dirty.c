@@ -91,6 +91,8 @@ static int start(struct mmu *mmu, struct slot *s, struct failure *f)
 		return fail(f, -ENOMEM, "no memory is left for the dirty log of %lu pages", s->npages);
 	one_more(mmu);
 	set_logged(mmu, s, true);
+	if (!mmu->shadow)
+		tdp_split_all(mmu, s->base, s->npages);
 	tdp_work_run(mmu, tdp_work_of(s->base, s->npages, NULL),
 		     mmu->shadow ? shadow_protect_some : tdp_protect_some);
 	return 0;

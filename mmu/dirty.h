@@ -2,6 +2,9 @@
  * The dirty log: per slot, which pages were written to since somebody last looked. A bitmap exists only
  * while a slot is logged, and there its pages are mapped by 4K leafs as soon as they are written.
  *
+ * Large leafs are split when the log starts, while the vCPUs run on; where memory for tables is out, one loses the
+ * right to write and is split by the first write to it.
+ *
  * The guest's writes are noticed in one of two ways.
  *   write protection  leafs lack EPT_WRITE; the first write to a page is an EPT violation, which marks the
  *                     page and gives the right back (mmu/tdp_grant.c); under shadow paging they lack R/W, and it is

@@ -79,6 +79,11 @@ enum fault_result tdp_grant(struct mmu_vcpu *mv, struct fault *f, uint64_t *spte
  * stats are the caller's to change.
  */
 bool tdp_split(struct mmu_stats *stats, uint64_t *sptep, uint64_t leaf, struct sp *sp);
+/*
+ * Splits every large leaf that reaches into the range down to 4K, one per hold of the shared lock, until memory for
+ * tables is out. Outside the lock; the caller may use mmu->host.
+ */
+void tdp_split_all(struct mmu *mmu, gfn_t first, uint64_t npages);
 /* Empties every MMIO entry; the CPU caches none of them. The lock is held exclusively. */
 void tdp_zap_mmio(struct mmu *mmu);
 

@@ -47,3 +47,36 @@ uint64_t *tdp_locate(const struct mmu *mmu, gfn_t gfn, int *level)
 	*level = sp->level;
 	return sptep;
 }
+
+/* The leaf over gfn becomes a table if it is large. Returns where to go on: at gfn again when that is not done yet. */
+static gfn_t split_at(struct mmu_vcpu *mv, gfn_t gfn)
+{
+	int level;
+	uint64_t *sptep = tdp_locate(mv->mmu, gfn, &level), spte = spte_read(sptep);
+	uint64_t span = level_pages(level > LEVEL_2M ? level : LEVEL_2M);
+	struct sp *sp;
+
+	if (level == LEVEL_4K || !spte_is_present(spte))
+		return align_down(gfn, span) + span;
+	sp = sp_take(mv, gfn, level - 1);
+	if (tdp_split(&mv->stats, sptep, spte, sp))
+		return level == LEVEL_2M ? align_down(gfn, span) + span : gfn;
+	sp_clear(sp);
+	sp_untake(mv, sp);
+	return gfn;
+}
+
+void tdp_split_all(struct mmu *mmu, gfn_t first, uint64_t npages)
+{
+	struct mmu_vcpu *mv = &mmu->host;
+
+	for (gfn_t gfn = first; gfn < first + npages;) {
+		if (mv->spare_count == 0)
+			sp_topup(mv);
+		if (mv->spare_count == 0)
+			return;
+		mmu_enter(mv);
+		gfn = split_at(mv, gfn);
+		mmu_leave(mv);
+	}
+}

@@ -85,6 +85,44 @@ static int level_at(gfn_t gfn, uint64_t set, uint64_t clear)
 
 static int64_t fetch_all(uint64_t *bitmap) { return mmu_dirty_fetch(&mmu, SLOT, 0, PAGES / 64, bitmap); }
 
+/* Starts the log with memory for itself only: what is large cannot be split yet. */
+static void start_large(void)
+{
+	struct sp *free;
+
+	sp_drain(&mmu.host);
+	free = mmu.pool.free;
+	mmu.pool.free = NULL;
+	world_allocs_left = 1;
+	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	mmu.pool.free = free;
+	world_allocs_left = ~(uint64_t)0;
+}
+
+/* All is split when the log has started, whether protection or the CPU tells of writes, and large again at its end. */
+static void split_ahead(void **state)
+{
+	bool pml = mmu.config.pml;
+	uint64_t splits = mmu.host.stats.splits;
+
+	(void)state;
+	space_add(BIT(20), 512 * PAGES_2M, GIB(66), 0); /* a page of 1 GiB */
+	assert_int_equal(mmu_premap_slot(&mmu, BIT(20), &why), 0);
+	assert_int_equal(mmu_premap_slot(&mmu, SLOT, &why), 0);
+	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	assert_int_equal(mmu_dirty_start(&mmu, BIT(20), &why), 0);
+	assert_int_equal(mmu.host.stats.splits - splits, PAGES / PAGES_2M + 1 + 512);
+	for (gfn_t gfn = SLOT; gfn < SLOT + PAGES; gfn += 100)
+		assert_int_equal(level_at(gfn, pml ? EPT_WRITE : EPT_READ, pml ? EPT_DIRTY : EPT_WRITE), LEVEL_4K);
+	assert_int_equal(level_at(BIT(20) + 77777, EPT_READ, pml ? EPT_DIRTY : EPT_WRITE), LEVEL_4K);
+	space_is_good();
+	assert_int_equal(mmu_dirty_stop(&mmu, SLOT, &why), 0);
+	assert_int_equal(mmu_dirty_stop(&mmu, BIT(20), &why), 0);
+	assert_int_equal(level_at(SLOT, EPT_WRITE, 0), LEVEL_2M);
+	assert_int_equal(level_at(BIT(20), EPT_WRITE, 0), LEVEL_1G);
+	space_is_good();
+}
+
 static void by_protection(void **state)
 {
 	uint64_t bitmap[PAGES / 64];
@@ -92,7 +130,7 @@ static void by_protection(void **state)
 
 	(void)state;
 	assert_int_equal(mmu_premap_slot(&mmu, SLOT, &why), 0);
-	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	start_large();
 	space_is_good();
 	assert_int_equal(flushes, 1);
 	assert_int_equal(level_at(page, EPT_READ, EPT_WRITE), LEVEL_2M);
@@ -146,7 +184,7 @@ static void by_the_cpu(void **state)
 
 	(void)state;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
-	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	start_large();
 	assert_true(logging);
 	assert_int_equal(syncs, 1); /* what was logged before this slot's log is not in it */
 	assert_int_equal(level_at(SLOT, EPT_READ, EPT_WRITE), LEVEL_2M); /* must come apart first */
@@ -233,7 +271,7 @@ static void out_of_memory(void **state)
 
 	(void)state;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
-	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	start_large();
 	sp_drain(&vcpu);
 	free = mmu.pool.free;
 	mmu.pool.free = NULL;
@@ -264,7 +302,7 @@ static void broken_log(void **state)
 
 	(void)state;
 	assert_int_equal(mmu_premap_slot(&mmu, SLOT, &why), 0);
-	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
+	start_large();
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	sptep = entry(SLOT + 5, &level);
 	*sptep |= EPT_WRITE;
@@ -288,7 +326,8 @@ static void broken_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(by_protection), TEST(fresh_pages), cmocka_unit_test_setup_teardown(by_the_cpu, start_pml, space_end),
+		TEST(split_ahead), cmocka_unit_test_setup_teardown(split_ahead, start_pml, space_end), TEST(by_protection),
+		TEST(fresh_pages), cmocka_unit_test_setup_teardown(by_the_cpu, start_pml, space_end),
 		TEST(by_the_hypervisor), TEST(refusals), TEST(out_of_memory), TEST(broken_log),
 	};
 
