@@ -37,25 +37,9 @@ static uint64_t low_bytes(uint64_t value, uint64_t size) { return size == 8 ? va
 
 /* ---- instructions ---- */
 
-/*
- * A second hypervisor interface beside Gnomon's own, none of whose features are there. Linux uses x2APIC mode
- * without interrupt remapping only under a hypervisor that it knows; a TD has no other mode, and no remapping.
- */
-#define KVM_LEAF 0x40000100
-#define KVM_FEATURES (KVM_LEAF + 1)
-
-static struct cpuid_regs cpuid_answer(struct tdx_vcpu *x, uint32_t leaf, uint32_t subleaf)
-{
-	if (leaf == KVM_LEAF) /* "KVMKVMKVM" */
-		return (struct cpuid_regs){ .eax = KVM_FEATURES, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d };
-	if (leaf == KVM_FEATURES)
-		return (struct cpuid_regs){ 0 };
-	return exit_cpuid_answer(&x->v, leaf, subleaf);
-}
-
 static enum exit_result call_cpuid(struct tdx_vcpu *x)
 {
-	struct cpuid_regs r = cpuid_answer(x, (uint32_t)in(x, TDX_R12), (uint32_t)in(x, TDX_R13));
+	struct cpuid_regs r = exit_cpuid_answer(&x->v, (uint32_t)in(x, TDX_R12), (uint32_t)in(x, TDX_R13));
 
 	out(x, TDX_R12, r.eax);
 	out(x, TDX_R13, r.ebx);
