@@ -69,20 +69,6 @@ static void memory_cut(struct tdmr_set *set, uint64_t base, uint64_t end)
 	}
 }
 
-/* No piece reaches across address afterwards. */
-static void memory_split(struct tdmr_set *set, uint64_t address)
-{
-	for (uint32_t i = 0; i < set->memory_count; i++) {
-		struct tdx_range *r = &set->memory[i];
-
-		if (r->base < address && address < end_of(r)) {
-			memory_insert(set, i + 1, address, end_of(r));
-			set->memory[i].size = address - set->memory[i].base;
-			return;
-		}
-	}
-}
-
 /* What is memory of ours and convertible. CMRs that touch make one piece. */
 static void memory_start(struct tdmr_set *set, const struct tdx_range *memory, uint32_t count,
 			 const struct tdx_range *cmrs, uint32_t cmr_count)
@@ -216,7 +202,7 @@ static int place_pamts(struct tdmr_set *set, struct tdx_tdmr_info *t, tdmr_place
 	return 0;
 }
 
-/* The smallest piece inside; false: there is none. No piece reaches across the edge of a region. */
+/* The smallest piece that starts inside; false: there is none. One that reaches in from before makes no hole. */
 static bool give_up_smallest(struct tdmr_set *set, uint64_t base, uint64_t end)
 {
 	const struct tdx_range *least = NULL;
@@ -243,27 +229,12 @@ static void reserve(struct tdmr_set *set, struct tdx_tdmr_info *t)
 	holes_in(set, t->base, end, t->reserved, set->limits.max_reserved);
 }
 
-static void merge_pieces(struct tdmr_set *set)
-{
-	uint32_t count = set->memory_count;
-
-	set->memory_count = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		struct tdx_range r = set->memory[i];
-
-		memory_append(set, r.base, end_of(&r));
-	}
-}
-
 static int place_all(struct tdmr_set *set, tdmr_place_fn place, void *ctx, struct failure *f)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; !err && i < set->count; i++) {
-		memory_split(set, set->tdmr[i].base);
-		memory_split(set, set->tdmr[i].base + set->tdmr[i].size);
+	for (uint32_t i = 0; !err && i < set->count; i++)
 		err = place_pamts(set, &set->tdmr[i], place, ctx, f);
-	}
 	return err;
 }
 
@@ -287,7 +258,6 @@ int tdmr_build(struct tdmr_set *set, const struct tdmr_limits *limits, const str
 		return err;
 	for (uint32_t i = 0; i < set->count; i++)
 		reserve(set, &set->tdmr[i]);
-	merge_pieces(set);
 	return 0;
 }
 

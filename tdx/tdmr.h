@@ -21,7 +21,7 @@ struct tdmr_limits {
 };
 
 #define TDMR_MAX_INPUT 256   /* pieces of memory */
-#define TDMR_MAX_MEMORY (TDMR_MAX_INPUT + TDX_MAX_CMRS + 2 * TDX_MAX_TDMRS)
+#define TDMR_MAX_MEMORY (TDMR_MAX_INPUT + TDX_MAX_CMRS + TDX_MAX_TDMRS)
 
 struct tdmr_set {
 	struct tdmr_limits limits;
