@@ -79,12 +79,19 @@ static uint64_t walk(struct soft_call *c, hpa_t hpa, uint32_t lowest, enum lock_
 	}
 }
 
+/* Entries of 4K pages in one page of a PAMT; it begins with the first of 1M, as TDMRs and PAMTs are aligned. */
+#define ENTRIES_PER_PAGE (PAGE_SIZE / sizeof(struct pamt_entry))
+
 /* Nobody can be at the smaller pages: their walk needs the 2M entry, which the caller has alone. */
 static bool all_free(struct soft *m, hpa_t hpa)
 {
-	for (hpa_t page = hpa; page < hpa + level_size(LEVEL_2M); page += PAGE_SIZE)
-		if (pamt_entry(m, page, LEVEL_4K)->type != TDX_PT_NDA)
-			return false;
+	for (hpa_t at = hpa; at < hpa + level_size(LEVEL_2M); at += ENTRIES_PER_PAGE * PAGE_SIZE) {
+		const struct pamt_entry *e = pamt_entry(m, at, LEVEL_4K);
+
+		for (uint32_t i = 0; i < ENTRIES_PER_PAGE; i++)
+			if (e[i].type != TDX_PT_NDA)
+				return false;
+	}
 	return true;
 }
 
