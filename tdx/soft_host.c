@@ -7,6 +7,7 @@
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
+#include "hv/base/machine.h"
 #include "hv/base/map.h"
 #include "hv/base/phys.h"
 #include "hv/base/x86.h"
@@ -26,10 +27,7 @@
 #define LAPIC_IRR_WORDS 8u
 
 static struct soft module;
-static bool software_ve;
 static struct tdx_machine host;
-
-void soft_host_set_software_ve(bool on) { software_ve = on; }
 
 /* ---- the module's machine ---- */
 
@@ -113,6 +111,27 @@ static void ask_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, struct tdx_cpu
 	*out = (struct tdx_cpuid_values){ r.eax, r.ebx, r.ecx, r.edx };
 }
 
+/* Secondary controls that the operator may turn off. */
+static const struct {
+	enum feature feature;
+	uint32_t control;
+} optional[] = {
+	{ FEATURE_VPID, SECONDARY_VPID },     { FEATURE_VID, SECONDARY_VID },
+	{ FEATURE_INVPCID, SECONDARY_INVPCID }, { FEATURE_APIC_REGISTER, SECONDARY_APIC_REGISTER },
+	{ FEATURE_RDTSCP, SECONDARY_RDTSCP }, { FEATURE_EPT_VE, SECONDARY_EPT_VE },
+	{ FEATURE_XSAVES, SECONDARY_XSAVES }, { FEATURE_TSC_SCALING, SECONDARY_TSC_SCALING },
+};
+
+static struct vmx_caps caps_of(const struct cpu *c)
+{
+	struct vmx_caps caps = c->vmx->caps;
+
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+		if (!machine_feature_enabled(optional[i].feature))
+			caps.secondary &= ~((uint64_t)optional[i].control << 32);
+	return caps;
+}
+
 static struct soft_cpu cpu_of(const struct cpu *c)
 {
 	uint64_t arch = 0;
@@ -120,8 +139,8 @@ static struct soft_cpu cpu_of(const struct cpu *c)
 	if (cpuid(0, 0).eax < 7 || !(cpuid(7, 0).edx & BIT(29)) || rdmsr_safe(MSR_ARCH_CAPABILITIES, &arch))
 		arch = 0;
 	return (struct soft_cpu){
-		.caps = c->vmx->caps, .tsc_hz = tsc_khz * 1000, .arch_capabilities = arch,
-		.xfam = fpu_guest_xcr0 | BITS(1, 0), .software_ve = software_ve, .cpuid = ask_cpuid,
+		.caps = caps_of(c), .tsc_hz = tsc_khz * 1000, .arch_capabilities = arch,
+		.xfam = fpu_guest_xcr0 | BITS(1, 0), .cpuid = ask_cpuid,
 	};
 }
 

@@ -15,7 +15,4 @@
  */
 int soft_host_init(struct tdx_machine *machine, struct failure *f);
 
-/* EPT violations become #VE by software although the CPU could: before soft_host_init(). */
-void soft_host_set_software_ve(bool on);
-
 #endif

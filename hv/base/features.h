@@ -23,6 +23,8 @@
 	X(VIRT_X2APIC, "virt-x2apic", "virtualised x2APIC mode")                        \
 	X(POSTED_INTERRUPTS, "posted-interrupts", "posted-interrupt processing")        \
 	X(PML, "pml", "page-modification logging")                                      \
+	X(EPT_VE, "ept-ve", "EPT violations given to TDs as #VE by the CPU")            \
+	X(TSC_SCALING, "tsc-scaling", "TSC scaling, for TDs")                           \
 	X(VIRTUAL_NMI, "virtual-nmi", "virtual NMIs")                                   \
 	X(INVPCID, "invpcid", "INVPCID in guests")                                      \
 	X(RDTSCP, "rdtscp", "RDTSCP in guests")                                         \

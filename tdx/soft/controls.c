@@ -117,16 +117,14 @@ static void list_missing(const struct vmx_caps *caps, char *list, size_t size)
 			list_add(list, size, ept_rows[i].name);
 }
 
-/* Of what the CPU offers, what cannot be had alone, or is not wanted. */
-static uint32_t secondary_unused(const struct vmx_caps *caps, bool software_ve)
+/* Of what the CPU offers, what is of no use alone. */
+static uint32_t secondary_unused(const struct vmx_caps *caps)
 {
 	uint32_t may = (uint32_t)(caps->secondary >> 32), drop = 0;
 
 	/* Interrupts delivered without an exit are of use only where EOI and the APIC's reads are. */
 	if (!(may & SECONDARY_VID) || !(may & SECONDARY_APIC_REGISTER))
 		drop |= SECONDARY_VID | SECONDARY_APIC_REGISTER;
-	if (software_ve)
-		drop |= SECONDARY_EPT_VE;
 	if (!(caps->ept_vpid & EPT_CAP_INVVPID))
 		drop |= SECONDARY_VPID;
 	return drop;
@@ -143,8 +141,7 @@ static uint32_t word_value(const struct vmx_caps *caps, unsigned word)
 	return value;
 }
 
-int soft_controls_compute(const struct vmx_caps *caps, bool software_ve, struct soft_controls *out,
-			  struct failure *f)
+int soft_controls_compute(const struct vmx_caps *caps, struct soft_controls *out, struct failure *f)
 {
 	char missing[180] = "";
 	uint32_t secondary;
@@ -154,7 +151,7 @@ int soft_controls_compute(const struct vmx_caps *caps, bool software_ve, struct 
 		return fail(f, -ENODEV, "this CPU's VMX lacks what the software TDX module needs: %s", missing);
 	for (unsigned w = 0; w < CONTROL_WORDS; w++)
 		out->word[w] = word_value(caps, w);
-	secondary = out->word[CONTROL_SECONDARY] & ~secondary_unused(caps, software_ve);
+	secondary = out->word[CONTROL_SECONDARY] & ~secondary_unused(caps);
 	out->word[CONTROL_SECONDARY] = secondary;
 	out->vid = secondary & SECONDARY_VID;
 	out->vpid = secondary & SECONDARY_VPID;

@@ -15,7 +15,6 @@ struct soft_cpu {
 	uint64_t tsc_hz;
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, 0 where there is none */
 	uint64_t xfam;              /* XCR0 bits that the platform switches with the vCPU */
-	bool software_ve;           /* inject #VE for EPT violations by software although the CPU could */
 	void (*cpuid)(void *ctx, uint32_t leaf, uint32_t subleaf, struct tdx_cpuid_values *out);
 };
 
@@ -32,8 +31,7 @@ struct soft_controls {
 };
 
 /* -ENODEV with one sentence that names every control the CPU lacks for running TDs. */
-int soft_controls_compute(const struct vmx_caps *caps, bool software_ve, struct soft_controls *out,
-			  struct failure *f);
+int soft_controls_compute(const struct vmx_caps *caps, struct soft_controls *out, struct failure *f);
 /*
  * What the TSC multiplier must be (48 bits of fraction) for a TD's TSC of that many units of 25 MHz; 1.0 where
  * the CPU cannot scale it and its own frequency is that one within 0.1 %. False: it cannot be had.

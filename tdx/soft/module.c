@@ -167,5 +167,5 @@ int soft_init(struct soft *m, const struct soft_platform *p, struct failure *why
 		return err;
 	memset(m, 0, sizeof(*m));
 	m->platform = *p;
-	return soft_controls_compute(&p->cpu.caps, p->cpu.software_ve, &m->controls, why);
+	return soft_controls_compute(&p->cpu.caps, &m->controls, why);
 }

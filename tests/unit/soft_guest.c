@@ -66,7 +66,7 @@ void guest_start_on_world(void)
 void guest_choose_cpu(enum soft_cpu_kind kind)
 {
 	world.m.platform.cpu = soft_cpu_fake(kind);
-	assert_int_equal(soft_controls_compute(&world.m.platform.cpu.caps, false, &world.m.controls, NULL), 0);
+	assert_int_equal(soft_controls_compute(&world.m.platform.cpu.caps, &world.m.controls, NULL), 0);
 }
 
 void guest_start(enum soft_cpu_kind kind)

@@ -20,7 +20,7 @@ static int compute(enum soft_cpu_kind kind, struct soft_controls *out, struct fa
 	struct soft_cpu cpu = soft_cpu_fake(kind);
 
 	memset(out, 0, sizeof *out);
-	return soft_controls_compute(&cpu.caps, false, out, f);
+	return soft_controls_compute(&cpu.caps, out, f);
 }
 
 static void controls_have_what_a_td_needs(void **state)
@@ -47,10 +47,11 @@ static void controls_do_without_the_optional_ones(void **state)
 	(void)state;
 	assert_int_equal(compute(SOFT_CPU_PLAIN, &c, &f), 0);
 	assert_false(c.vid || c.hardware_ve || c.tsc_scaling || c.xsaves);
-	assert_int_equal(soft_controls_compute(&cpu.caps, true, &c, &f), 0);
+	cpu.caps.secondary &= ~((uint64_t)SECONDARY_EPT_VE << 32);
+	assert_int_equal(soft_controls_compute(&cpu.caps, &c, &f), 0);
 	assert_true(c.vid && !c.hardware_ve);
 	cpu.caps.secondary &= ~((uint64_t)SECONDARY_APIC_REGISTER << 32);
-	assert_int_equal(soft_controls_compute(&cpu.caps, false, &c, &f), 0);
+	assert_int_equal(soft_controls_compute(&cpu.caps, &c, &f), 0);
 	assert_false(c.vid || c.word[CONTROL_SECONDARY] & SECONDARY_VID);
 }
 
@@ -63,7 +64,7 @@ static void controls_that_are_missing_are_named(void **state)
 	(void)state;
 	cpu.caps.primary |= PRIMARY_CR3_LOAD;
 	cpu.caps.ept_vpid &= ~(uint64_t)EPT_CAP_2M;
-	assert_int_equal(soft_controls_compute(&cpu.caps, false, &c, &f), -ENODEV);
+	assert_int_equal(soft_controls_compute(&cpu.caps, &c, &f), -ENODEV);
 	assert_string_equal(f.text, "this CPU's VMX lacks what the software TDX module needs: CR3-load exiting "
 				    "turned off, unrestricted guest, EPT 2 MiB pages");
 }
@@ -120,7 +121,7 @@ static struct cpuid_world *build(enum soft_cpu_kind kind, uint64_t xfam)
 
 	assert_non_null(w);
 	w->m.platform.cpu = soft_cpu_fake(kind);
-	assert_int_equal(soft_controls_compute(&w->m.platform.cpu.caps, false, &w->m.controls, &f), 0);
+	assert_int_equal(soft_controls_compute(&w->m.platform.cpu.caps, &w->m.controls, &f), 0);
 	w->tdcs.xfam = xfam;
 	w->tdcs.gpa_bits = 40;
 	w->tdcs.tsc_frequency = 80;

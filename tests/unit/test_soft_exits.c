@@ -470,6 +470,34 @@ static void refused_entry_disables_the_vcpu(void **state)
 	world_end();
 }
 
+#define PENDING_GPA 0x9000ul
+
+static void touch_pending_while_delivering(struct soft_vp *vp)
+{
+	step_violation(vp, PENDING_GPA);
+	*guest_field(vp, VMCS_IDT_VECTORING_INFO) = INTR_VALID | 0x61;
+}
+
+static void see_61(struct soft_vp *vp)
+{
+	assert_int_equal(guest.injected, INTR_VALID | 0x61);
+	leave(vp);
+}
+
+/* A #VE cannot take the place of an event: the host hears of it, and the event comes again. */
+static void event_on_a_pending_page_is_the_hosts(void **state)
+{
+	(void)state;
+	guest_start(SOFT_CPU_FULL);
+	tree_aug(&guest.td, PENDING_GPA, LEVEL_4K);
+	td_tdcs(&guest.td)->td_ctls = 0;
+	GUEST_DO(touch_pending_while_delivering);
+	assert_int_equal(guest_enter(), REASON_EPT_VIOLATION);
+	assert_int_equal(out.gpr[TDX_RDX], TDX_EEQ_PENDING_EPT_VIOLATION);
+	GUEST_RUN(see_61);
+	world_end();
+}
+
 /* IRET took NMI blocking off, then faulted: it runs again, so NMIs are blocked again. */
 static void iret_violation(struct soft_vp *vp)
 {
@@ -517,6 +545,7 @@ int main(void)
 		cmocka_unit_test(faults_during_delivery_combine),
 		cmocka_unit_test(third_fault_shuts_down),
 		cmocka_unit_test(refused_entry_disables_the_vcpu),
+		cmocka_unit_test(event_on_a_pending_page_is_the_hosts),
 		cmocka_unit_test(violations_keep_the_guests_rules),
 	};
 
