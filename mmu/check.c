@@ -209,9 +209,13 @@ static int check_spares(struct check *c, const struct mmu_vcpu *mv)
 {
 	int err = 0;
 
-	for (uint32_t n = 0; !err && n < mv->spare_count; n++)
-		err = check_unused(c, mv->spare[n], SP_SPARE);
-	c->spares += mv->spare_count;
+	uint32_t n = 0;
+
+	for (const struct sp *sp = mv->spare; !err && sp && n <= mv->spare_count; sp = sp->next, n++)
+		err = check_unused(c, sp, SP_FREE);
+	if (!err && n != mv->spare_count)
+		err = BROKEN("a vCPU has %u spare tables and counts %u", n, mv->spare_count);
+	c->spares += n;
 	return err;
 }
 
@@ -234,10 +238,11 @@ static int check_pool(struct check *c)
 	if (states[SP_BLOCK] != pool->block_count || states[SP_DOOMED] != 0)
 		return BROKEN("of %lu table blocks %lu were found; %lu tables are doomed at rest",
 			    pool->block_count, states[SP_BLOCK], states[SP_DOOMED]);
-	if (states[SP_LINKED] != linked || states[SP_SPARE] != c->spares || states[SP_FREE] != listed)
-		return BROKEN("tables: %lu linked of %lu met, %lu spare of %lu, %lu free of %lu",
-			      states[SP_LINKED], linked, states[SP_SPARE], c->spares, states[SP_FREE],
-			      listed);
+	if (pool->free_count != listed)
+		return BROKEN("%lu tables are in the pool, which counts %u", listed, pool->free_count);
+	if (states[SP_LINKED] != linked || states[SP_RESERVED] || states[SP_FREE] != c->spares + listed)
+		return BROKEN("tables: %lu linked of %lu met, %lu reserved, %lu free of %lu spare and %lu in the pool",
+			      states[SP_LINKED], linked, states[SP_RESERVED], states[SP_FREE], c->spares, listed);
 	if (states[SP_EXTERNAL] + !!c->mmu->mirror != c->mirror.tables || (states[SP_LOST] && !c->mmu->broken))
 		return BROKEN("the external table has %lu pages of ours for the mirror's %lu tables, and lost %lu",
 			      states[SP_EXTERNAL], c->mirror.tables, states[SP_LOST]);

@@ -28,7 +28,7 @@ const char *const fault_result_names[FAULT_RESULTS] = {
 	[FAULT_BROKEN] = "secure page table failed",
 };
 
-void mmu_vcpu_topup(struct mmu_vcpu *mv) { sp_topup(mv); }
+void mmu_vcpu_topup(struct mmu_vcpu *mv) { sp_stock(mv); }
 
 static void mmio_remember(struct mmu_vcpu *mv, gfn_t gfn, uint64_t generation)
 {
@@ -117,7 +117,7 @@ static __attribute__((noinline)) enum fault_result fault_either(struct mmu_vcpu 
 	if (f.gfn >> (mmu->config.gpa_bits - PAGE_SHIFT))
 		return FAULT_BAD_ADDRESS;
 	if (mv->spare_count < MIRROR_PER_FAULT)
-		sp_topup(mv);
+		sp_topup(mv, MMU_SPARES);
 	mmu_enter(mv);
 	f.slot = slot_find(mv, f.gfn);
 	if (f.slot && attr_is_private(f.slot, f.gfn) != private)
@@ -136,9 +136,10 @@ enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
 	if (UNLIKELY(mv->mmu->mirror)) {
 		result = fault_either(mv, gpa, access);
 	} else if (LIKELY(gpa >> mv->mmu->config.gpa_bits == 0)) {
-		/* Not enough spares is no error yet: the tables may all be there. */
+		/* Not enough spares is no error yet: the tables may all be there. No more than are needed: when
+		 * there is time, mmu_vcpu_topup() fetches the rest. */
 		if (UNLIKELY(mv->spare_count < SP_PER_FAULT))
-			sp_topup(mv);
+			sp_topup(mv, SP_PER_FAULT);
 		mmu_enter(mv);
 		result = fault_handle(mv, &f);
 		mmu_leave(mv);
@@ -194,7 +195,7 @@ static enum fault_result premap_step(struct mmu *mmu, gfn_t slot_gfn, gfn_t *nex
 	enum fault_result result = FAULT_MMIO;
 
 	if (mv->spare_count < MMU_SPARES)
-		sp_topup(mv);
+		sp_topup(mv, MMU_SPARES);
 	mmu_enter(mv);
 	f.slot = slot_find(mv, *next);
 	if (f.slot && f.slot->base == slot_gfn) {
@@ -217,6 +218,7 @@ int mmu_premap_slot(struct mmu *mmu, gfn_t gfn, struct failure *f)
 	do {
 		result = premap_step(mmu, gfn, &next);
 	} while (result == FAULT_MAPPED || result == FAULT_RETRY);
+	sp_drain(&mmu->host);
 	if (result == FAULT_OUT_OF_MEMORY)
 		return fail(f, -ENOMEM,
 			    "no memory is left for page tables: the slot at gfn %lx is mapped up to gfn %lx",

@@ -37,7 +37,7 @@ static int config_judge(const struct mmu_config *c, struct failure *f)
 
 static int root_alloc(struct mmu *mmu)
 {
-	sp_topup(&mmu->host);
+	sp_topup(&mmu->host, MMU_SPARES);
 	mmu->root = sp_take(&mmu->host, 0, ROOT_LEVEL);
 	if (!mmu->root)
 		return -ENOMEM;
@@ -57,7 +57,9 @@ int mmu_init(struct mmu *mmu, const struct mmu_config *config, struct failure *f
 	rw_add_reader(&mmu->lock, &mmu->host.reader);
 	if (slot_sets_init(mmu))
 		return fail(f, -ENOMEM, "no memory is left for the guest's address space");
-	if (mmu->config.kind == MMU_SHADOW ? shadow_init(mmu) : root_alloc(mmu)) {
+	err = mmu->config.kind == MMU_SHADOW ? shadow_init(mmu) : root_alloc(mmu);
+	sp_drain(&mmu->host); /* the vCPUs have more use for them */
+	if (err) {
 		sp_pool_destroy(mmu);
 		slot_sets_destroy(mmu);
 		return fail(f, -ENOMEM,

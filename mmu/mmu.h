@@ -106,7 +106,7 @@ struct mmu_stats {
 	} mirror;
 };
 
-#define MMU_SPARES 8     /* prepared tables a vCPU may keep */
+#define MMU_SPARES 8     /* prepared tables a vCPU has when there is time to prepare them */
 #define MMU_MMIO_HINTS 4 /* gfns a vCPU remembers to be MMIO */
 
 #define SHADOW_PREVIOUS 3
@@ -153,7 +153,7 @@ struct mmu_vcpu {
 	const struct slot *hint;   /* slot last found; valid while hint_generation is current */
 	uint64_t hint_generation;
 	uint32_t spare_count;
-	struct sp *spare[MMU_SPARES];
+	struct sp *spare; /* list */
 	struct {
 		gfn_t gfn;
 		uint64_t generation;
@@ -165,8 +165,9 @@ struct mmu_vcpu {
 #define SP_DIRECTORY 256
 
 struct sp_pool {
-	struct spinlock lock;  /* innermost; guards what is below, and free tables becoming spares */
-	struct sp *free;
+	struct spinlock lock;  /* innermost; guards what is below */
+	struct sp *free, *free_last;
+	uint32_t free_count;
 	struct sp *blocks;
 	uint64_t block_count;
 	struct sp **directory[SP_DIRECTORY]; /* shadow: headers of block n are at [n / 512][n % 512] */
@@ -271,7 +272,8 @@ enum mmio_result {
 /* An EPT misconfiguration at gpa. */
 enum mmio_result mmu_mmio_hit(struct mmu_vcpu *mv, gpa_t gpa);
 
-/* Refills the vCPU's spare tables; mmu_fault() does it when it must, idle time may do it before. */
+/* Refills the vCPU's spare tables, and the pool they come from, ahead of need: for idle time, and for
+ * moments that come once in a while. mmu_fault() fetches what it must. Outside the lock. */
 void mmu_vcpu_topup(struct mmu_vcpu *mv);
 
 #endif

@@ -410,7 +410,7 @@ static enum fault_result handle(struct shadow_fault *f, struct sp *from)
 static void top_up(struct mmu_vcpu *mv)
 {
 	if (UNLIKELY(mv->spare_count < SHADOW_SPARES))
-		sp_topup(mv);
+		sp_topup(mv, MMU_SPARES);
 	if (UNLIKELY(mv->shadow.chunk_count < SHADOW_CHUNKS))
 		rmap_topup(mv);
 }

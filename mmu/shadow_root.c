@@ -292,7 +292,7 @@ static int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t 
 	if (has_four_roots(role) && pae_alloc(mv))
 		return -ENOMEM;
 	if (mv->spare_count < SHADOW_SPARES)
-		sp_topup(mv);
+		sp_topup(mv, MMU_SPARES);
 	mmu_exclusive_begin(mv->mmu);
 	token = flush_token_new(mv->mmu);
 	if (!is_current(mv, cr3, role))

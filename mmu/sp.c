@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "hv/base/frame.h"
-#include "mmu/hugepage.h"
 #include "mmu/spte.h"
 
 static void table_fill(uint64_t *table, uint64_t value)
@@ -16,11 +15,30 @@ static void table_fill(uint64_t *table, uint64_t value)
 	__asm__ volatile("rep stosq" : "+D"(table), "+c"(count) : "a"(value) : "memory");
 }
 
+/* All that a table begins with but its place is set here, not in the fault that takes it. */
 static void pool_push(struct sp_pool *pool, struct sp *sp)
 {
 	sp->state = SP_FREE;
+	sp->root_count = 0;
+	sp->for_mmio = false;
+	sp->mirror = false;
+	sp->external = NULL;
 	sp->next = pool->free;
+	if (!pool->free)
+		pool->free_last = sp;
 	pool->free = sp;
+	pool->free_count++;
+}
+
+/* The pool is not empty; its lock is held. */
+static inline struct sp *pool_pop(struct sp_pool *pool)
+{
+	struct sp *sp = pool->free;
+
+	pool->free = sp->next;
+	pool->free_count--;
+	sp->state = SP_RESERVED;
+	return sp;
 }
 
 static void pool_add_block(struct sp_pool *pool, hpa_t block, uint32_t tables)
@@ -38,18 +56,41 @@ static void pool_add_block(struct sp_pool *pool, hpa_t block, uint32_t tables)
 	pool->block_count++;
 }
 
-/* Moves free tables to the vCPU's cache until that is full or there are none. */
-static void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
+/* The first SP_PART of many free tables; the last of them. The pool's lock is held. */
+static NOINLINE struct sp *pool_cut(struct sp_pool *pool)
 {
-	spin_lock(&pool->lock);
-	while (pool->free && mv->spare_count < MMU_SPARES) {
-		struct sp *sp = pool->free;
+	struct sp *last = pool->free;
 
-		pool->free = sp->next;
-		sp->state = SP_SPARE;
-		mv->spare[mv->spare_count++] = sp;
+	for (uint32_t i = 1; i < SP_PART; i++)
+		last = last->next;
+	pool->free = last->next;
+	pool->free_count -= SP_PART;
+	return last;
+}
+
+/* Free tables go to the vCPU's cache: all there are, in one piece, or of many a part. */
+static inline void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
+{
+	struct sp *first, *last;
+	uint32_t count;
+
+	spin_lock(&pool->lock);
+	first = pool->free;
+	last = pool->free_last;
+	count = pool->free_count;
+	if (LIKELY(count <= SP_CACHE)) {
+		pool->free = NULL;
+		pool->free_count = 0;
+	} else {
+		last = pool_cut(pool);
+		count = SP_PART;
 	}
 	spin_unlock(&pool->lock);
+	if (UNLIKELY(!count))
+		return;
+	last->next = mv->spare;
+	mv->spare = first;
+	mv->spare_count += count;
 }
 
 /* Where the next block's address is kept; *spare is used for a new part of the directory. */
@@ -105,46 +146,50 @@ static bool pool_grow(struct mmu *mmu)
 	return false;
 }
 
-void sp_topup(struct mmu_vcpu *mv)
+static NOINLINE void grow_and_take(struct mmu_vcpu *mv, uint32_t count)
 {
-	do {
+	while (mv->spare_count < count && pool_grow(mv->mmu))
 		pool_take(&mv->mmu->pool, mv);
-	} while (mv->spare_count < MMU_SPARES && pool_grow(mv->mmu));
+}
+
+void sp_topup(struct mmu_vcpu *mv, uint32_t count)
+{
+	pool_take(&mv->mmu->pool, mv);
+	if (UNLIKELY(mv->spare_count < count))
+		grow_and_take(mv, count);
+}
+
+void sp_stock(struct mmu_vcpu *mv)
+{
+	if (mv->spare_count < MMU_SPARES)
+		sp_topup(mv, MMU_SPARES);
+	if (__atomic_load_n(&mv->mmu->pool.free_count, __ATOMIC_RELAXED) < SP_STOCK)
+		(void)pool_grow(mv->mmu); /* a fault that finds none says so */
 }
 
 void sp_drain(struct mmu_vcpu *mv)
 {
 	struct sp_pool *pool = &mv->mmu->pool;
+	struct sp *sp;
 
 	spin_lock(&pool->lock);
-	while (mv->spare_count > 0)
-		pool_push(pool, mv->spare[--mv->spare_count]);
+	while ((sp = mv->spare)) {
+		mv->spare = sp->next;
+		pool_push(pool, sp);
+	}
 	spin_unlock(&pool->lock);
-}
-
-static inline struct sp *prepare(struct sp *sp, gfn_t gfn, int level)
-{
-	sp->gfn = align_down(gfn, level_pages(level + 1));
-	sp->level = (uint8_t)level;
-	sp->state = SP_LINKED;
-	sp->root_count = 0;
-	sp->for_mmio = false;
-	sp->mirror = false;
-	sp->external = NULL;
-	return sp;
-}
-
-struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level)
-{
-	if (UNLIKELY(mv->spare_count == 0))
-		return NULL;
-	return prepare(mv->spare[--mv->spare_count], gfn, level);
+	mv->spare_count = 0;
 }
 
 void sp_untake(struct mmu_vcpu *mv, struct sp *sp)
 {
-	sp->state = SP_SPARE;
-	mv->spare[mv->spare_count++] = sp;
+	sp->state = SP_FREE;
+	sp->for_mmio = false;
+	sp->mirror = false;
+	sp->external = NULL;
+	sp->next = mv->spare;
+	mv->spare = sp;
+	mv->spare_count++;
 }
 
 void sp_clear(struct sp *sp) { table_fill(sp->table, SPTE_EMPTY); }
@@ -168,11 +213,8 @@ bool sp_reserve_fill(struct mmu *mmu, struct sp_reserve *r)
 	r->count = 0;
 	do {
 		spin_lock(&pool->lock);
-		while (pool->free && r->count < SP_RESERVE) {
-			r->sp[r->count++] = pool->free;
-			pool->free->state = SP_SPARE;
-			pool->free = pool->free->next;
-		}
+		while (pool->free && r->count < SP_RESERVE)
+			r->sp[r->count++] = pool_pop(pool);
 		spin_unlock(&pool->lock);
 	} while (r->count < SP_RESERVE && pool_grow(mmu));
 	if (r->count == SP_RESERVE)
@@ -183,7 +225,7 @@ bool sp_reserve_fill(struct mmu *mmu, struct sp_reserve *r)
 
 struct sp *sp_reserve_take(struct sp_reserve *r, gfn_t gfn, int level)
 {
-	return r->count == 0 ? NULL : prepare(r->sp[--r->count], gfn, level);
+	return r->count == 0 ? NULL : sp_place(r->sp[--r->count], gfn, level);
 }
 
 void sp_reserve_return(struct mmu *mmu, struct sp_reserve *r)
@@ -218,5 +260,6 @@ void sp_pool_destroy(struct mmu *mmu)
 	memset(mmu->pool.directory, 0, sizeof(mmu->pool.directory));
 	mmu->pool.blocks = NULL;
 	mmu->pool.free = NULL;
+	mmu->pool.free_count = 0;
 	mmu->pool.block_count = 0;
 }

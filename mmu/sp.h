@@ -7,14 +7,15 @@
  * entry, mmu/rmap.h, two tables a frame), and in the last frame their bitmaps. Entries of shadow
  * pages are known by number, so that the lists through them take 4 bytes an entry.
  *
- * Life of a table: free (in the pool, all entries empty) -> spare (in a vCPU's cache, so that the
- * fault path allocates nothing) -> linked (reachable) -> doomed (unlinked, all entries frozen, still
- * known to TLBs) -> free, when a flush token is spent.
+ * Life of a table: free (all entries empty; in the pool, or spare in a vCPU's cache, so that the fault
+ * path allocates nothing) -> linked (reachable) -> doomed (unlinked, all entries frozen, still known to
+ * TLBs) -> free, when a flush token is spent. Whoever splits large pages reserves tables beforehand.
  */
 #ifndef MMU_SP_H
 #define MMU_SP_H
 
 #include "hv/base/phys.h"
+#include "mmu/hugepage.h"
 #include "mmu/mmu.h"
 #include "mmu/role.h"
 
@@ -35,12 +36,12 @@ _Static_assert(SP_BITS_FRAME == SP_BLOCK_FRAMES - 1, "tables, links and bitmaps 
 
 /* A shadow page zapped while a vCPU runs on it is INVALID until the last of those has left. EXTERNAL: given
  * away as a table of an external one. LOST: given away, and did not come back. */
-enum sp_state { SP_FREE, SP_SPARE, SP_LINKED, SP_INVALID, SP_DOOMED, SP_EXTERNAL, SP_LOST, SP_BLOCK };
+enum sp_state { SP_FREE, SP_RESERVED, SP_LINKED, SP_INVALID, SP_DOOMED, SP_EXTERNAL, SP_LOST, SP_BLOCK };
 
 struct sp {
 	uint64_t *table;
 	gfn_t gfn;           /* first gfn of what it spans */
-	struct sp *next;     /* in the pool's free list, its block list, or the doomed list */
+	struct sp *next;     /* in the pool's free list, a vCPU's spares, the block list, or the doomed list */
 	uint32_t root_count; /* a root's users: the mmu itself and each vCPU */
 	uint8_t level;       /* of its entries: LEVEL_4K .. ROOT_LEVEL */
 	uint8_t state;
@@ -116,13 +117,41 @@ static inline void sp_bit_clear(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~B
 
 /* ---- the pool ---- */
 
-/* Fetches spares until the vCPU's cache is full or memory is out. Outside the lock; takes the pool's. */
-void sp_topup(struct mmu_vcpu *mv);
+/*
+ * Fetches spares until the vCPU's cache has at least count or memory is out: all that the pool has, if those
+ * are no more than SP_CACHE, else SP_PART of them, and new ones when that is not enough. Outside the lock;
+ * takes the pool's.
+ */
+#define SP_CACHE 64
+#define SP_PART 16
+void sp_topup(struct mmu_vcpu *mv, uint32_t count);
+/* The same ahead of need: fills the cache, and the pool by a block when that has less than SP_STOCK. */
+#define SP_STOCK 16
+_Static_assert(SP_STOCK + SP_BLOCK_FRAMES <= SP_CACHE, "what is prepared is taken in one piece");
+void sp_stock(struct mmu_vcpu *mv);
 /* Gives the spares back to the pool. */
 void sp_drain(struct mmu_vcpu *mv);
 
+static inline struct sp *sp_place(struct sp *sp, gfn_t gfn, int level)
+{
+	sp->gfn = align_down(gfn, level_pages(level + 1));
+	sp->level = (uint8_t)level;
+	sp->state = SP_LINKED;
+	return sp;
+}
+
 /* A spare for a table of that level over gfn, not linked yet; NULL when the cache is empty. */
-struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level);
+static inline struct sp *sp_take(struct mmu_vcpu *mv, gfn_t gfn, int level)
+{
+	struct sp *sp = mv->spare;
+
+	if (UNLIKELY(!sp))
+		return NULL;
+	mv->spare = sp->next;
+	mv->spare_count--;
+	return sp_place(sp, gfn, level);
+}
+
 /* Returns what sp_take() gave, still all empty, after a lost race. */
 void sp_untake(struct mmu_vcpu *mv, struct sp *sp);
 /* Empties all entries of a table that is not linked. */

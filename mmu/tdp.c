@@ -43,7 +43,8 @@ static uint64_t *install_table(struct mmu_vcpu *mv, uint64_t *sptep, gfn_t gfn, 
 
 	if (UNLIKELY(!sp))
 		return NULL;
-	sp->for_mmio = for_mmio;
+	if (for_mmio)
+		sp->for_mmio = true;
 	if (UNLIKELY(!spte_try_change(sptep, SPTE_EMPTY, spte_make_table(sp_hpa(sp))))) {
 		sp_untake(mv, sp);
 		return NULL;

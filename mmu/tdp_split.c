@@ -72,7 +72,7 @@ void tdp_split_all(struct mmu *mmu, gfn_t first, uint64_t npages)
 
 	for (gfn_t gfn = first; gfn < first + npages;) {
 		if (mv->spare_count == 0)
-			sp_topup(mv);
+			sp_topup(mv, 1);
 		if (mv->spare_count == 0)
 			return;
 		mmu_enter(mv);

@@ -5,6 +5,7 @@
 #include "vmx/timer.h"
 
 #include "drivers/lapic.h"
+#include "mmu/mmu.h"
 #include "vmx/vmx.h"
 
 bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
@@ -16,6 +17,7 @@ bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
 		vlapic_timer_expired(&v->lapic, guest_now);
 	if (now < x->sched->tick_from)
 		return false;
+	mmu_vcpu_topup(v->mmu); /* a few times in a slice at most: the next faults need not */
 	if (sched_tick(now))
 		return true;
 	vmx_time_event(x, now);

@@ -40,8 +40,8 @@ static void pages_are_ours(void)
 	for (const struct sp *sp = mirrored.pool.free; sp; sp = sp->next)
 		assert_int_equal(fake.metadata[sp_hpa(sp) >> PAGE_SHIFT], 0);
 	for (int i = 0; i < FAKE_VCPUS; i++)
-		for (uint32_t n = 0; n < mirror_vcpus[i].spare_count; n++)
-			assert_int_equal(fake.metadata[sp_hpa(mirror_vcpus[i].spare[n]) >> PAGE_SHIFT], 0);
+		for (const struct sp *sp = mirror_vcpus[i].spare; sp; sp = sp->next)
+			assert_int_equal(fake.metadata[sp_hpa(sp) >> PAGE_SHIFT], 0);
 }
 
 static void is_broken(void)

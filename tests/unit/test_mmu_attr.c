@@ -281,6 +281,7 @@ static void hide_tables(void)
 		struct sp *sp = mmu.pool.free;
 
 		mmu.pool.free = sp->next;
+		mmu.pool.free_count--;
 		sp->next = hidden;
 		hidden = sp;
 	}
@@ -294,6 +295,7 @@ static void bring_tables_back(void)
 		hidden = sp->next;
 		sp->next = mmu.pool.free;
 		mmu.pool.free = sp;
+		mmu.pool.free_count++;
 	}
 }
 

@@ -84,9 +84,9 @@ static void broken_entries(void **state)
 	breaks(mmio + 1, spte_make_mmio(0x10021, mmu.slots->generation) ^ BIT(0), "broken");
 	breaks(small, spte_make_mmio(0x10001, mmu.slots->generation), "a slot covers it");
 	breaks(link, spte_make_table(sp_hpa(mmu.root)), "leads to a table of gfn");
-	breaks(link, spte_make_table(sp_hpa(vcpu.spare[0])), "leads to no linked table");
+	breaks(link, spte_make_table(sp_hpa(vcpu.spare)), "leads to no linked table");
 	breaks(link, SPTE_EMPTY, "counted");
-	breaks(&vcpu.spare[0]->table[7], SPTE_FROZEN, "an unused table");
+	breaks(&vcpu.spare->table[7], SPTE_FROZEN, "an unused table");
 }
 
 static void broken_records(void **state)
@@ -122,6 +122,13 @@ static void broken_records(void **state)
 	mmu.pool.mmio_tables++;
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
 	mmu.pool.mmio_tables--;
+	vcpu.spare_count++;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	vcpu.spare_count--;
+	mmu.pool.free_count++;
+	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
+	mmu.pool.free_count--;
+	sp_stock(&vcpu);
 	mmu.pool.free->state = SP_LINKED;
 	assert_int_equal(mmu_check(&mmu, &why), -EFAULT);
 	mmu.pool.free->state = SP_FREE;

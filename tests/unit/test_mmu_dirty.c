@@ -268,18 +268,22 @@ static void refusals(void **state)
 static void out_of_memory(void **state)
 {
 	struct sp *free;
+	uint32_t count;
 
 	(void)state;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	start_large();
 	sp_drain(&vcpu);
 	free = mmu.pool.free;
+	count = mmu.pool.free_count;
 	mmu.pool.free = NULL;
+	mmu.pool.free_count = 0;
 	world_allocs_left = 0;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_OUT_OF_MEMORY);
 	assert_int_equal(level_at(SLOT, EPT_READ, EPT_WRITE), LEVEL_2M);
 	assert_int_equal(fetch_all(NULL), 0);
 	mmu.pool.free = free;
+	mmu.pool.free_count = count;
 	world_allocs_left = ~(uint64_t)0;
 	assert_int_equal(touch(SLOT, MMU_WRITE), FAULT_MAPPED);
 	assert_int_equal(fetch_all(NULL), 1);

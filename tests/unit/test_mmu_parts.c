@@ -283,7 +283,7 @@ static void spare_use(void **state)
 	space_add(0, 512, MIB(512) + PAGE_SIZE, SLOT_READONLY);
 	ram.slot = write.slot = slot_set_find(mmu.slots, 3);
 	write.access = MMU_WRITE;
-	sp_topup(&vcpu);
+	sp_topup(&vcpu, MMU_SPARES);
 	spares = vcpu.spare_count;
 	assert_int_equal(tdp_map(&vcpu, &ram), FAULT_MAPPED);
 	assert_int_equal(vcpu.spare_count, spares - 3);
