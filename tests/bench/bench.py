@@ -87,6 +87,8 @@ def run_cost(build, name, vcpus=1, disable=()):
                 files={"/guests/cost.elf": "tests/guests/cost.elf"})
     with Run(build, name, case, memory=512, count=vcpus) as run:
         run.expect(r"gnomon: guest cost has stopped: .*\n[^>]*> $")
+        if re.search(r"FAIL \w", run.text()):
+            raise RunFailed(f"{name}: the guest reports a failure (see {run.folder}/serial.log)")
         return {operation: int(median) for operation, median in re.findall(r"\bCOST (\S+) (\d+) ", run.text())}
 
 
@@ -116,16 +118,20 @@ def report_paths(report, build, title, traced):
             report.line(f"{'':<8}{shares}")
 
 
-def trace_exits(build):
-    """In Debian's Bochs, which has the debugger, when BOCHS names one without."""
+def in_debian_bochs(build):
+    """
+    The traces, and what two vCPUs cost: Debian's Bochs has the debugger, and Bochs 3.0 delivers vector 255 where a
+    posted-interrupt notification comes late. BOCHS may name another for all the rest.
+    """
     chosen = bochs_program()
     if not bochs_is_debugger(chosen):
         os.environ["BOCHS"] = "bochs"
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(paths.trace, build, "paths"), pool.submit(paths.trace, build, "paths-plain", PLAIN)]
-        traced = [one.result() for one in both]
+        all_three = [pool.submit(paths.trace, build, "paths"), pool.submit(paths.trace, build, "paths-plain", PLAIN),
+                     pool.submit(run_cost, build, "cost-2", vcpus=2)]
+        results = [one.result() for one in all_three]
     os.environ["BOCHS"] = chosen
-    return traced
+    return results
 
 
 def measure_programs(pool, build, kernel, stubs):
@@ -135,7 +141,7 @@ def measure_programs(pool, build, kernel, stubs):
 
 
 def report_all(report, build, kernel):
-    traced, plain = trace_exits(build)
+    traced, plain, cost_two = in_debian_bochs(build)
     stubs = paths.Stubs(traced, paths.symbols(os.path.join(build, "gnomon.elf")))
     report.line("All figures are instructions: Bochs's TSC counts one for each, and charges nothing for TLB misses,")
     report.line("page walks and the transitions themselves. Gnomon's own account of an exit, between two RDTSCs,")
@@ -148,7 +154,6 @@ def report_all(report, build, kernel):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         cost = pool.submit(run_cost, build, "cost")
         cost_plain = pool.submit(run_cost, build, "cost-plain", disable=PLAIN)
-        cost_two = pool.submit(run_cost, build, "cost-2", vcpus=2)
         bare_line = pool.submit(linux.boot_bare, build, "bare-line", kernel, line)
         guest_line = pool.submit(linux.boot_guest, build, "linux-line", kernel, line, stubs)
         guest_premap = pool.submit(linux.boot_guest, build, "linux-premap", kernel, line, stubs, premap=True)
@@ -158,7 +163,7 @@ def report_all(report, build, kernel):
         programs = measure_programs(pool, build, kernel, stubs)
 
     report_cost(report, "Seen from inside, median ticks of an operation (guest cost, untrapped RDTSC)", [
-        ("all features", cost.result()), ("no APICv, 4K", cost_plain.result()), ("2 vCPUs", cost_two.result())])
+        ("all features", cost.result()), ("no APICv, 4K", cost_plain.result()), ("2 vCPUs", cost_two)])
     guests = [("guest", guest_line.result()), ("guest, premap", guest_premap.result()),
               ("guest, RDRAND", guest_rdrand.result())]
     report_boot(report, "Linux, KVM's kernel line", bare_line.result(), guests)
