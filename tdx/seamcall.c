@@ -46,19 +46,35 @@ static uint64_t call(uint32_t leaf, const struct tdx_operands *in, struct tdx_op
 /* Only a vCPU that leaves the guest changes this, which waiting here does not bring about. */
 static bool waits_for_vcpus(uint64_t status) { return tdx_status_is(status, TDX_PREVIOUS_TLB_EPOCH_BUSY); }
 
+/* in: what was tried, and ended so. */
+static uint64_t call_again(uint32_t leaf, const struct tdx_operands *in, struct tdx_operands *o, uint64_t status)
+{
+	for (int tries = 1; tdx_status_class(status) == TDX_CLASS_BUSY; tries++) {
+		if (tries == TDX_BUSY_TRIES || waits_for_vcpus(status))
+			break;
+		cpu_pause();
+		count(&tdx_counts[leaf & TDX_LEAF_MASK].repeats);
+		status = call(leaf, in, o);
+	}
+	return status;
+}
+
 uint64_t tdx_call(uint32_t leaf, struct tdx_operands *o)
 {
 	struct tdx_operands in = *o;
 	uint64_t status = call(leaf, &in, o);
 
-	for (int tries = 1; UNLIKELY(tdx_status_class(status) == TDX_CLASS_BUSY); tries++) {
-		if (tries == TDX_BUSY_TRIES || waits_for_vcpus(status))
-			break;
-		cpu_pause();
-		count(&tdx_counts[leaf & TDX_LEAF_MASK].repeats);
-		status = call(leaf, &in, o);
-	}
-	return status;
+	return tdx_is_success(status) ? status : call_again(leaf, &in, o, status);
+}
+
+uint64_t tdx_call4(uint32_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8, uint64_t r9)
+{
+	struct tdx_regs r = { .gpr = { [TDX_RAX] = leaf, [TDX_RCX] = rcx, [TDX_RDX] = rdx, [TDX_R8] = r8,
+				       [TDX_R9] = r9 } };
+	uint64_t status = tdx_call_once(&r);
+	struct tdx_operands in = { rcx, rdx, r8, r9 }, o;
+
+	return tdx_is_success(status) ? status : call_again(leaf, &in, &o, status);
 }
 
 uint64_t tdx_call_alone(uint32_t leaf, struct tdx_operands *o, const struct tdx_kicker *k)

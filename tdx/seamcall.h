@@ -44,6 +44,8 @@ struct tdx_operands {
 
 /* RAX as leaf and version. Returns the status; repeats what is busy. */
 uint64_t tdx_call(uint32_t leaf, struct tdx_operands *o);
+/* The same for a leaf of which only the status counts. */
+uint64_t tdx_call4(uint32_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8, uint64_t r9);
 /* With all registers, and never repeated: VP.ENTER. Returns the status, which is in RAX too. */
 uint64_t tdx_call_once(struct tdx_regs *r);
 

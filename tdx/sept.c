@@ -31,10 +31,12 @@ static int unexpected(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t sta
 /* What a status means to mmu/. */
 static int result_of(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status)
 {
-	int err = tdx_errno(status);
+	int err;
 
-	return UNLIKELY(err == -EIO || (err == -EINTR && leaf != TDH_MEM_PAGE_DEMOTE)) ?
-		       unexpected(td, leaf, gfn, status) : err;
+	if (tdx_is_success(status))
+		return 0;
+	err = tdx_errno(status);
+	return err == -EIO || (err == -EINTR && leaf != TDH_MEM_PAGE_DEMOTE) ? unexpected(td, leaf, gfn, status) : err;
 }
 
 /* ---- whose pages are ---- */
@@ -68,13 +70,13 @@ static void doubt(struct td *td, hpa_t page, uint64_t npages)
 	td->doubt[n].npages = npages;
 }
 
-/* A page was to be given to the module, which answered so. */
-static int given(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status, hpa_t page, uint64_t npages,
+/* A page was to be given to the module, which did not take it. */
+static int not_given(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status, hpa_t page, uint64_t npages,
 		 frame_owner_t owner)
 {
 	int err = result_of(td, leaf, gfn, status);
 
-	if (LIKELY(!err))
+	if (!err)
 		return 0;
 	/*
 	 * Whether busy or interrupted, nothing was changed. Of the rest nobody knows: mmu/ keeps a table in mind
@@ -85,6 +87,13 @@ static int given(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status, 
 	else if (owner == OWNER_VM(td->id))
 		doubt(td, page, npages);
 	return err;
+}
+
+/* A page was to be given to the module, which answered so. */
+static inline int given(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t status, hpa_t page, uint64_t npages,
+			frame_owner_t owner)
+{
+	return tdx_is_success(status) ? 0 : not_given(td, leaf, gfn, status, page, npages, owner);
 }
 
 /* How many 4K pages are ours again from there on; 0: the module keeps it. */

@@ -35,7 +35,13 @@ const char *tdx_leaf_name(uint32_t leaf);
 /* 0 for success and informational, -EBUSY, -EINTR for resumable, -EIO. */
 int tdx_errno(uint64_t status);
 
-static inline bool tdx_is_done(uint64_t status) { return tdx_status_class(status) <= TDX_CLASS_INFORMATIONAL; }
+/* As nearly every call ends. */
+static inline bool tdx_is_success(uint64_t status) { return LIKELY(status >> 32 == 0); }
+
+static inline bool tdx_is_done(uint64_t status)
+{
+	return tdx_is_success(status) || tdx_status_class(status) == TDX_CLASS_INFORMATIONAL;
+}
 
 /* Stores "WHAT: LEAF said NAME (number), SENTENCE", and returns tdx_errno(), -EIO when that is 0. */
 int tdx_fail(struct failure *f, const char *what, enum tdh_leaf leaf, uint64_t status);

@@ -10,16 +10,9 @@
 #include "tdx/abi/leaf.h"
 #include "tdx/seamcall.h"
 
-static inline uint64_t tdh_call4(uint32_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8, uint64_t r9)
-{
-	struct tdx_operands o = { rcx, rdx, r8, r9 };
-
-	return tdx_call(leaf, &o);
-}
-
 /* ---- the module ---- */
 
-static inline uint64_t tdh_sys_init(void) { return tdh_call4(TDH_SYS_INIT, 0, 0, 0, 0); }
+static inline uint64_t tdh_sys_init(void) { return tdx_call4(TDH_SYS_INIT, 0, 0, 0, 0); }
 /* On each CPU. For a CPU that differs, *o says where: RCX leaf and subleaf, RDX and R8 the bits. */
 static inline uint64_t tdh_sys_lp_init(struct tdx_operands *o)
 {
@@ -39,11 +32,11 @@ static inline uint64_t tdh_sys_rd(uint64_t field, uint64_t *value)
 /* infos: where an array of n addresses of TDMR_INFOs lies. */
 static inline uint64_t tdh_sys_config(hpa_t infos, uint64_t n, uint32_t hkid)
 {
-	return tdh_call4(TDH_SYS_CONFIG, infos, n, hkid, 0);
+	return tdx_call4(TDH_SYS_CONFIG, infos, n, hkid, 0);
 }
 
 /* On one CPU of each package. */
-static inline uint64_t tdh_sys_key_config(void) { return tdh_call4(TDH_SYS_KEY_CONFIG, 0, 0, 0, 0); }
+static inline uint64_t tdh_sys_key_config(void) { return tdx_call4(TDH_SYS_KEY_CONFIG, 0, 0, 0, 0); }
 
 static inline uint64_t tdh_sys_tdmr_init(hpa_t base, hpa_t *next)
 {
@@ -56,10 +49,10 @@ static inline uint64_t tdh_sys_tdmr_init(hpa_t base, hpa_t *next)
 
 /* ---- a TD ---- */
 
-static inline uint64_t tdh_mng_create(hpa_t tdr, uint32_t hkid) { return tdh_call4(TDH_MNG_CREATE, tdr, hkid, 0, 0); }
+static inline uint64_t tdh_mng_create(hpa_t tdr, uint32_t hkid) { return tdx_call4(TDH_MNG_CREATE, tdr, hkid, 0, 0); }
 /* On one CPU of each package. */
-static inline uint64_t tdh_mng_key_config(hpa_t tdr) { return tdh_call4(TDH_MNG_KEY_CONFIG, tdr, 0, 0, 0); }
-static inline uint64_t tdh_mng_addcx(hpa_t page, hpa_t tdr) { return tdh_call4(TDH_MNG_ADDCX, page, tdr, 0, 0); }
+static inline uint64_t tdh_mng_key_config(hpa_t tdr) { return tdx_call4(TDH_MNG_KEY_CONFIG, tdr, 0, 0, 0); }
+static inline uint64_t tdh_mng_addcx(hpa_t page, hpa_t tdr) { return tdx_call4(TDH_MNG_ADDCX, page, tdr, 0, 0); }
 
 /* o gets RCX, which for CPUID_CONFIG says which leaf and subleaf are wrong. */
 static inline uint64_t tdh_mng_init(hpa_t tdr, hpa_t params, struct tdx_operands *o)
@@ -78,20 +71,20 @@ static inline uint64_t tdh_mng_rd(hpa_t tdr, uint64_t field, uint64_t *value)
 }
 
 /* 256 bytes at gpa. */
-static inline uint64_t tdh_mr_extend(hpa_t tdr, gpa_t gpa) { return tdh_call4(TDH_MR_EXTEND, gpa, tdr, 0, 0); }
-static inline uint64_t tdh_mr_finalize(hpa_t tdr) { return tdh_call4(TDH_MR_FINALIZE, tdr, 0, 0, 0); }
+static inline uint64_t tdh_mr_extend(hpa_t tdr, gpa_t gpa) { return tdx_call4(TDH_MR_EXTEND, gpa, tdr, 0, 0); }
+static inline uint64_t tdh_mr_finalize(hpa_t tdr) { return tdx_call4(TDH_MR_FINALIZE, tdr, 0, 0, 0); }
 static inline uint64_t tdh_mng_vpflushdone(hpa_t tdr, const struct tdx_kicker *k)
 {
 	struct tdx_operands o = { .rcx = tdr };
 
 	return tdx_call_alone(TDH_MNG_VPFLUSHDONE, &o, k);
 }
-static inline uint64_t tdh_mng_key_freeid(hpa_t tdr) { return tdh_call4(TDH_MNG_KEY_FREEID, tdr, 0, 0, 0); }
+static inline uint64_t tdh_mng_key_freeid(hpa_t tdr) { return tdx_call4(TDH_MNG_KEY_FREEID, tdr, 0, 0, 0); }
 
 /* ---- physical memory ---- */
 
 /* On one CPU of each package. */
-static inline uint64_t tdh_phymem_cache_wb(bool resume) { return tdh_call4(TDH_PHYMEM_CACHE_WB, resume, 0, 0, 0); }
+static inline uint64_t tdh_phymem_cache_wb(bool resume) { return tdx_call4(TDH_PHYMEM_CACHE_WB, resume, 0, 0, 0); }
 /* The page of which this is the first 4K; *level is its size. */
 static inline uint64_t tdh_phymem_page_reclaim(hpa_t page, uint32_t *level)
 {
@@ -102,7 +95,7 @@ static inline uint64_t tdh_phymem_page_reclaim(hpa_t page, uint32_t *level)
 	return status;
 }
 /* Address with its key id. */
-static inline uint64_t tdh_phymem_page_wbinvd(hpa_t keyed) { return tdh_call4(TDH_PHYMEM_PAGE_WBINVD, keyed, 0, 0, 0); }
+static inline uint64_t tdh_phymem_page_wbinvd(hpa_t keyed) { return tdx_call4(TDH_PHYMEM_PAGE_WBINVD, keyed, 0, 0, 0); }
 
 /* *type is enum tdx_page_type, *owner the TDR's address. */
 static inline uint64_t tdh_phymem_page_rdmd(hpa_t page, uint64_t *type, hpa_t *owner)
@@ -117,10 +110,10 @@ static inline uint64_t tdh_phymem_page_rdmd(hpa_t page, uint64_t *type, hpa_t *o
 
 /* ---- a vCPU ---- */
 
-static inline uint64_t tdh_vp_create(hpa_t page, hpa_t tdr) { return tdh_call4(TDH_VP_CREATE, page, tdr, 0, 0); }
-static inline uint64_t tdh_vp_addcx(hpa_t page, hpa_t tdvpr) { return tdh_call4(TDH_VP_ADDCX, page, tdvpr, 0, 0); }
+static inline uint64_t tdh_vp_create(hpa_t page, hpa_t tdr) { return tdx_call4(TDH_VP_CREATE, page, tdr, 0, 0); }
+static inline uint64_t tdh_vp_addcx(hpa_t page, hpa_t tdvpr) { return tdx_call4(TDH_VP_ADDCX, page, tdvpr, 0, 0); }
 /* The vCPU is the running CPU's from here on. rcx: what it finds in RCX and R8. */
-static inline uint64_t tdh_vp_init(hpa_t tdvpr, uint64_t rcx) { return tdh_call4(TDH_VP_INIT, tdvpr, rcx, 0, 0); }
+static inline uint64_t tdh_vp_init(hpa_t tdvpr, uint64_t rcx) { return tdx_call4(TDH_VP_INIT, tdvpr, rcx, 0, 0); }
 /* On the CPU that has it. */
 static inline uint64_t tdh_vp_flush(hpa_t tdvpr, const struct tdx_kicker *k)
 {
@@ -140,7 +133,7 @@ static inline uint64_t tdh_vp_rd(hpa_t tdvpr, uint64_t field, uint64_t *value)
 
 static inline uint64_t tdh_vp_wr(hpa_t tdvpr, uint64_t field, uint64_t value, uint64_t mask)
 {
-	return tdh_call4(TDH_VP_WR, tdvpr, field, value, mask);
+	return tdx_call4(TDH_VP_WR, tdvpr, field, value, mask);
 }
 
 /* ---- private memory ---- */
@@ -150,29 +143,29 @@ static inline uint64_t tdh_page_info(gpa_t gpa, uint32_t level) { return (gpa & 
 /* The entry of that level gets page as its table. */
 static inline uint64_t tdh_mem_sept_add(hpa_t tdr, gpa_t gpa, uint32_t level, hpa_t page)
 {
-	return tdh_call4(TDH_MEM_SEPT_ADD, tdh_page_info(gpa, level), tdr, page, 0);
+	return tdx_call4(TDH_MEM_SEPT_ADD, tdh_page_info(gpa, level), tdr, page, 0);
 }
 
 static inline uint64_t tdh_mem_page_add(hpa_t tdr, gpa_t gpa, hpa_t page, hpa_t source)
 {
-	return tdh_call4(TDH_MEM_PAGE_ADD, tdh_page_info(gpa, 0), tdr, page, source);
+	return tdx_call4(TDH_MEM_PAGE_ADD, tdh_page_info(gpa, 0), tdr, page, source);
 }
 
 static inline uint64_t tdh_mem_page_aug(hpa_t tdr, gpa_t gpa, uint32_t level, hpa_t page)
 {
-	return tdh_call4(TDH_MEM_PAGE_AUG, tdh_page_info(gpa, level), tdr, page, 0);
+	return tdx_call4(TDH_MEM_PAGE_AUG, tdh_page_info(gpa, level), tdr, page, 0);
 }
 
 static inline uint64_t tdh_mem_range_block(hpa_t tdr, gpa_t gpa, uint32_t level)
 {
-	return tdh_call4(TDH_MEM_RANGE_BLOCK, tdh_page_info(gpa, level), tdr, 0, 0);
+	return tdx_call4(TDH_MEM_RANGE_BLOCK, tdh_page_info(gpa, level), tdr, 0, 0);
 }
 
-static inline uint64_t tdh_mem_track(hpa_t tdr) { return tdh_call4(TDH_MEM_TRACK, tdr, 0, 0, 0); }
+static inline uint64_t tdh_mem_track(hpa_t tdr) { return tdx_call4(TDH_MEM_TRACK, tdr, 0, 0, 0); }
 
 static inline uint64_t tdh_mem_range_unblock(hpa_t tdr, gpa_t gpa, uint32_t level)
 {
-	return tdh_call4(TDH_MEM_RANGE_UNBLOCK, tdh_page_info(gpa, level), tdr, 0, 0);
+	return tdx_call4(TDH_MEM_RANGE_UNBLOCK, tdh_page_info(gpa, level), tdr, 0, 0);
 }
 
 /* *page is what was mapped. */
@@ -187,7 +180,7 @@ static inline uint64_t tdh_mem_page_remove(hpa_t tdr, gpa_t gpa, uint32_t level,
 
 static inline uint64_t tdh_mem_page_demote(hpa_t tdr, gpa_t gpa, uint32_t level, hpa_t table)
 {
-	return tdh_call4(TDH_MEM_PAGE_DEMOTE, tdh_page_info(gpa, level), tdr, table, 0);
+	return tdx_call4(TDH_MEM_PAGE_DEMOTE, tdh_page_info(gpa, level), tdr, table, 0);
 }
 
 /* *entry as hardware has it; *info: tdx_sept_level(), tdx_sept_state(), also when the walk ended before. */
