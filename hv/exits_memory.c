@@ -364,7 +364,7 @@ static NOINLINE enum exit_result emulate_mmio(struct vcpu *v, gpa_t gpa, gva_t g
 	a.cpu.exit_write = write;
 	r = emulate_instruction(&a.cpu);
 	result = finish(&a, r);
-	if (r == EMU_DONE && !gva_valid)
+	if (r == EMU_DONE)
 		mmio_memo_keep(v, &a.paging, a.cs_ar, rip);
 	return result;
 }
@@ -376,7 +376,7 @@ enum exit_result exit_mmio(struct vcpu *v, gpa_t gpa, bool write)
 
 enum exit_result exit_mmio_at(struct vcpu *v, gpa_t gpa, gva_t gva, bool write)
 {
-	return emulate_mmio(v, gpa, gva, true, write);
+	return LIKELY(mmio_memo_repeat(v, gpa)) ? EXIT_RESUME : emulate_mmio(v, gpa, gva, true, write);
 }
 
 enum exit_result exit_memory(struct vcpu *v)

@@ -29,8 +29,9 @@ struct mmio_memos {
 	struct mmio_memo memo[MMIO_MEMOS];
 };
 
-/* The exit was for gpa, which is no RAM, by an access that gave no linear address. True: done, and RIP is
- * behind the instruction. False: nothing has happened. */
+/* The exit was for an instruction's access to gpa, which is no RAM: the CPU's walk, or under shadow paging one of the
+ * guest's tables as they are, has let it through. True: done, and RIP is behind the instruction. False: nothing has
+ * happened. */
 bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa);
 
 /* Remembers the instruction at rip, which has just been decoded and carried out with this state at its
