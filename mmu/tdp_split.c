@@ -74,9 +74,10 @@ void tdp_split_all(struct mmu *mmu, gfn_t first, uint64_t npages)
 		if (mv->spare_count == 0)
 			sp_topup(mv, 1);
 		if (mv->spare_count == 0)
-			return;
+			break;
 		mmu_enter(mv);
 		gfn = split_at(mv, gfn);
 		mmu_leave(mv);
 	}
+	sp_drain(mv); /* the vCPUs have more use for them */
 }

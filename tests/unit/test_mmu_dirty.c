@@ -89,13 +89,17 @@ static int64_t fetch_all(uint64_t *bitmap) { return mmu_dirty_fetch(&mmu, SLOT, 
 static void start_large(void)
 {
 	struct sp *free;
+	uint32_t count;
 
 	sp_drain(&mmu.host);
 	free = mmu.pool.free;
+	count = mmu.pool.free_count;
 	mmu.pool.free = NULL;
+	mmu.pool.free_count = 0;
 	world_allocs_left = 1;
 	assert_int_equal(mmu_dirty_start(&mmu, SLOT, &why), 0);
 	mmu.pool.free = free;
+	mmu.pool.free_count = count;
 	world_allocs_left = ~(uint64_t)0;
 }
 
