@@ -83,6 +83,17 @@ static bool take_all(struct vmx_vcpu *x, uint64_t now, uint64_t left)
 	return left || !vmx_timers_due(x, now);
 }
 
+/* The last steps before an entry: how long the guest may run, and what it must not learn. */
+static void set_limits(struct vmx_vcpu *x, uint64_t now, uint64_t left)
+{
+	if (x->attention & ATTENTION_NO_TIMER)
+		vmx_timer_lapic(x, now, left);
+	else
+		vmx_timer_set(x, left);
+	if (UNLIKELY(x->attention & ATTENTION_GUARD))
+		vmx_guard_entry(x->v.cpu->vmx);
+}
+
 /*
  * Everything an entry may need. True: enter now, *now being the host TSC; false: leave the run loop.
  * Called on the guest's side, which it leaves when it returns false.
@@ -109,12 +120,7 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 		vmx_apic_update(x);
 	else if (x->attention | x->v.lapic.irr_pending)
 		vmx_deliver_events(x);
-	if (x->attention & ATTENTION_NO_TIMER)
-		vmx_timer_lapic(x, *now, left);
-	else
-		vmx_timer_set(x, left);
-	if (UNLIKELY(x->attention & ATTENTION_GUARD))
-		vmx_guard_entry(x->v.cpu->vmx);
+	set_limits(x, *now, left);
 	return true;
 }
 
@@ -192,11 +198,29 @@ static COLD enum vmx_next leave(struct vcpu *v)
 	return VMX_LEAVE;
 }
 
+/* What is to be done before every entry on some CPUs, and says nothing of this one. */
+#define ATTENTION_ALWAYS (ATTENTION_NO_TIMER | ATTENTION_GUARD)
+
+/* An entry of such a CPU that needs nothing else. *now as of prepare(); false: it does. */
+static bool prepare_always(struct vmx_vcpu *x, uint64_t *now)
+{
+	uint64_t left;
+
+	if (x->v.lapic.irr_pending | (x->attention & ~ATTENTION_ALWAYS) | asked(x))
+		return false;
+	*now = rdtsc();
+	left = vmx_time_left(x, *now);
+	if (!left)
+		return false;
+	set_limits(x, *now, left);
+	return true;
+}
+
 static COLD enum vmx_next resume_slowly(struct vmx_vcpu *x)
 {
 	uint64_t now;
 
-	if (!prepare(x, &now))
+	if (!prepare_always(x, &now) && !prepare(x, &now))
 		return leave(&x->v);
 	account(&x->v, now);
 	return VMX_ENTER;
