@@ -252,6 +252,8 @@ void tdx_run(struct vcpu *v)
 	struct tdx_vcpu *x = to_tdx(v);
 
 	x->timer_armed = 0; /* whoever ran before may have armed it */
+	if (sched_tick(rdtsc())) /* what it planned last may have been for another context */
+		return;
 	while (prepare(x)) {
 		bool goes_on = enter(x) != EXIT_YIELD;
 

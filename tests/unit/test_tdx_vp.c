@@ -313,8 +313,17 @@ static void timers(void **state)
 	td_vcpu.v.state = VCPU_RUNNING;
 	td_vcpu.sched->next_event = td_vcpu.sched->tick_from = 0;
 	td_yield = true;
+	td_seen.ticks = 0;
 	tdx_run(&td_vcpu.v);
 	assert_true(td_seen.ticks == 1 && td_vcpu.v.state == VCPU_RUNNING);
+}
+
+/* What the scheduler planned last may have been for another context, with no event for this one. */
+static void a_fresh_plan(void **state)
+{
+	(void)state;
+	RUN({ .status = REASON_OTHER_SMI });
+	assert_int_equal(td_seen.ticks, 1);
 }
 
 static void notifying(void **state)
@@ -469,7 +478,7 @@ int main(void)
 		TEST(interrupts_and_nmis), TEST(nothing_leaks_in), TEST(an_answer_survives_busy), TEST(grave_ends),
 		TEST(busy_for_ever), TEST(violations), TEST(wrong_accesses), TEST(no_ve_to_be_had),
 		TEST(broken_external_table), TEST(requests), TEST(an_nmi_that_the_module_refuses),
-		TEST(another_contexts_turn), TEST(timers), TEST(notifying), TEST(must_leave), TEST(the_bar),
+		TEST(another_contexts_turn), TEST(timers), TEST(a_fresh_plan), TEST(notifying), TEST(must_leave), TEST(the_bar),
 		TEST(scaled_time), TEST(shared_root), TEST(power_on),
 	};
 
