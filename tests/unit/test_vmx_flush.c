@@ -58,6 +58,8 @@ int mmu_slot_add(struct mmu *m, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t 
 }
 void vmx_pml_switch(void *ctx, bool on) { (void)ctx, (void)on; }
 void vmx_pml_sync(void *ctx) { (void)ctx; }
+bool vmx_multihit(void) { return false; }
+
 const struct vmx_caps *vmx_caps(void)
 {
 	static const struct vmx_caps caps;
