@@ -24,7 +24,7 @@ $(LINUX_BUILD)/initrd.bench: boot/make_initrd.sh tests/linux/init $(LINUX_BUILD)
 	@sh boot/make_initrd.sh $@ tests/linux/init $(LINUX_BUILD)/work
 
 # Debian's kernel that knows TDX as a guest. bookworm's own does not.
-$(SAMPLES)/vmlinuz-td: boot/fetch_file.sh | $(BUILD)/packages/build
+$(SAMPLES)/vmlinuz-td: | $(BUILD)/packages/build
 	@mkdir -p $(@D)
 	@echo "  FETCH  linux-image-cloud-amd64 of bookworm-backports"
 	@sh boot/fetch_file.sh linux-image-cloud-amd64 './boot/vmlinuz-*' $@ bookworm-backports

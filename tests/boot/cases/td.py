@@ -1,0 +1,45 @@
+"""Trust domains on the software TDX module: tiny guests that prove its ABI, and how TDs end."""
+from case import Case, Expect, Send
+
+# A TD needs what this model has: RDRAND, and a TSC that can be told to it as a multiple of 25 MHz.
+HOST = {"cpu": "corei7_skylake_x"}
+TWO = {"cpu": "corei7_skylake_x", "count": 2}
+
+
+def vm(name, kernel, more=""):
+    return f"[vm {name}]\ntype = td\nkernel = /guests/{kernel}\nautostart = no\nmemory = 64M\n{more}\n"
+
+
+def files(*kernels):
+    return {f"/guests/{kernel}": f"tests/guests/td/{kernel}" for kernel in kernels}
+
+
+def start(name, *patterns):
+    return [Send(f"vm start {name}\n")] + [Expect(pattern, 300) for pattern in patterns] + [Expect(r"> ")]
+
+
+def proof(name):
+    """The shim's line, the guest's sum, its end."""
+    return start(name, r"TD shim: accepted 3\d pages of 2M and \d+ of 4K, had \d+; enters the kernel",
+                 rf"DONE {name}: [1-9]\d* passed, 0 failed",
+                 rf"gnomon: guest {name} has stopped: debug exit with value 0 ")
+
+
+READY = [Expect(r"protects them from this host[^>]*\s> ")]
+AUDIT = [Send("audit\n"), Expect(r"its own memory only"), Expect(r"> ")]
+
+# How a TD ends that did not switch itself off.
+ENDS = (vm("abi", "tdabi", "cmdline = td=yes") + vm("tdwild", "tdwild") + vm("power", "power") + vm("elf", "elf"))
+ENDS_FILES = files("tdabi", "tdwild", "power") | {"/guests/elf": "tests/guests/power.elf"}
+
+CASES = [
+    Case("td-guests", conf=vm("tdabi", "tdabi", "cmdline = td=yes") + vm("tdmem", "tdmem"),
+         files=files("tdabi", "tdmem"), host=HOST, steps=READY + proof("tdabi") + AUDIT + proof("tdmem") + AUDIT, never=[r"FAIL \w"]),
+    Case("td-ends", conf=ENDS, files=ENDS_FILES, host=HOST,
+         steps=READY + start("power", r"guest power has stopped: it powered") +
+         start("tdwild", r"NEXT tdwild: d0000000", r"guest tdwild has stopped: .*d0000000") +
+         start("elf", r"guest elf has stopped: the guest gave up: error 1, the kernel is no bzImage") + AUDIT,
+         never=[r"FAIL \w"]),
+    Case("td-smp", conf=vm("tdsmp", "tdsmp", "vcpus = 2"), files=files("tdsmp"), host=TWO,
+         steps=READY + proof("tdsmp") + AUDIT, never=[r"FAIL \w"]),
+]
