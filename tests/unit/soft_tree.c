@@ -209,3 +209,32 @@ void tree_tear_down(const struct world_td *td)
 	assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, td->tdr, 0, 0, 0), SUCCESS);
 	assert_int_equal(type_of(td->tdr), TDX_PT_NDA);
 }
+
+/* ---- one TD ---- */
+
+struct world_td tree_td;
+
+int tree_build(void **state)
+{
+	(void)state;
+	world_ready();
+	td_build(&tree_td, WORLD_HKID(0));
+	td_add_vcpu(&tree_td, 0);
+	return 0;
+}
+
+int tree_run(void **state)
+{
+	(void)state;
+	world_ready();
+	td_run(&tree_td, WORLD_HKID(0));
+	return 0;
+}
+
+int tree_end(void **state)
+{
+	(void)state;
+	tree_check(&tree_td);
+	world_end();
+	return 0;
+}

@@ -60,4 +60,12 @@ void tree_check(const struct world_td *td);
 /* The TD's end, from whatever state its memory is in; no vCPU is inside. No page is anybody's afterwards. */
 void tree_tear_down(const struct world_td *td);
 
+/* ---- cmocka's set-ups and teardown of tests with one TD ---- */
+extern struct world_td tree_td;
+/* It is being built and has a vCPU. */
+int tree_build(void **state);
+/* It may run. */
+int tree_run(void **state);
+int tree_end(void **state);
+
 #endif

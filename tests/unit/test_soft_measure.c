@@ -18,25 +18,6 @@
 
 #define GPA GIB(5)
 
-static struct world_td td;
-
-static int build(void **state)
-{
-	(void)state;
-	world_ready();
-	td_build(&td, WORLD_HKID(0));
-	td_add_vcpu(&td, 0);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	tree_check(&td);
-	world_end();
-	return 0;
-}
-
 /* What a verifier would digest, collected beside what the host does. */
 static uint8_t log_bytes[1 << 20];
 static size_t log_len;
@@ -51,11 +32,11 @@ static void log_record(const char *name, gpa_t gpa)
 
 static void add(gpa_t gpa, uint8_t byte)
 {
-	tree_add(&td, gpa, byte);
+	tree_add(&tree_td, gpa, byte);
 	log_record("MEM.PAGE.ADD", gpa);
 }
 
-static uint64_t extend(gpa_t gpa) { return sc(0, TDH_MR_EXTEND, gpa, td.tdr, 0, 0); }
+static uint64_t extend(gpa_t gpa) { return sc(0, TDH_MR_EXTEND, gpa, tree_td.tdr, 0, 0); }
 
 static void extend_all(gpa_t page, uint8_t byte)
 {
@@ -67,7 +48,7 @@ static void extend_all(gpa_t page, uint8_t byte)
 	}
 }
 
-static void finalize(void) { assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS); }
+static void finalize(void) { assert_int_equal(sc(0, TDH_MR_FINALIZE, tree_td.tdr, 0, 0, 0), SUCCESS); }
 
 static void build_two_pages(gpa_t first, gpa_t second)
 {
@@ -85,8 +66,8 @@ static void mrtd_is_what_was_built(void **state)
 	build_two_pages(GPA, GPA + PAGE_SIZE);
 	finalize();
 	sha384sum(log_bytes, log_len, expected);
-	assert_memory_equal(td_tdcs(&td)->mrtd, expected, 48);
-	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), ST(0xc0000608, 0));
+	assert_memory_equal(td_tdcs(&tree_td)->mrtd, expected, 48);
+	assert_int_equal(sc(0, TDH_MR_FINALIZE, tree_td.tdr, 0, 0, 0), ST(0xc0000608, 0));
 }
 
 static void mrtd_of_nothing(void **state)
@@ -96,7 +77,7 @@ static void mrtd_of_nothing(void **state)
 	(void)state;
 	finalize();
 	sha384sum("", 0, expected);
-	assert_memory_equal(td_tdcs(&td)->mrtd, expected, 48);
+	assert_memory_equal(td_tdcs(&tree_td)->mrtd, expected, 48);
 }
 
 /* Check 22: the order counts, and each EXTEND. */
@@ -107,21 +88,21 @@ static void mrtd_tells_builds_apart(void **state)
 	(void)state;
 	build_two_pages(GPA, GPA + PAGE_SIZE);
 	finalize();
-	memcpy(first, td_tdcs(&td)->mrtd, 48);
-	build(state);
+	memcpy(first, td_tdcs(&tree_td)->mrtd, 48);
+	tree_build(state);
 	build_two_pages(GPA + PAGE_SIZE, GPA);
 	finalize();
-	assert_memory_not_equal(td_tdcs(&td)->mrtd, first, 48);
-	build(state);
+	assert_memory_not_equal(td_tdcs(&tree_td)->mrtd, first, 48);
+	tree_build(state);
 	build_two_pages(GPA, GPA + PAGE_SIZE);
 	assert_int_equal(extend(GPA), SUCCESS);
 	log_record("MR.EXTEND", GPA);
 	memset(log_bytes + log_len, 1, 256);
 	log_len += 256;
 	finalize();
-	assert_memory_not_equal(td_tdcs(&td)->mrtd, first, 48);
+	assert_memory_not_equal(td_tdcs(&tree_td)->mrtd, first, 48);
 	sha384sum(log_bytes, log_len, expected);
-	assert_memory_equal(td_tdcs(&td)->mrtd, expected, 48);
+	assert_memory_equal(td_tdcs(&tree_td)->mrtd, expected, 48);
 }
 
 /* Check 21. */
@@ -139,12 +120,12 @@ static void extend_operands(void **state)
 	assert_int_equal(out.gpr[TDX_RDX], 0);
 	assert_int_equal(extend(GPA + GIB(1)), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RDX], 2);
-	pending = tree_aug(&td, GPA + PAGE_SIZE, LEVEL_4K);
+	pending = tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
 	assert_int_equal(extend(GPA + PAGE_SIZE), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RCX], SEEN_NO_ACCESS(pending));
 	assert_int_equal(out.gpr[TDX_RDX], 0x200);
-	page = tree_add(&td, GPA + 2 * PAGE_SIZE, 1);
-	tree_block(&td, GPA + 2 * PAGE_SIZE, LEVEL_4K);
+	page = tree_add(&tree_td, GPA + 2 * PAGE_SIZE, 1);
+	tree_block(&tree_td, GPA + 2 * PAGE_SIZE, LEVEL_4K);
 	assert_int_equal(extend(GPA + 2 * PAGE_SIZE), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RCX], SEEN_NO_ACCESS(page));
 	finalize();
@@ -158,7 +139,7 @@ static enum tdg_end last_end;
 
 static uint64_t tdg(guest_leaf_fn leaf, uint64_t rcx, uint64_t rdx, uint64_t r8)
 {
-	last_end = guest_call(&td, leaf, rcx, rdx, r8, &last);
+	last_end = guest_call(&tree_td, leaf, rcx, rdx, r8, &last);
 	return last_end == TDG_DONE ? last.status : 1;
 }
 
@@ -168,19 +149,19 @@ static void rtmrs(void **state)
 	hpa_t page;
 
 	(void)state;
-	page = tree_add(&td, GPA, 0x77);
-	tree_aug(&td, GPA + PAGE_SIZE, LEVEL_4K);
+	page = tree_add(&tree_td, GPA, 0x77);
+	tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
 	finalize();
 	for (int i = 0; i < 2; i++) {
 		memset(world_at(page + 64), 0x40 + i, 48);
 		memset(both + 48, 0x40 + i, 48);
 		assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA + 64, 2, 0), SUCCESS);
 		sha384sum(both, sizeof(both), expected);
-		assert_memory_equal(td_tdcs(&td)->rtmr[2], expected, 48);
+		assert_memory_equal(td_tdcs(&tree_td)->rtmr[2], expected, 48);
 		memcpy(both, expected, 48);
 	}
 	memset(expected, 0, 48);
-	assert_memory_equal(td_tdcs(&td)->rtmr[3], expected, 48);
+	assert_memory_equal(td_tdcs(&tree_td)->rtmr[3], expected, 48);
 	assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA + 32, 2, 0), ST(0xc0000100, 1));
 	assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA | WORLD_SHARED, 2, 0), ST(0xc0000100, 1));
 	assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA, 4, 0), ST(0xc0000100, 2));
@@ -189,9 +170,9 @@ static void rtmrs(void **state)
 	assert_int_equal(last_end, TDG_FAULT);
 	assert_int_equal(last.gpa, GPA + PAGE_SIZE);
 	assert_false(last.write);
-	assert_true(sharex_try(&td_tdcs(&td)->rtmr_lock, LOCK_SHARED));
+	assert_true(sharex_try(&td_tdcs(&tree_td)->rtmr_lock, LOCK_SHARED));
 	assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA, 0, 0), ST(0x80000200, 168));
-	sharex_release(&td_tdcs(&td)->rtmr_lock, LOCK_SHARED);
+	sharex_release(&td_tdcs(&tree_td)->rtmr_lock, LOCK_SHARED);
 }
 
 static void report(void **state)
@@ -201,7 +182,7 @@ static void report(void **state)
 	hpa_t page;
 
 	(void)state;
-	page = tree_add(&td, GPA, 0x77);
+	page = tree_add(&tree_td, GPA, 0x77);
 	finalize();
 	assert_int_equal(tdg(tdg_mr_rtmr_extend, GPA, 1, 0), SUCCESS);
 	memset(world_at(page), 0xcd, 64);
@@ -209,10 +190,10 @@ static void report(void **state)
 	r = world_at(page + 1024);
 	assert_int_equal(r->mac.type, 0x81);
 	assert_memory_equal(r->mac.report_data, world_at(page), 64);
-	assert_int_equal(r->td.attributes, td_tdcs(&td)->attributes);
-	assert_int_equal(r->td.xfam, td_tdcs(&td)->xfam);
-	assert_memory_equal(r->td.mrtd, td_tdcs(&td)->mrtd, 48);
-	assert_memory_equal(r->td.rtmr, td_tdcs(&td)->rtmr, sizeof(r->td.rtmr));
+	assert_int_equal(r->td.attributes, td_tdcs(&tree_td)->attributes);
+	assert_int_equal(r->td.xfam, td_tdcs(&tree_td)->xfam);
+	assert_memory_equal(r->td.mrtd, td_tdcs(&tree_td)->mrtd, 48);
+	assert_memory_equal(r->td.rtmr, td_tdcs(&tree_td)->rtmr, sizeof(r->td.rtmr));
 	sha384sum((uint8_t *)r + 512, 512, expected);
 	assert_memory_equal(r->mac.tee_info_hash, expected, 48);
 	sha384sum("SOFT-TDX: protects nobody", 25, expected);
@@ -227,8 +208,8 @@ static void report(void **state)
 static void report_operands(void **state)
 {
 	(void)state;
-	tree_add(&td, GPA, 0x77);
-	tree_aug(&td, GPA + PAGE_SIZE, LEVEL_4K);
+	tree_add(&tree_td, GPA, 0x77);
+	tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
 	finalize();
 	assert_int_equal(tdg(tdg_mr_report, GPA + 512, GPA, 0), ST(0xc0000100, 1));
 	assert_int_equal(tdg(tdg_mr_report, GPA, GPA + 32, 0), ST(0xc0000100, 2));
@@ -241,9 +222,9 @@ static void report_operands(void **state)
 	assert_int_equal(last_end, TDG_FAULT);
 	assert_true(last.write);
 	assert_int_equal(last.gpa, GPA + PAGE_SIZE);
-	assert_true(sharex_try(&td_tdcs(&td)->rtmr_lock, LOCK_EXCLUSIVE));
+	assert_true(sharex_try(&td_tdcs(&tree_td)->rtmr_lock, LOCK_EXCLUSIVE));
 	assert_int_equal(tdg(tdg_mr_report, GPA, GPA, 0), ST(0x80000200, 168));
-	sharex_release(&td_tdcs(&td)->rtmr_lock, LOCK_EXCLUSIVE);
+	sharex_release(&td_tdcs(&tree_td)->rtmr_lock, LOCK_EXCLUSIVE);
 }
 
 /* The same out of and into memory that the guest shares with the host. */
@@ -262,8 +243,8 @@ static void report_in_shared_memory(void **state)
 	((uint64_t *)world_at(table + 0x2000))[1] = large | 0xb7;
 	((uint64_t *)world_at(table + 0x3000))[0] = data | 0x31; /* read only */
 	((uint64_t *)world_at(table + 0x3000))[1] = page | 0x37;
-	((uint64_t *)world_at(table + 0x3000))[2] = td.tdr | 0x37; /* the module's: not for sharing */
-	td_vp(&td, 0)->shared_eptp = table;
+	((uint64_t *)world_at(table + 0x3000))[2] = tree_td.tdr | 0x37; /* the module's: not for sharing */
+	td_vp(&tree_td, 0)->shared_eptp = table;
 	memset(world_at(data + 64), 0x99, 64);
 	assert_int_equal(tdg(tdg_mr_report, gpa + PAGE_SIZE + 2048, gpa + 64, 0), SUCCESS);
 	assert_int_equal(*(uint8_t *)world_at(page + 2048), 0x81);
@@ -281,14 +262,14 @@ static void report_in_shared_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(mrtd_is_what_was_built, build, end),
-		cmocka_unit_test_setup_teardown(mrtd_of_nothing, build, end),
-		cmocka_unit_test_setup_teardown(mrtd_tells_builds_apart, build, end),
-		cmocka_unit_test_setup_teardown(extend_operands, build, end),
-		cmocka_unit_test_setup_teardown(rtmrs, build, end),
-		cmocka_unit_test_setup_teardown(report, build, end),
-		cmocka_unit_test_setup_teardown(report_operands, build, end),
-		cmocka_unit_test_setup_teardown(report_in_shared_memory, build, end),
+		cmocka_unit_test_setup_teardown(mrtd_is_what_was_built, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(mrtd_of_nothing, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(mrtd_tells_builds_apart, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(extend_operands, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(rtmrs, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(report, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(report_operands, tree_build, tree_end),
+		cmocka_unit_test_setup_teardown(report_in_shared_memory, tree_build, tree_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
