@@ -15,6 +15,8 @@
 #define CONFIG_PATH_MAX 128
 #define CONFIG_CMDLINE_MAX 1024
 #define CONFIG_MAX_MODULES 4
+#define CONFIG_KEY_MIN 16 /* characters of net_key, at least */
+#define CONFIG_KEY_MAX 65 /* with its NUL */
 
 enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
 enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
@@ -40,12 +42,20 @@ struct vm_config {
 	uint32_t line;  /* of its section header, for errors */
 };
 
+/* A TCP port that a service of the network listens on. */
+struct config_port {
+	uint32_t number; /* 0: off, the default */
+	uint32_t line;   /* of gnomon.conf, for errors; 0: a command-line option */
+};
+
 struct config {
 	enum when_done when_done; /* default monitor */
 	uint32_t loglevel;        /* enum log_level; default info */
 	uint16_t serial_port;     /* I/O port of the host UART, 0: none; default 3f8h; keys com1..com4, none, 0xNNN */
 	uint8_t switch_key;       /* the control character; default 1Dh, Ctrl-] */
 	feature_set_t disabled;
+	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */
+	struct config_port monitor_port, http_port;
 	uint32_t vm_count;
 	struct vm_config vms[CONFIG_MAX_VMS];
 };

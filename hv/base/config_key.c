@@ -226,6 +226,31 @@ static int read_switch_key(const struct config_key *k, void *field, struct slice
 	return 0;
 }
 
+/* Never repeats in an error what may be a secret. */
+static int read_secret(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	bool good = v.len >= k->min && v.len < k->max;
+
+	for (size_t i = 0; i < v.len; i++)
+		good &= v.at[i] > ' ' && v.at[i] < 0x7f;
+	if (!good)
+		return config_refuse(p, "%s takes %lu to %lu letters, digits and signs without blanks; `openssl rand -hex 16`"
+		                     " makes a good one", k->name, k->min, k->max - 1);
+	memset(field, 0, k->max);
+	memcpy(field, v.at, v.len);
+	return 0;
+}
+
+static int read_port(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	uint64_t n = 0;
+
+	if (!slice_is(v, "off") && (!number(v, 10, &n) || n < 1 || n > UINT16_MAX))
+		return config_refuse(p, "%s = %.*s is no port; write a number from 1 to 65535, or off", k->name, SHOWN(v));
+	*(struct config_port *)field = (struct config_port){ .number = (uint32_t)n, .line = p->line };
+	return 0;
+}
+
 static bool next_word(struct slice *rest, struct slice *word)
 {
 	while (rest->len && (is_space(rest->at[0]) || rest->at[0] == ','))
@@ -287,6 +312,9 @@ static const struct config_key global_keys[] = {
 	{ "serial", read_serial, GLOBAL(serial_port), 0, 0, NULL },
 	{ "switch_key", read_switch_key, GLOBAL(switch_key), 0, 0, NULL },
 	{ "disable", read_features, GLOBAL(disabled), 0, 0, NULL },
+	{ "net_key", read_secret, GLOBAL(net_key), CONFIG_KEY_MIN, CONFIG_KEY_MAX, NULL },
+	{ "monitor_port", read_port, GLOBAL(monitor_port), 0, 0, NULL },
+	{ "http_port", read_port, GLOBAL(http_port), 0, 0, NULL },
 };
 
 static const struct config_key vm_keys[] = {
@@ -307,7 +335,8 @@ static const struct config_key vm_keys[] = {
 };
 
 const struct config_keys config_global_keys = {
-	global_keys, ARRAY_LEN(global_keys), "when_done, loglevel, serial, switch_key, disable",
+	global_keys, ARRAY_LEN(global_keys),
+	"when_done, loglevel, serial, switch_key, disable, net_key, monitor_port, http_port",
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),

@@ -31,6 +31,13 @@ struct vm *command_vm(struct monitor_out *out, int argc, char **argv, int arg)
 	return vm;
 }
 
+bool command_trusted(struct monitor_out *out)
+{
+	if (!out->trusted)
+		mon_printf(out, "only the serial line and sessions that have authenticated may open ports\n");
+	return out->trusted;
+}
+
 bool command_number(struct monitor_out *out, const char *text, uint64_t *value)
 {
 	char *end;

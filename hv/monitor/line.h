@@ -11,6 +11,7 @@
 struct monitor_out {
 	void (*write)(void *ctx, const char *text, size_t len);
 	void *ctx;
+	bool trusted; /* its reader may open ports: the serial line, or a session that has shown the key */
 };
 
 /* Longer texts are cut at 400 bytes. */

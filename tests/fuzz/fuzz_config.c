@@ -11,6 +11,7 @@
 
 static const char seed[] =
 	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = com2\nswitch_key = Ctrl-A\ndisable = vid, vpid\n"
+	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"
 	"mmu = ept\ntype = vm\nautostart = no\nstrict = yes\npremap = yes\nnx_huge = auto\n"
 	"[vm b]\nkernel=b\r\n[vm c]\nmemory=2G\n";
@@ -31,6 +32,8 @@ static void parse(const uint8_t *data, size_t len)
 	err = config_parse(&c, (const char *)data, len, &f);
 	assert_true((err != 0) == (f.text[0] != 0));
 	assert_true(c.vm_count <= CONFIG_MAX_VMS);
+	assert_true(c.monitor_port.number <= UINT16_MAX && c.http_port.number <= UINT16_MAX);
+	check_text(c.net_key, sizeof(c.net_key));
 	for (uint32_t i = 0; i < c.vm_count; i++) {
 		const struct vm_config *vm = &c.vms[i];
 

@@ -104,7 +104,7 @@ static void test_grammar_errors(void **state)
 	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
 	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
-	        " switch_key, disable");
+	        " switch_key, disable, net_key, monitor_port, http_port");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
 }
@@ -141,6 +141,54 @@ static void test_value_errors(void **state)
 	refused("[vm a]\nkernel=\n", "gnomon.conf:2: kernel names no file; write kernel = PATH, from the stick's root");
 	refused("[vm a]\nkernel=a*b\n",
 	        "gnomon.conf:2: kernel holds '*', which no file name on the stick can; rename it");
+}
+
+#define SECRET "0123456789abcdef"
+
+/* What opens the host to the network is off unless asked for, and never without a key. */
+static void test_network(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("when_done = monitor\n"), 0);
+	assert_int_equal(config.monitor_port.number | config.http_port.number, 0);
+	assert_string_equal(config.net_key, "");
+	assert_int_equal(parse("net_key = " SECRET "\nmonitor_port = 2323\nhttp_port = 65535\n"), 0);
+	assert_string_equal(config.net_key, SECRET);
+	assert_int_equal(config.monitor_port.number, 2323);
+	assert_int_equal(config.http_port.number, 65535);
+	assert_int_equal(config_check(&config, &failure), 0);
+	assert_int_equal(config_override(&config, "monitor_port=off", &failure), 0);
+	assert_int_equal(config.monitor_port.number, 0);
+	for (const char *const *bad = (const char *const[]){ "0", "65536", "", "http", "-1", "80 81", NULL }; *bad; bad++) {
+		char text[40], wanted[100];
+
+		sprintf(text, "\nhttp_port=%s\n", *bad);
+		sprintf(wanted, "gnomon.conf:2: http_port = %s is no port; write a number from 1 to 65535, or off", *bad);
+		refused(text, wanted);
+	}
+	assert_int_equal(parse("http_port=80\n\nmonitor_port=80\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf:3: monitor_port opens the monitor to whoever has net_key, and there"
+	                    " is none; add a line net_key = SECRET, or leave monitor_port out");
+	assert_int_equal(config_override(&config, "net_key=" SECRET, &failure), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf:1: http_port and monitor_port are both 80; take two ports");
+}
+
+/* A key that does not do is not repeated: errors go to screens that others see. */
+static void test_secrets(void **state)
+{
+	static const char sentence[] = "gnomon.conf:1: net_key takes 16 to 64 letters, digits and signs without blanks;"
+		" `openssl rand -hex 16` makes a good one";
+
+	(void)state;
+	refused("net_key=\n", sentence);
+	refused("net_key=0123456789abcde\n", sentence);
+	refused("net_key=" SECRET " " SECRET "\n", sentence);
+	refused("net_key=" SECRET "\xc3\xa4\n", sentence);
+	refused("net_key=" SECRET SECRET SECRET SECRET "x\n", sentence);
+	assert_int_equal(parse("net_key=" SECRET SECRET SECRET SECRET "\n"), 0);
+	assert_int_equal(strlen(config.net_key), 64);
 }
 
 static void test_lengths(void **state)
@@ -270,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
+		cmocka_unit_test(test_network), cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td),
 		cmocka_unit_test(test_check),
