@@ -1,4 +1,4 @@
-/* Reads RSDP, XSDT or RSDT, MADT and FADT. Pure: memory comes through the caller's map function. */
+/* Reads RSDP, XSDT or RSDT, MADT, FADT and MCFG. Pure: memory comes through the caller's map function. */
 #include "hv/base/acpi_tables.h"
 
 #include <errno.h>
@@ -15,6 +15,9 @@
 #define MADT_ENTRIES 44
 #define MADT_IOAPIC 1
 #define MADT_OVERRIDE 2
+
+#define MCFG_ENTRIES 44
+#define MCFG_ENTRY_SIZE 16
 
 #define FADT_PM_TIMER 76
 #define FADT_FLAGS 112
@@ -120,10 +123,11 @@ static struct acpi_register read_gas(const uint8_t *gas)
 	return r;
 }
 
-static void read_fadt(struct acpi_host *host, const uint8_t *t, uint64_t len)
+static int read_fadt(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f)
 {
 	uint64_t flags = len >= FADT_FLAGS + 4 ? field(t + FADT_FLAGS, 4) : 0;
 
+	(void)f;
 	if (len >= FADT_PM_TIMER + 4) {
 		host->pm_timer.space = ACPI_SPACE_IO;
 		host->pm_timer.address = field(t + FADT_PM_TIMER, 4);
@@ -135,6 +139,24 @@ static void read_fadt(struct acpi_host *host, const uint8_t *t, uint64_t len)
 		host->reset = read_gas(t + FADT_RESET);
 		host->reset_value = t[FADT_RESET_VALUE];
 	}
+	return 0;
+}
+
+/* PCI Firmware Specification, "MCFG Table Description". */
+static int read_mcfg(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f)
+{
+	for (uint64_t at = MCFG_ENTRIES; at + MCFG_ENTRY_SIZE <= len; at += MCFG_ENTRY_SIZE) {
+		struct acpi_ecam e = { .base = field(t + at, 8), .segment = (uint16_t)field(t + at + 8, 2),
+				       .first_bus = t[at + 10], .last_bus = t[at + 11] };
+
+		if (!e.base || !is_aligned(e.base, MIB(1)) || e.base > UINT64_MAX - MIB(256) ||
+		    e.first_bus > e.last_bus)
+			return fail(f, -EINVAL, "the ACPI table MCFG is damaged: buses %u to %u at %lxh",
+				    e.first_bus, e.last_bus, e.base);
+		if (host->ecam_count < ACPI_MAX_ECAM)
+			host->ecam[host->ecam_count++] = e;
+	}
+	return 0;
 }
 
 /* The address of the XSDT, else of the RSDT; entry_size tells which. */
@@ -158,22 +180,30 @@ static hpa_t find_root(hpa_t rsdp, acpi_map_fn map, unsigned *entry_size)
 	return r ? field(r + 16, 4) : 0;
 }
 
+static const struct {
+	char signature[5];
+	int (*read)(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f);
+} readers[] = {
+	{ "APIC", read_madt },
+	{ "FACP", read_fadt },
+	{ "MCFG", read_mcfg },
+};
+
 static int read_one(struct acpi_host *host, hpa_t pa, acpi_map_fn map, struct failure *f)
 {
 	uint64_t len;
 	const uint8_t *t = map(pa, HEADER_SIZE);
-	bool madt = t && !memcmp(t, "APIC", 4);
+	unsigned i = 0;
 
-	if (!t || (!madt && memcmp(t, "FACP", 4)))
+	while (t && i < ARRAY_LEN(readers) && memcmp(t, readers[i].signature, 4))
+		i++;
+	if (!t || i == ARRAY_LEN(readers))
 		return 0;
 	t = map_table(pa, map, &len);
 	if (!t)
 		return fail(f, -EINVAL, "the ACPI table %s at %lxh is damaged (length or checksum): it is left out",
-			    madt ? "APIC" : "FACP", pa);
-	if (madt)
-		return read_madt(host, t, len, f);
-	read_fadt(host, t, len);
-	return 0;
+			    readers[i].signature, pa);
+	return readers[i].read(host, t, len, f);
 }
 
 int acpi_host_read(struct acpi_host *host, hpa_t rsdp, acpi_map_fn map, struct failure *f)

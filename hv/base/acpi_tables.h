@@ -1,6 +1,7 @@
 /*
  * What the hypervisor takes from the host's ACPI tables: I/O APICs, ISA interrupt overrides, the
- * PM timer and the reset register. The tables are input: every length and sum is checked.
+ * PM timer, the reset register and PCI Express configuration windows. The tables are input: every
+ * length and sum is checked.
  */
 #ifndef HV_BASE_ACPI_TABLES_H
 #define HV_BASE_ACPI_TABLES_H
@@ -9,6 +10,7 @@
 #include "hv/base/types.h"
 
 #define ACPI_MAX_IOAPICS 16
+#define ACPI_MAX_ECAM 8
 
 struct acpi_ioapic {
 	hpa_t base;
@@ -27,6 +29,13 @@ struct acpi_register {
 	uint8_t space;
 };
 
+/* Configuration space of the buses first_bus to last_bus, 1 MiB each, from base on, which is bus 0's. */
+struct acpi_ecam {
+	hpa_t base;
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
+};
+
 struct acpi_host {
 	uint32_t ioapic_count;
 	struct acpi_ioapic ioapics[ACPI_MAX_IOAPICS];
@@ -35,6 +44,8 @@ struct acpi_host {
 	bool pm_timer_32bit;           /* else 24 bits wide */
 	struct acpi_register reset;
 	uint8_t reset_value;
+	uint32_t ecam_count;
+	struct acpi_ecam ecam[ACPI_MAX_ECAM];
 };
 
 /* Makes [pa, pa + len) readable, for good; NULL when it cannot. */

@@ -21,6 +21,7 @@
 #define RSDT (BASE + 0x200)
 #define MADT (BASE + 0x1000)
 #define FADT (BASE + 0x2000)
+#define MCFG (BASE + 0x3000)
 
 static uint8_t memory[SIZE];
 static void *blocks[4096];
@@ -91,7 +92,8 @@ static int build(void **state)
 	seal(RSDP, 36, 32);
 	put(XSDT + 36, FADT, 8);
 	put(XSDT + 44, MADT, 8);
-	table(XSDT, "XSDT", 52);
+	put(XSDT + 52, MCFG, 8);
+	table(XSDT, "XSDT", 60);
 	put(RSDT + 36, MADT, 4);
 	table(RSDT, "RSDT", 40);
 	memcpy(at(MADT + 44), madt_entries, sizeof madt_entries);
@@ -101,6 +103,13 @@ static int build(void **state)
 	put(FADT + 116, 1, 1);
 	put(FADT + 120, 0xcf9, 8);
 	put(FADT + 128, 0x0e, 1);
+	put(MCFG + 44, 0xb0000000, 8);
+	put(MCFG + 55, 127, 1);
+	put(MCFG + 60, 0x4000000000, 8);
+	put(MCFG + 68, 1, 2);
+	put(MCFG + 70, 16, 1);
+	put(MCFG + 71, 31, 1);
+	table(MCFG, "MCFG", 76);
 	table(FADT, "FACP", 244);
 	return 0;
 }
@@ -121,6 +130,37 @@ static void good_tables_are_read(void **state)
 	assert_true(host.pm_timer_32bit);
 	assert_int_equal(host.reset.address, 0xcf9);
 	assert_int_equal(host.reset_value, 0x0e);
+	assert_int_equal(host.ecam_count, 2);
+	assert_int_equal(host.ecam[0].base, 0xb0000000);
+	assert_int_equal(host.ecam[0].last_bus, 127);
+	assert_int_equal(host.ecam[1].segment, 1);
+	assert_int_equal(host.ecam[1].first_bus, 16);
+}
+
+static void windows_that_cannot_be_are_refused(void **state)
+{
+	static const struct { unsigned at; uint64_t value; unsigned size; } wrong[] = {
+		{ 60, 0, 8 }, { 60, 0x4000000800, 8 }, { 60, ~(uint64_t)0 << 20, 8 }, { 70, 32, 1 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
+		build(state);
+		put(MCFG + wrong[i].at, wrong[i].value, wrong[i].size);
+		table(MCFG, "MCFG", 76);
+		assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+		assert_non_null(strstr(why.text, "MCFG"));
+		assert_int_equal(host.ecam_count, 1);
+	}
+}
+
+static void no_more_windows_than_there_is_room_for(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ACPI_MAX_ECAM + 4; i++)
+		memcpy(at(MCFG + 44 + 16 * i), at(MCFG + 44), 16);
+	table(MCFG, "MCFG", 44 + 16 * (ACPI_MAX_ECAM + 4) + 15);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(host.ecam_count, ACPI_MAX_ECAM);
 }
 
 static void the_rsdt_serves_old_firmware(void **state)
@@ -184,20 +224,22 @@ static void no_damage_harms(void **state)
 	for (unsigned round = 0; round < 4000; round++) {
 		build(state);
 		for (unsigned i = 0; i < 1 + (unsigned)rand() % 4; i++) {
-			static const hpa_t tables[] = { RSDP, XSDT, MADT, FADT };
-			hpa_t t = tables[rand() % 4];
+			static const hpa_t tables[] = { RSDP, XSDT, MADT, FADT, MCFG };
+			hpa_t t = tables[rand() % 5];
 
 			*at(t + (unsigned)rand() % 130) = (uint8_t)rand();
 		}
 		if (rand() % 2) {
 			seal(RSDP, 20, 8);
 			seal(RSDP, 36, 32);
-			seal(XSDT, 52, 9);
+			seal(XSDT, 60, 9);
+			seal(MCFG, 76, 9);
 			seal(MADT, 44 + sizeof madt_entries, 9);
 			seal(FADT, 244, 9);
 		}
 		acpi_host_read(&host, RSDP, map, &why);
 		assert_in_range(host.ioapic_count, 1, ACPI_MAX_IOAPICS);
+		assert_in_range(host.ecam_count, 0, ACPI_MAX_ECAM);
 		clean_up(state);
 	}
 }
@@ -209,6 +251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_rsdt_serves_old_firmware, build, clean_up),
 		cmocka_unit_test_setup_teardown(a_memory_pm_timer_wins, build, clean_up),
 		cmocka_unit_test_setup_teardown(a_damaged_table_is_left_out, build, clean_up),
+		cmocka_unit_test_setup_teardown(windows_that_cannot_be_are_refused, build, clean_up),
+		cmocka_unit_test_setup_teardown(no_more_windows_than_there_is_room_for, build, clean_up),
 		cmocka_unit_test_setup_teardown(bad_entries_end_the_table, build, clean_up),
 		cmocka_unit_test_setup_teardown(without_a_root_the_defaults_hold, build, clean_up),
 		cmocka_unit_test_setup_teardown(no_damage_harms, build, clean_up),
