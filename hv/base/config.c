@@ -13,8 +13,6 @@ struct reader {
 	struct config_place place;
 };
 
-#define SHOWN(s) (int)min_u64((s).len, 40), (s).at
-
 void config_defaults(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -22,6 +20,7 @@ void config_defaults(struct config *c)
 	c->loglevel = LOG_INFO;
 	c->serial_port = 0x3f8;
 	c->switch_key = ']' & 0x1f;
+	c->net.nic = CONFIG_NIC_ANY;
 }
 
 static void vm_defaults(struct vm_config *vm, struct slice name, uint32_t line)
@@ -264,6 +263,10 @@ int config_check(const struct config *c, struct failure *f)
 {
 	int err = check_ports(c, f);
 
+	if (!err)
+		err = config_check_net(&c->net, f);
+	if (err)
+		return err;
 	if (c->vm_count == 0 && c->when_done != WHEN_DONE_MONITOR)
 		return fail(f, -EINVAL, "gnomon.conf: there is no vm, so nothing to do; add a section [vm NAME],"
 		            " or write when_done = monitor");

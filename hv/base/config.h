@@ -7,6 +7,7 @@
 
 #include "hv/base/failure.h"
 #include "hv/base/features.h"
+#include "hv/base/ip_address.h"
 #include "hv/base/mmu_kind.h"
 #include "hv/base/types.h"
 
@@ -19,6 +20,7 @@
 #define CONFIG_KEY_MAX 65 /* with its NUL */
 
 enum when_done { WHEN_DONE_MONITOR, WHEN_DONE_POWEROFF, WHEN_DONE_REBOOT };
+enum net_mode { NET_OFF, NET_DHCP, NET_STATIC };
 enum vm_type { VM_TYPE_VM, VM_TYPE_TD };
 enum vm_nx_huge { NX_HUGE_AUTO, NX_HUGE_ON, NX_HUGE_OFF };
 enum vm_wakeup { WAKEUP_BY_MMU, WAKEUP_SIPI, WAKEUP_MAILBOX };
@@ -48,6 +50,19 @@ struct config_port {
 	uint32_t line;   /* of gnomon.conf, for errors; 0: a command-line option */
 };
 
+/* The host's own network: the keys net, gateway, ipv6, nic. */
+struct net_config {
+	enum net_mode mode;         /* IPv4; default off */
+	struct ip_address address;  /* with NET_STATIC */
+	uint32_t prefix;            /* bits of its network, 1 to 30 */
+	struct ip_address gateway;  /* IP_NONE: none */
+	bool ipv6;                  /* addresses by router advertisements; default off */
+	uint32_t nic;               /* PCI address of the card, bus << 8 | device << 3 | function, or CONFIG_NIC_ANY */
+};
+#define CONFIG_NIC_ANY UINT32_MAX
+
+static inline bool net_config_on(const struct net_config *n) { return n->mode != NET_OFF || n->ipv6; }
+
 struct config {
 	enum when_done when_done; /* default monitor */
 	uint32_t loglevel;        /* enum log_level; default info */
@@ -56,6 +71,7 @@ struct config {
 	feature_set_t disabled;
 	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */
 	struct config_port monitor_port, http_port;
+	struct net_config net;
 	uint32_t vm_count;
 	struct vm_config vms[CONFIG_MAX_VMS];
 };

@@ -10,19 +10,6 @@
 #define MEMORY_UNIT MIB(2)
 #define MEMORY_MAX GIB(1024)
 
-struct choice {
-	const char *name;
-	uint32_t value;
-};
-
-struct config_key {
-	const char *name;
-	int (*read)(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
-	size_t offset;
-	uint64_t min, max;            /* numbers; max also: the size of a text field */
-	const struct choice *choices; /* ends with a NULL name */
-};
-
 bool slice_is(struct slice s, const char *word)
 {
 	return strlen(word) == s.len && memcmp(s.at, word, s.len) == 0;
@@ -64,9 +51,6 @@ int config_refuse(const struct config_place *p, const char *fmt, ...)
 	return fail(p->failure, -EINVAL, "option: %s", text);
 }
 
-/* How a slice is shown in an error: cut to what a sentence bears. */
-#define SHOWN(s) (int)min_u64((s).len, 40), (s).at
-
 static int read_text(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
 {
 	if (v.len >= k->max)
@@ -97,8 +81,7 @@ static int hex_digit(char c)
 	return 99;
 }
 
-/* Digits of the base only, no sign, no overflow. */
-static bool number(struct slice v, unsigned base, uint64_t *out)
+bool config_number(struct slice v, unsigned base, uint64_t *out)
 {
 	uint64_t n = 0;
 
@@ -118,7 +101,7 @@ static int read_count(const struct config_key *k, void *field, struct slice v, c
 {
 	uint64_t n;
 
-	if (!number(v, 10, &n) || n < k->min || n > k->max)
+	if (!config_number(v, 10, &n) || n < k->min || n > k->max)
 		return config_refuse(p, "%s = %.*s is not a number from %lu to %lu", k->name, SHOWN(v), k->min, k->max);
 	*(uint32_t *)field = (uint32_t)n;
 	return 0;
@@ -147,7 +130,7 @@ static int read_size(const struct config_key *k, void *field, struct slice v, co
 	struct slice digits = v;
 	uint64_t n, unit = take_unit(&digits);
 
-	if (!unit || !number(digits, 10, &n) || __builtin_mul_overflow(n, unit, &n))
+	if (!unit || !config_number(digits, 10, &n) || __builtin_mul_overflow(n, unit, &n))
 		return config_refuse(p, "%s = %.*s is not a size; write it like 512M or 2G", k->name, SHOWN(v));
 	if (n < k->min || n > k->max || !is_aligned(n, MEMORY_UNIT))
 		return config_refuse(p, "%s = %.*s must be a multiple of 2M, from %luM to %luM", k->name, SHOWN(v),
@@ -189,6 +172,14 @@ static int read_yes_no(const struct config_key *k, void *field, struct slice v, 
 	return 0;
 }
 
+static int read_off_auto(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	if (!slice_is(v, "off") && !slice_is(v, "auto"))
+		return config_refuse(p, "%s = %.*s is neither off nor auto", k->name, SHOWN(v));
+	*(bool *)field = slice_is(v, "auto");
+	return 0;
+}
+
 static int read_serial(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
 {
 	static const struct choice names[] = {
@@ -203,7 +194,7 @@ static int read_serial(const struct config_key *k, void *field, struct slice v, 
 			*(uint16_t *)field = (uint16_t)c->value;
 			return 0;
 		}
-	if (v.len < 3 || memcmp(v.at, "0x", 2) != 0 || !number(digits, 16, &port) || port < 0x100 || port > 0xfff8)
+	if (v.len < 3 || memcmp(v.at, "0x", 2) != 0 || !config_number(digits, 16, &port) || port < 0x100 || port > 0xfff8)
 		return config_refuse(p, "%s = %.*s is no serial port; write com1 to com4, none, or its I/O port like 0x3f8",
 		                     k->name, SHOWN(v));
 	*(uint16_t *)field = (uint16_t)port;
@@ -245,7 +236,7 @@ static int read_port(const struct config_key *k, void *field, struct slice v, co
 {
 	uint64_t n = 0;
 
-	if (!slice_is(v, "off") && (!number(v, 10, &n) || n < 1 || n > UINT16_MAX))
+	if (!slice_is(v, "off") && (!config_number(v, 10, &n) || n < 1 || n > UINT16_MAX))
 		return config_refuse(p, "%s = %.*s is no port; write a number from 1 to 65535, or off", k->name, SHOWN(v));
 	*(struct config_port *)field = (struct config_port){ .number = (uint32_t)n, .line = p->line };
 	return 0;
@@ -312,6 +303,10 @@ static const struct config_key global_keys[] = {
 	{ "serial", read_serial, GLOBAL(serial_port), 0, 0, NULL },
 	{ "switch_key", read_switch_key, GLOBAL(switch_key), 0, 0, NULL },
 	{ "disable", read_features, GLOBAL(disabled), 0, 0, NULL },
+	{ "net", config_read_net, GLOBAL(net), 0, 0, NULL },
+	{ "gateway", config_read_gateway, GLOBAL(net.gateway), 0, 0, NULL },
+	{ "ipv6", read_off_auto, GLOBAL(net.ipv6), 0, 0, NULL },
+	{ "nic", config_read_nic, GLOBAL(net.nic), 0, 0, NULL },
 	{ "net_key", read_secret, GLOBAL(net_key), CONFIG_KEY_MIN, CONFIG_KEY_MAX, NULL },
 	{ "monitor_port", read_port, GLOBAL(monitor_port), 0, 0, NULL },
 	{ "http_port", read_port, GLOBAL(http_port), 0, 0, NULL },
@@ -336,7 +331,8 @@ static const struct config_key vm_keys[] = {
 
 const struct config_keys config_global_keys = {
 	global_keys, ARRAY_LEN(global_keys),
-	"when_done, loglevel, serial, switch_key, disable, net_key, monitor_port, http_port",
+	"when_done, loglevel, serial, switch_key, disable, net, gateway, ipv6, nic,"
+	" net_key, monitor_port, http_port",
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),

@@ -21,7 +21,19 @@ struct config_place {
 	uint32_t line; /* of gnomon.conf; 0: a command-line option */
 };
 
-struct config_key;
+struct choice {
+	const char *name;
+	uint32_t value;
+};
+
+struct config_key {
+	const char *name;
+	/* Judges v and stores it in the key's field, or refuses it by config_refuse and stores nothing. */
+	int (*read)(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+	size_t offset;
+	uint64_t min, max;            /* numbers; max also: the size of a text field */
+	const struct choice *choices; /* ends with a NULL name */
+};
 
 struct config_keys {
 	const struct config_key *keys;
@@ -39,6 +51,19 @@ bool slice_cut(struct slice *s, char c, struct slice *before);
 
 /* Stores "gnomon.conf:LINE: ..." or "option: ..." and returns -EINVAL. */
 int config_refuse(const struct config_place *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* How a slice is shown in an error, for "%.*s": cut to what a sentence bears. */
+#define SHOWN(s) (int)min_u64((s).len, 40), (s).at
+
+/* Digits of the base only, no sign, no overflow; false: it is no such number. */
+bool config_number(struct slice v, unsigned base, uint64_t *out);
+
+/* Readers of the network's keys: config_net.c. */
+int config_read_net(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+int config_read_gateway(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+int config_read_nic(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+/* Whether the network's keys go together. */
+int config_check_net(const struct net_config *n, struct failure *f);
 
 /* The key's index in the table, or -1. */
 int config_key_find(const struct config_keys *table, struct slice name);

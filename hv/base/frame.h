@@ -17,6 +17,7 @@ typedef uint16_t frame_owner_t;
 #define OWNER_HV 0x0002       /* code, data, stacks, heap */
 #define OWNER_PAGE_TABLE 0x0003 /* the hypervisor's own page tables */
 #define OWNER_PAMT 0x0004       /* the TDX module's own, until the machine is switched off */
+#define OWNER_NET 0x0005        /* the network: rings and buffers of the card, connections */
 #define OWNER_VM(id) ((frame_owner_t)(0x1000 + (id)))     /* a guest's RAM; id below 256 */
 #define OWNER_VM_META(id) ((frame_owner_t)(0x2000 + (id))) /* its VMCS, EPT, shadow pages */
 #define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id))) /* the TDX module holds it for that TD */

@@ -63,6 +63,7 @@ static int mem_command(struct monitor_out *out, int argc, char **argv)
 	show_owner(out, "free", OWNER_FREE);
 	show_owner(out, "hypervisor", OWNER_HV);
 	show_owner(out, "hypervisor page tables", OWNER_PAGE_TABLE);
+	show_owner(out, "network", OWNER_NET);
 	show_owner(out, "TDX module", OWNER_PAMT);
 	for (uint32_t i = 0; i < vms_count(); i++) {
 		format(what, sizeof what, "%s: memory", vm_at(i)->config->name);

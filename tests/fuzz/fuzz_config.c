@@ -1,4 +1,4 @@
-/* sources: hv/base/config.c hv/base/config_key.c hv/base/failure.c hv/base/features.c hv/base/format.c */
+/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
 #include "hv/base/config.h"
 
 #include <setjmp.h>
@@ -12,6 +12,7 @@
 static const char seed[] =
 	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = com2\nswitch_key = Ctrl-A\ndisable = vid, vpid\n"
 	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\n"
+	"net = 192.0.2.7/24\ngateway = 192.0.2.1\nipv6 = auto\nnic = 02:00.0\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"
 	"mmu = ept\ntype = vm\nautostart = no\nstrict = yes\npremap = yes\nnx_huge = auto\n"
 	"[vm b]\nkernel=b\r\n[vm c]\nmemory=2G\n";

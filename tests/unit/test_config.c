@@ -1,4 +1,4 @@
-/* sources: hv/base/config.c hv/base/config_key.c hv/base/failure.c hv/base/features.c hv/base/format.c */
+/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
 #include "hv/base/config.h"
 
 #include <setjmp.h>
@@ -104,7 +104,7 @@ static void test_grammar_errors(void **state)
 	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
 	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
-	        " switch_key, disable, net_key, monitor_port, http_port");
+	        " switch_key, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
 }
@@ -189,6 +189,55 @@ static void test_secrets(void **state)
 	refused("net_key=" SECRET SECRET SECRET SECRET "x\n", sentence);
 	assert_int_equal(parse("net_key=" SECRET SECRET SECRET SECRET "\n"), 0);
 	assert_int_equal(strlen(config.net_key), 64);
+}
+
+static void test_address(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(""), 0);
+	assert_false(net_config_on(&config.net));
+	assert_int_equal(config.net.nic, CONFIG_NIC_ANY);
+	assert_int_equal(parse("net = dhcp\nipv6 = auto\nnic = 02:1f.7\n"), 0);
+	assert_int_equal(config.net.mode, NET_DHCP);
+	assert_true(config.net.ipv6);
+	assert_int_equal(config.net.nic, 0x2ff);
+	assert_int_equal(config_check(&config, &failure), 0);
+	assert_int_equal(parse("net = 192.0.2.7/24\ngateway = 192.0.2.1\nnic = any\n"), 0);
+	assert_int_equal(config.net.mode, NET_STATIC);
+	assert_int_equal(config.net.prefix, 24);
+	assert_memory_equal(config.net.address.bytes, "\xc0\0\2\7", 4);
+	assert_memory_equal(config.net.gateway.bytes, "\xc0\0\2\1", 4);
+	assert_int_equal(config_check(&config, &failure), 0);
+	assert_int_equal(config_override(&config, "net=off", &failure), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text,
+	                    "gnomon.conf: gateway goes with net = ADDRESS/BITS only; leave it out");
+	assert_int_equal(parse("net = 192.0.2.7/24\ngateway = 192.0.3.1\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf: gateway is not in the network of net = ADDRESS/24; correct one"
+	                    " of them");
+}
+
+static void test_address_errors(void **state)
+{
+	static const char *const bad[] = { "192.0.2.0/24", "192.0.2.255/24", "127.0.0.1/8", "0.0.0.1/8", "224.0.0.1/4" };
+	char text[64], sentence[120];
+
+	(void)state;
+	refused("net=on\n", "gnomon.conf:1: net = on is not known; write off, dhcp, or an address with the bits of its"
+	        " network, like 192.0.2.7/24");
+	refused("net=fe80::1/64\n", "gnomon.conf:1: net = fe80::1/64 is not known; write off, dhcp, or an address with"
+	        " the bits of its network, like 192.0.2.7/24");
+	refused("net=192.0.2.7/31\n", "gnomon.conf:1: net = 192.0.2.7/31: a network has 1 to 30 bits");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(text, sizeof(text), "net=%s\n", bad[i]);
+		snprintf(sentence, sizeof(sentence), "gnomon.conf:1: net = %s is no address that a host can have", bad[i]);
+		refused(text, sentence);
+	}
+	refused("gateway=router\n", "gnomon.conf:1: gateway = router is no IPv4 address");
+	refused("ipv6=on\n", "gnomon.conf:1: ipv6 = on is neither off nor auto");
+	refused("nic=02:20.0\n",
+	        "gnomon.conf:1: nic = 02:20.0 is no PCI address; write any, or the address like 02:00.0");
 }
 
 static void test_lengths(void **state)
@@ -319,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
 		cmocka_unit_test(test_network), cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_address), cmocka_unit_test(test_address_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td),
 		cmocka_unit_test(test_check),

@@ -1,0 +1,91 @@
+/* Owns the reading of the network's keys: net, gateway, nic. */
+#include "hv/base/config_key.h"
+
+static int refuse_net(const struct config_key *k, struct slice v, const struct config_place *p)
+{
+	return config_refuse(p, "%s = %.*s is not known; write off, dhcp, or an address with the bits of its network,"
+	                     " like 192.0.2.7/24", k->name, SHOWN(v));
+}
+
+/* Whether a host of an IPv4 network of that many bits can have the address: neither 0.x, loopback,
+ * multicast or above, nor the network itself or its broadcast. */
+static bool host_address(const struct ip_address *a, uint64_t prefix)
+{
+	uint32_t n = (uint32_t)a->bytes[0] << 24 | (uint32_t)a->bytes[1] << 16 | (uint32_t)a->bytes[2] << 8 | a->bytes[3];
+	uint32_t host = UINT32_MAX >> prefix;
+
+	if (a->bytes[0] == 0 || a->bytes[0] == 127 || a->bytes[0] >= 224)
+		return false;
+	return (n & host) != 0 && (n & host) != host;
+}
+
+int config_read_net(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	struct net_config *net = field;
+	struct slice bits = v, text;
+	struct ip_address a;
+	uint64_t prefix;
+
+	if (slice_is(v, "off") || slice_is(v, "dhcp")) {
+		net->mode = slice_is(v, "off") ? NET_OFF : NET_DHCP;
+		return 0;
+	}
+	if (!slice_cut(&bits, '/', &text) || !ip_address_parse(&a, text.at, text.len) || a.version != IP_V4)
+		return refuse_net(k, v, p);
+	if (!config_number(bits, 10, &prefix) || prefix < 1 || prefix > 30)
+		return config_refuse(p, "%s = %.*s: a network has 1 to 30 bits", k->name, SHOWN(v));
+	if (!host_address(&a, prefix))
+		return config_refuse(p, "%s = %.*s is no address that a host can have", k->name, SHOWN(v));
+	net->mode = NET_STATIC;
+	net->address = a;
+	net->prefix = (uint32_t)prefix;
+	return 0;
+}
+
+int config_read_gateway(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	struct ip_address a;
+
+	if (!ip_address_parse(&a, v.at, v.len) || a.version != IP_V4)
+		return config_refuse(p, "%s = %.*s is no IPv4 address", k->name, SHOWN(v));
+	*(struct ip_address *)field = a;
+	return 0;
+}
+
+/* any, or BUS:DEVICE.FUNCTION as lspci writes it, in hexadecimal. */
+int config_read_nic(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	struct slice rest = v, bus, device;
+	uint64_t b, d, f;
+
+	if (slice_is(v, "any")) {
+		*(uint32_t *)field = CONFIG_NIC_ANY;
+		return 0;
+	}
+	if (!slice_cut(&rest, ':', &bus) || !slice_cut(&rest, '.', &device) || !config_number(bus, 16, &b) ||
+	    !config_number(device, 16, &d) || !config_number(rest, 16, &f) || b > 255 || d > 31 || f > 7)
+		return config_refuse(p, "%s = %.*s is no PCI address; write any, or the address like 02:00.0", k->name,
+		                     SHOWN(v));
+	*(uint32_t *)field = (uint32_t)(b << 8 | d << 3 | f);
+	return 0;
+}
+
+static bool same_network(const struct ip_address *a, const struct ip_address *b, uint32_t prefix)
+{
+	for (uint32_t i = 0; i < prefix; i++)
+		if ((a->bytes[i / 8] ^ b->bytes[i / 8]) & (0x80 >> i % 8))
+			return false;
+	return true;
+}
+
+int config_check_net(const struct net_config *n, struct failure *f)
+{
+	if (n->gateway.version == IP_NONE)
+		return 0;
+	if (n->mode != NET_STATIC)
+		return fail(f, -EINVAL, "gnomon.conf: gateway goes with net = ADDRESS/BITS only; leave it out");
+	if (!same_network(&n->address, &n->gateway, n->prefix))
+		return fail(f, -EINVAL, "gnomon.conf: gateway is not in the network of net = ADDRESS/%u; correct one of"
+		            " them", n->prefix);
+	return 0;
+}
