@@ -76,21 +76,51 @@ void ioapic_init(void)
 		init_chip(i, &acpi->ioapics[i]);
 }
 
+/* The chip with that input, or ACPI_MAX_IOAPICS. */
+static unsigned chip_of(uint32_t gsi)
+{
+	unsigned i = 0;
+
+	while (i < ACPI_MAX_IOAPICS && !(gsi >= chips[i].first_gsi && gsi - chips[i].first_gsi < chips[i].count))
+		i++;
+	return i;
+}
+
+/* False when there is no such input. */
+static bool set_entry(uint32_t gsi, uint64_t entry)
+{
+	unsigned i = chip_of(gsi);
+
+	if (i == ACPI_MAX_IOAPICS)
+		return false;
+	write_entry(i, gsi - chips[i].first_gsi, entry);
+	return true;
+}
+
+static int route(uint32_t gsi, uint64_t entry, uint32_t apic_id, struct failure *f)
+{
+	if (apic_id > XAPIC_MAX_ID)
+		return fail(f, -ERANGE, "an I/O APIC cannot interrupt APIC id %u without interrupt remapping", apic_id);
+	if (!set_entry(gsi, (uint64_t)apic_id << 56 | entry))
+		return fail(f, -ENODEV, "no I/O APIC has the input %u", gsi);
+	return 0;
+}
+
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f)
 {
 	const struct acpi_isa_irq *isa = &acpi_host()->isa[irq & 15];
-	uint64_t entry = (uint64_t)apic_id << 56 | vector;
 
-	if (apic_id > XAPIC_MAX_ID)
-		return fail(f, -ERANGE, "an I/O APIC cannot interrupt APIC id %u without interrupt remapping", apic_id);
-	if (isa->level)
-		entry |= REDIRECT_LEVEL;
-	if (isa->active_low)
-		entry |= REDIRECT_ACTIVE_LOW;
-	for (unsigned i = 0; i < ACPI_MAX_IOAPICS; i++)
-		if (isa->gsi >= chips[i].first_gsi && isa->gsi - chips[i].first_gsi < chips[i].count) {
-			write_entry(i, isa->gsi - chips[i].first_gsi, entry);
-			return 0;
-		}
-	return fail(f, -ENODEV, "no I/O APIC has an input for ISA interrupt %u", irq);
+	return route(isa->gsi, (isa->level ? REDIRECT_LEVEL : 0) | (isa->active_low ? REDIRECT_ACTIVE_LOW : 0) | vector,
+		     apic_id, f);
 }
+
+static uint32_t gsi_of_pci(uint8_t line) { return line < 16 ? acpi_host()->isa[line].gsi : line; }
+
+int ioapic_route_pci(uint8_t line, uint32_t apic_id, uint8_t vector, struct failure *f)
+{
+	bool active_high = line < 16 && acpi_host()->isa[line].level && !acpi_host()->isa[line].active_low;
+
+	return route(gsi_of_pci(line), REDIRECT_LEVEL | (active_high ? 0 : REDIRECT_ACTIVE_LOW) | vector, apic_id, f);
+}
+
+void ioapic_mask_pci(uint8_t line) { set_entry(gsi_of_pci(line), REDIRECT_MASKED); }

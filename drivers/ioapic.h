@@ -13,5 +13,13 @@
 void ioapic_init(void);
 /* Routes an ISA interrupt, by the firmware's overrides, to one CPU. Start-up; -ENODEV or -ERANGE. */
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f);
+/*
+ * Routes the line that firmware wrote into a PCI function's Interrupt Line register: an ISA interrupt
+ * below 16, where the firmware's overrides say how it is triggered, else an input's own number. Level and
+ * active low unless an override makes it level and active high. Errors as above.
+ */
+int ioapic_route_pci(uint8_t line, uint32_t apic_id, uint8_t vector, struct failure *f);
+/* Masks that line again. In the line's own interrupt or where it was routed; no lock. */
+void ioapic_mask_pci(uint8_t line);
 
 #endif

@@ -12,6 +12,7 @@
 #define REG_ID 0x20
 #define REG_TPR 0x80
 #define REG_SVR 0xf0
+#define REG_IRR 0x200
 #define REG_ESR 0x280
 #define REG_ICR 0x300
 #define REG_ICR_HIGH 0x310
@@ -72,6 +73,8 @@ static void write_reg(uint32_t reg, uint32_t value)
 
 uint32_t lapic_id(void) { return lapic_x2apic ? read_reg(REG_ID) : read_reg(REG_ID) >> 24; }
 bool lapic_has_deadline_timer(void) { return deadline_timer; }
+/* The request register is 256 bits, 32 in every sixteenth byte. */
+bool lapic_is_pending(uint8_t vector) { return read_reg(REG_IRR + vector / 32 * 16) >> (vector % 32) & 1; }
 
 /* SDM vol. 3A, "x2APIC Mode": firmware may have locked the APIC out of xAPIC mode. */
 static bool xapic_is_locked_out(void)

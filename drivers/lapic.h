@@ -31,6 +31,9 @@ static inline void lapic_eoi(void)
 		lapic_window[LAPIC_REG_EOI / 4] = 0;
 }
 
+/* Whether that vector waits to be taken by this CPU, which has interrupts off. */
+bool lapic_is_pending(uint8_t vector);
+
 /* Fixed, physical, edge. All stores before are visible to the interrupted CPU. Any CPU. */
 void lapic_send_ipi(uint32_t apic_id, uint8_t vector);
 void lapic_send_nmi(uint32_t apic_id);

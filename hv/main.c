@@ -3,6 +3,7 @@
  */
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
+#include "drivers/pci.h"
 #include "hv/base/acpi_host.h"
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
@@ -55,6 +56,7 @@ NORETURN void hv_main(const struct boot_info *bi)
 	acpi_host_init(bi->rsdp);
 	lapic_init();
 	ioapic_init();
+	pci_init();
 	clock_init();                    /* the TSC's frequency */
 	reset_init(bi);
 	reset_add_hook(host_disable_cpu);

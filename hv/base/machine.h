@@ -10,6 +10,7 @@
  *   symbols_init              backtraces have names
  *   acpi_host_init            host tables, or the defaults of a PC
  *   lapic_init, ioapic_init   interrupts of the host
+ *   pci_init                  configuration space of the host's devices
  *   clock_init                TSC frequency
  *   reset_init                firmware's ResetSystem can be called
  *   cpus_start                the other CPUs

@@ -98,9 +98,9 @@ void trap_irq(uint8_t vector)
 {
 	if (UNLIKELY(vector == HOST_VECTOR_SPURIOUS))
 		return; /* takes no EOI: SDM vol. 3A, "Spurious Interrupt" */
-	lapic_eoi();
 	if (irq_handlers[vector])
 		irq_handlers[vector]();
+	lapic_eoi(); /* last: until its device is served, a level-triggered line would interrupt again */
 }
 
 void trap_raise_nmi(void) { __asm__ volatile("int $2" : : : "memory"); }

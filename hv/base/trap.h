@@ -26,7 +26,7 @@ void traps_init(void);
 void traps_load_cpu(void);
 
 /* Who handles a vector of hv/base/vectors.h; start-up only. The handler runs with interrupts off,
- * after EOI, on whichever CPU took the interrupt. */
+ * before EOI, on whichever CPU took the interrupt. */
 void trap_set_irq(uint8_t vector, void (*handler)(void));
 /* Runs the handler of an external interrupt that a VM exit has acknowledged. Sends EOI. */
 void trap_irq(uint8_t vector);

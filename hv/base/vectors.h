@@ -5,6 +5,7 @@
 #define HV_BASE_VECTORS_H
 
 #define HOST_VECTOR_UART 0x30
+#define HOST_VECTOR_NIC 0x31
 #define HOST_VECTOR_POSTED 0xf0 /* posted-interrupt notification; in root mode the same as KICK */
 #define HOST_VECTOR_KICK 0xf1   /* look at your requests; the handler does nothing but EOI */
 #define HOST_VECTOR_TIMER 0xf2  /* local APIC timer */

@@ -79,6 +79,7 @@ void monitor_init(void)
 	monitor_line_add(&line, commands_exits);
 	monitor_line_add(&line, commands_mmu);
 	monitor_line_add(&line, commands_tdx);
+	monitor_line_add(&line, commands_pci);
 	monitor_line_add(&line, commands_host);
 	context = context_create(this_cpu(), "monitor", run, NULL);
 	if (!context)
