@@ -165,9 +165,28 @@ static void set_going(struct vm *vm)
 		vcpu_request(vm->vcpus[i], REQUEST_POWER_ON);
 }
 
-int vm_start(struct vm *vm, struct failure *f)
+/* Builds the VM when this is its first start, clears its memory otherwise, and loads its kernel. A VM whose
+ * kernel cannot be loaded gives its memory back, for other guests to take. */
+static int prepare(struct vm *vm, struct failure *f)
 {
 	bool first = vm->pc == NULL;
+	int err = first ? vm_build(vm, f) : 0;
+
+	if (err)
+		return err;
+	if (!first)
+		clear_ram(vm);
+	err = load_kernel(vm, f);
+	if (!err)
+		return 0;
+	unload(vm);
+	if (first && !vm->lost)
+		vm_unbuild(vm);
+	return err;
+}
+
+int vm_start(struct vm *vm, struct failure *f)
+{
 	int err;
 
 	if (vm->state == VM_RUNNING || vm->state == VM_STOPPING)
@@ -177,18 +196,10 @@ int vm_start(struct vm *vm, struct failure *f)
 			    vm->config->name);
 	if (vm->config->autostart)
 		autostarted = true;
-	err = first ? vm_build(vm, f) : 0;
+	err = prepare(vm, f);
 	if (err)
 		return err;
-	if (!first)
-		clear_ram(vm);
 	pc_power_on(vm);
-	err = load_kernel(vm, f);
-	if (err) {
-		unload(vm);
-		vm->state = VM_STOPPED;
-		return err;
-	}
 	log_info("guest %s starts: %u vCPU%s, %lu MiB, mmu %s", vm->config->name, vm->vcpu_count,
 		 vm->vcpu_count == 1 ? "" : "s", vm->config->memory >> 20, vm_mmu_name(vm));
 	set_going(vm);

@@ -243,7 +243,7 @@ static void premap_devices(struct vm *vm)
 
 /* ---- the whole ---- */
 
-static void destroy(struct vm *vm)
+void vm_unbuild(struct vm *vm)
 {
 	while (vm->vcpu_count) {
 		uint32_t i = --vm->vcpu_count;
@@ -299,6 +299,6 @@ int vm_build(struct vm *vm, struct failure *f)
 	vm->backend = vm->config->type == VM_TYPE_TD ? &tdx_backend : host_backend();
 	err = build(vm, f);
 	if (err)
-		destroy(vm);
+		vm_unbuild(vm);
 	return err;
 }

@@ -9,5 +9,7 @@
 
 /* All or nothing: what was allocated is freed again when something fails. Monitor's context. */
 int vm_build(struct vm *vm, struct failure *f);
+/* Gives all that back. Only of a VM that has never been powered on: after that a CPU knows its clock. */
+void vm_unbuild(struct vm *vm);
 
 #endif

@@ -37,7 +37,7 @@ static struct context context;
 static struct sched sched = { .current = &context };
 static uint32_t requested[2];
 static unsigned loads, reports, wakes, stopped_calls, power_ons;
-static unsigned unloads, parks;
+static unsigned unloads, parks, unbuilds;
 static int build_error, load_error, unload_error;
 
 /* The leak checker would wait by the C library's sched_yield(), whose name the scheduler's has here. */
@@ -87,6 +87,13 @@ int vm_build(struct vm *vm, struct failure *f)
 	vm->extents[0] = (struct vm_extent){ 0, RAM, MIB(2) };
 	vm->extents[1] = (struct vm_extent){ MIB(2), RAM + MIB(4), MIB(2) };
 	return 0;
+}
+
+void vm_unbuild(struct vm *vm)
+{
+	assert_int_equal(power_ons, 0);
+	vm->pc = NULL;
+	unbuilds++;
 }
 
 void pc_power_on(struct vm *vm)
@@ -153,7 +160,7 @@ static int start(void **state)
 	test_this_cpu->sched = &sched;
 	context.vcpu = NULL;
 	backend = &plain;
-	unloads = parks = 0;
+	unloads = parks = unbuilds = 0;
 	unload_error = 0;
 	loads = reports = wakes = stopped_calls = power_ons = 0;
 	build_error = load_error = 0;
@@ -229,11 +236,12 @@ static void refusals(void **state)
 	assert_non_null(strstr(why.text, "gnomon.conf:9: [vm two]: kernel /other was not loaded"));
 	build_error = -ENOMEM;
 	assert_int_equal(vm_start(vm, &why), -ENOMEM);
-	assert_true(vm->state == VM_OFF && power_ons == 1);
+	assert_true(vm->state == VM_OFF && power_ons == 0);
 	build_error = 0;
 	load_error = -ENOEXEC;
 	assert_int_equal(vm_start(vm, &why), -ENOEXEC);
-	assert_true(vm->state == VM_STOPPED && requested[0] == 0);
+	assert_true(vm->state == VM_OFF && requested[0] == 0 && unbuilds == 2 && !vm->pc);
+	assert_false(vms_poll() && stopped_calls); /* it never ran: nobody is told that it stopped */
 	load_error = 0;
 	assert_int_equal(vm_start(vm, &why), 0);
 }
@@ -325,9 +333,8 @@ static void loaded_by_the_back_end(void **state)
 	backend = &hiding;
 	load_error = -EIO;
 	assert_int_equal(vm_start(vm, &why), -EIO);
-	assert_true(unloads == 1 && vm->state == VM_STOPPED);
+	assert_true(unloads == 1 && unbuilds == 1 && vm->state == VM_OFF);
 	load_error = 0;
-	vm->announced = true;
 	assert_int_equal(vm_start(vm, &why), 0);
 	vm_stop(vm, "done");
 	park_all(vm);
