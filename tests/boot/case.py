@@ -57,6 +57,7 @@ class Case:
     machine: str = "bochs"
     host: dict = dataclasses.field(default_factory=dict)   # options of the machine class
     never: list = dataclasses.field(default_factory=list)
+    long: bool = False          # starts before the others, so that it is not what all wait for at the end
 
 
 GRUB_CFG = """\

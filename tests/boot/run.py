@@ -29,7 +29,7 @@ def load_cases():
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         sys.exit(f"boot cases with the same name: {', '.join(sorted(doubled))}")
-    return cases
+    return sorted(cases, key=lambda case: not case.long)
 
 
 def choose(cases, names):

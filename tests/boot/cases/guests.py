@@ -1,7 +1,7 @@
 """The tiny guests of tests/guests, one after the other in one power-on: each reports PASS and FAIL lines itself."""
 from case import Case, Expect, Send
 
-# name of the VM: (kernel, further keys, how it ends)
+# (kernel, further keys) or, where a kernel has more than one VM, (kernel, further keys, name of the VM)
 ONE_CPU = [
     ("exits", ""), ("io", ""), ("mmio", ""), ("apic", ""), ("paging", ""), ("clock", ""), ("ept", "memory = 160M\ncmdline = memory=160\n"),
     ("cost", ""),
@@ -17,8 +17,12 @@ SHADOW = [(kernel, "mmu = shadow\n" + (more or "cmdline = real=no\n"))
 # The same on a CPU that has nothing else.
 BY_HOST = [(kernel, "cmdline = real=no\n")
            for kernel in ("perm", "selfmap", "inject", "exits", "apic", "mmio", "paging")]
-REAL_MODE = [("paging", "mmu = shadow\n")]
-MAILBOX = [("smp", "vcpus = 2\nwakeup = mailbox\n")]
+REAL_MODE = [("paging", "mmu = shadow\n", "real")]
+REAL_MODE_STEPS = [
+    Send("vm start real\n"), Expect(r"PASS paging.pdptes-loaded-again"),
+    Expect(r"guest real has stopped: vCPU 0 is to run in real mode"), Expect(r"> "),
+]
+MAILBOX = [("smp", "vcpus = 2\nwakeup = mailbox\n", "mailbox")]
 
 
 def vm(name, kernel, more):
@@ -27,38 +31,44 @@ def vm(name, kernel, more):
 
 
 def conf(vms, head=""):
-    return head + "\n".join(vm(kernel, kernel, more) for kernel, more in vms)
+    return head + "\n".join(vm((*name, kernel)[0], kernel, more) for kernel, more, *name in vms)
 
 
 def files(vms):
-    return {f"/guests/{kernel}": f"tests/guests/{kernel}.elf" for kernel, _ in vms}
+    return {f"/guests/{kernel}": f"tests/guests/{kernel}.elf" for kernel, *_ in vms}
 
 
-def each_in_turn(vms):
-    steps = [Expect(r"CPUs run\s+> ")]
-    for kernel, _ in vms:
-        steps += [Send(f"vm start {kernel}\n"), Expect(rf"DONE {kernel}: [1-9]\d* passed, \d+ failed", 300),
-                  Expect(rf"gnomon: guest {kernel} has stopped: debug exit with value "),
-                  Expect(r"> ")]
+READY = [Expect(r"CPUs run\s+> ")]
+
+
+def in_turn(vms):
+    steps = []
+    for kernel, _, *name in vms:
+        vm_name = (*name, kernel)[0]
+        steps += [Send(f"vm start {vm_name}\n"), Expect(rf"DONE {kernel}: [1-9]\d* passed, \d+ failed", 300),
+                  Expect(rf"gnomon: guest {vm_name} has stopped: debug exit with value "), Expect(r"> ")]
     return steps
 
 
-# Two at once on one CPU, each with a pattern of its own, and one that never gives the CPU back.
-ISOLATION = """\
-[vm one]
-kernel = /guests/fpu
-cmdline = pattern=1
-memory = 64M
-[vm two]
-kernel = /guests/fpu
-cmdline = pattern=2
-memory = 64M
-[vm busy]
-kernel = /guests/spin
-memory = 64M
-"""
+def each_in_turn(vms):
+    return READY + in_turn(vms)
 
+
+# Two at once on one CPU, each with a pattern of its own, and one that never gives the CPU back.
+ISOLATION = [("fpu", "cmdline = pattern=1\n", "one"), ("fpu", "cmdline = pattern=2\n", "two"), ("spin", "", "busy")]
+ISOLATION_STEPS = [
+    Send("vm start busy\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
+    Send("vm start one\n"), Expect(r"> "), Send("vm start two\n"),
+    Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
+    Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
+]
+
+# Interrupts off and exits all the time: the operator gets through all the same.
 SPIN = [("spin", "cmdline = how=exits\n")]
+SPIN_STEPS = [
+    Send("vm start spin\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
+    Send("vm stop spin\n"), Expect(r"guest spin has stopped: stopped by the operator"),
+]
 # On every CPU, and without exits: what waits for its vCPUs gets its answer all the same.
 SPIN_ALL = [("spin", "vcpus = 2\n")]
 SPIN_ALL_STEPS = [
@@ -80,24 +90,32 @@ SPIN_OTHER_STEPS = [
 ]
 
 # Looked at from another CPU, the vCPU being in the guest all the time: what it writes to is in each result.
-LOGGED = [("spin", "cpu = 1\ncmdline = how=writes\n")]
+def logged(name):
+    show = [Send(f"mmu dirty {name} show\n"), Expect(r"16384 pages: 6[0-3]\d written to"), Expect(r"> ")]
+    return [
+        Send(f"vm start {name}\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
+        Send(f"mmu dirty {name} on\n"), Expect(r"> "),
+        Send(f"mmu dirty {name} show\n"), Expect(r"16384 pages: \d+ written to"), Expect(r"> "),
+        *show * 3, Send("audit\n"), Expect(r"its own memory only"),
+        Send(f"mmu dirty {name} off\n"), Expect(r"> "),
+        Send(f"mmu dirty {name} show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only"),
+        Send(f"vm stop {name}\n"), Expect(rf"guest {name} has stopped"), Expect(r"> "),
+    ]
 
 
-def logged(name, features, after, more=""):
-    show = [Send("mmu dirty spin show\n"), Expect(r"16384 pages: 6[0-3]\d written to"), Expect(r"> ")]
-    vms = [(kernel, keys + more) for kernel, keys in LOGGED]
-    return Case("guests-dirty-log-" + name, conf=conf(vms, f"disable = {features}\n"), files=files(vms),
-                host={"cpu": "corei7_skylake_x", "count": 2}, steps=[
-        Expect(r"CPUs run\s+> "), Send("vm start spin\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"),
-        Expect(r"console: monitor"), Send("mmu dirty spin on\n"), Expect(r"> "),
-        Send("mmu dirty spin show\n"), Expect(r"16384 pages: \d+ written to"), Expect(r"> "),
-        *show * 3, *after, Send("audit\n"), Expect(r"its own memory only"), Send("mmu dirty spin off\n"), Expect(r"> "),
-        Send("mmu dirty spin show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only")])
+LOGGED = [("spin", "cpu = 1\ncmdline = how=writes\n", "by-ept"),
+          ("spin", "cpu = 1\ncmdline = how=writes\nmmu = shadow\n", "by-shadow")]
+
+
+def dirty_log(name, features, vms, after):
+    steps = READY + [step for _, _, vm_name in vms for step in logged(vm_name)] + after
+    return Case("guests-dirty-log-" + name, conf=conf(vms, f"disable = {features}\n"), files=files(vms), steps=steps,
+                host={"cpu": "corei7_skylake_x", "count": 2})
 
 
 # Large pages that are not executable, on a CPU that would not ask for it: code runs, and later they are large again.
 NX_HUGE = [("ept", "memory = 160M\ncmdline = memory=160\npremap = yes\nnx_huge = on\n"), ("io", "premap = yes\n")]
-NX_STEPS = each_in_turn(NX_HUGE) + [
+NX_STEPS = in_turn(NX_HUGE) + [
     Send("caps\n"), Expect(r"large EPT pages with nx_huge = auto: executable\s"), Expect(r"> "),
     Send("mmu io\n"), Expect(r"large leafs split 0, [^\r]*; large pages are executable\s"), Expect(r"> "),
     Send("mmu ept\n"), Expect(r"large leafs split [1-9]\d*, made large again 0, rights given back [1-9]"),
@@ -117,7 +135,7 @@ END_VMS = [(kernel, more) for kernel, more, _ in ENDS]
 
 
 def ends():
-    steps = [Expect(r"CPUs run\s+> ")]
+    steps = []
     for kernel, _, sentence in ENDS:
         steps += [Send(f"vm start {kernel}\n"), Expect(sentence, 300), Expect(r"> ")]
     return steps
@@ -146,46 +164,28 @@ CASES = [
     Case("guests-1cpu", conf=conf(ONE_CPU), files=files(ONE_CPU), steps=each_in_turn(ONE_CPU), never=[r"FAIL \w"]),
     Case("guests-events", conf=conf(EVENTS, "disable = vid\n"), files=files(EVENTS), steps=each_in_turn(EVENTS),
          never=[r"FAIL \w"]),
-    Case("guests-2cpu", conf=conf(TWO_CPUS), files=files(TWO_CPUS), steps=each_in_turn(TWO_CPUS),
+    Case("guests-2cpu", conf=conf(TWO_CPUS + MAILBOX), files=files(TWO_CPUS), steps=each_in_turn(TWO_CPUS + MAILBOX),
          host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
-    Case("guests-paging", conf=conf(PAGING), files=files(PAGING), steps=each_in_turn(PAGING),
-         host={"cpu": "corei7_icelake_u"}, never=[r"FAIL \w"]),
+    Case("guests-paging", conf=conf(PAGING + NX_HUGE), files=files(PAGING + NX_HUGE),
+         steps=each_in_turn(PAGING) + NX_STEPS, host={"cpu": "corei7_icelake_u"}, never=[r"FAIL \w"]),
     # Without virtual-interrupt delivery: there Bochs leaves the IDT-vectoring field stale.
-    Case("guests-shadow", conf=conf(SHADOW, "disable = vid\n"), files=files(SHADOW), steps=each_in_turn(SHADOW),
+    Case("guests-shadow", long=True, conf=conf(SHADOW, "disable = vid\n"), files=files(SHADOW), steps=each_in_turn(SHADOW),
          host={"cpu": "corei7_icelake_u"}, never=[r"FAIL \w"]),
-    Case("guests-shadow-no-vpid", conf=conf(SHADOW[:4], "disable = vid vpid ept\n"), files=files(SHADOW[:4]),
-         steps=each_in_turn(SHADOW[:4]), never=[r"FAIL \w"]),
-    Case("guests-shadow-real-mode", conf=conf(REAL_MODE), files=files(REAL_MODE), steps=[
-        Expect(r"CPUs run\s+> "), Send("vm start paging\n"), Expect(r"PASS paging.pdptes-loaded-again"),
-        Expect(r"guest paging has stopped: vCPU 0 is to run in real mode"), Expect(r"> "),
-    ]),
+    Case("guests-shadow-no-vpid", conf=conf(SHADOW[:4] + REAL_MODE, "disable = vid vpid ept\n"),
+         files=files(SHADOW[:4] + REAL_MODE), steps=each_in_turn(SHADOW[:4]) + REAL_MODE_STEPS, never=[r"FAIL \w"]),
     Case("guests-without-ept", conf=conf(BY_HOST), files=files(BY_HOST), steps=each_in_turn(BY_HOST),
          host={"cpu": "core2_penryn_t9600"}, never=[r"FAIL \w"]),
     Case("guests-without-unrestricted", conf=conf(BY_HOST), files=files(BY_HOST), steps=each_in_turn(BY_HOST),
          host={"cpu": "corei5_lynnfield_750"}, never=[r"FAIL \w"]),
-    Case("guests-mailbox", conf=conf(MAILBOX), files=files(MAILBOX), steps=each_in_turn(MAILBOX),
-         host={"cpu": "corei7_skylake_x", "count": 2}, never=[r"FAIL \w"]),
-    Case("guests-guarded", conf=conf(GUARDED), files=files(GUARDED), steps=GUARDED_STEPS, never=[r"FAIL \w"],
-         host={"cpu": "tigerlake"}),
-    Case("guests-isolation", conf=ISOLATION, files=files([("fpu", ""), ("spin", "")]), never=[r"FAIL \w"],
-         host={"cpu": "tigerlake"}, steps=[
-        Expect(r"guest busy starts"), Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
-        Expect(r"guest (one|two) has stopped: debug exit with value 0 "),
-    ]),
-    # Interrupts off and exits all the time: the operator gets through all the same.
-    Case("guests-spin", conf=conf(SPIN).replace("autostart = no\n", ""), files=files(SPIN), steps=[
-        Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"), Send("vm stop spin\n"),
-        Expect(r"guest spin has stopped: stopped by the operator"),
-    ]),
-    logged("by-cpu", "vid", [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
-    logged("by-protection", "vid pml", []),
-    logged("shadow", "vid", [], "mmu = shadow\n"),
+    Case("guests-guarded", conf=conf(GUARDED + ISOLATION), files=files(GUARDED + ISOLATION),
+         steps=GUARDED_STEPS + ISOLATION_STEPS, never=[r"FAIL \w"], host={"cpu": "tigerlake"}),
+    dirty_log("by-cpu", "vid", LOGGED, [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
+    dirty_log("by-protection", "vid pml", LOGGED[:1], []),
     Case("guests-spin-2cpu", conf=conf(SPIN_ALL).replace("autostart = no\n", ""), files=files(SPIN_ALL),
          steps=SPIN_ALL_STEPS, host={"cpu": "corei7_skylake_x", "count": 2}),
     Case("guests-spin-no-timer", files=files(SPIN_OTHER), steps=SPIN_OTHER_STEPS,
          conf=conf(SPIN_OTHER, "disable = preemption-timer\n").replace("autostart = no\n", ""),
          host={"cpu": "corei7_skylake_x", "count": 2}),
-    Case("guests-nx-huge", conf=conf(NX_HUGE), files=files(NX_HUGE), steps=NX_STEPS, never=[r"FAIL \w"],
-         host={"cpu": "corei7_icelake_u"}),
-    Case("guests-ends", conf=conf(END_VMS), files=files(END_VMS), steps=ends(), never=[r"FAIL \w"]),
+    Case("guests-ends", conf=conf(END_VMS + SPIN), files=files(END_VMS + SPIN), steps=READY + ends() + SPIN_STEPS,
+         never=[r"FAIL \w"]),
 ] + [without(features) for features in OFF]

@@ -40,18 +40,21 @@ def shell(cpus):
     ]
 
 
-PVH = conf(1).replace("/guests/vmlinuz", "/guests/vmlinux")
-PVH_FILES = {"/guests/vmlinux": "guests/vmlinux", "/guests/initrd": "guests/initrd"}
+# The kernel's other entry, of the ELF file in its payload: a second VM of the first case.
+PVH = conf(1, more="autostart = no\n").replace("/guests/vmlinuz", "/guests/vmlinux").replace("vm linux", "vm pvh")
+PVH_FILES = {"/guests/vmlinux": "guests/vmlinux"}
+PVH_STEPS = [Send("vm start pvh\n"), Expect(r"gnomon: guest pvh starts"), Expect(r"Linux 6\.1\S* on 1 CPU"),
+             Expect(r"linux# ")]
 
 CASES = [
     # With all memory mapped up front: then there is no EPT violation at all, where large pages are executable.
-    Case("linux-1cpu-haswell-poweroff", conf=conf(1, more="premap = yes\nnx_huge = off\n"), files=FILES,
-         steps=shell(1) + WORK + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
-                           Send("exits\n"), Expect(r"CPUID +\d+[^>]*\n\r?> ")], never=[r"EPT violation +\d"]),
+    Case("linux-1cpu-haswell-poweroff", long=True, conf=conf(1, more="premap = yes\nnx_huge = off\n") + PVH,
+         files=FILES | PVH_FILES, steps=shell(1) + WORK + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
+                           Send("exits\n"), Expect(r"CPUID +\d+[^>]*\n\r?> ")] + PVH_STEPS, never=[r"EPT violation +\d"]),
     # All memory in large pages, then logged page by page under load, the CPU logging what is written again, then in
     # large pages again. Without virtual-interrupt delivery, which meets protected pages: there Bochs leaves the
     # IDT-vectoring field stale.
-    Case("linux-dirty-log", conf=conf(1, head="disable = vid\n", more="premap = yes\n"), files=FILES,
+    Case("linux-dirty-log", long=True, conf=conf(1, head="disable = vid\n", more="premap = yes\n"), files=FILES,
          host={"cpu": "corei7_skylake_x"}, steps=shell(1) + [
         Send("\x1d"), Expect(r"console: monitor"), Send("mmu dirty linux on\n"), Expect(r"> "),
         Send("mmu dirty linux show\n"), Expect(r"pages: \d+ written to"), Expect(r"> "),
@@ -65,21 +68,17 @@ CASES = [
         Send("audit\n"), Expect(r"every guest reaches its own memory only"),
         Send("\x1d"), Expect(r"console: guest linux"), Send("echo $((8 * 6)) $(uname -s)\n"), Expect(r"48 Linux"),
     ]),
-    Case("linux-2cpu-skylake-reset", conf=conf(2), files=FILES, host={"cpu": "corei7_skylake_x", "count": 2},
+    Case("linux-2cpu-skylake-reset", long=True, conf=conf(2), files=FILES, host={"cpu": "corei7_skylake_x", "count": 2},
          steps=shell(2) + [Send("reboot -f\n"), Expect(r"gnomon: guest linux .*reset"),
                            Expect(r"Linux 6\.1\S* on 2 CPU")]),
     # No EPT: every page table of Linux is shadowed. The same work as above with the same results.
-    Case("linux-shadow-penryn", conf=conf(1), files=FILES, host={"cpu": "core2_penryn_t9600"},
+    Case("linux-shadow-penryn", long=True, conf=conf(1), files=FILES, host={"cpu": "core2_penryn_t9600"},
          steps=shell(1) + WORK + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
                                   Send("mmu\n"), Expect(r"bytes of metadata"), Send("audit\n"),
                                   Expect(r"its own memory only")]),
     # The second vCPU comes through the wakeup mailbox. Without virtual-interrupt delivery: there Bochs leaves the
     # IDT-vectoring field stale.
-    Case("linux-shadow-2cpu", conf=conf(2, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
+    Case("linux-shadow-2cpu", long=True, conf=conf(2, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
          host={"cpu": "corei7_skylake_x", "count": 2},
          steps=shell(2) + WORK + [Send("\x1d"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only")]),
-    Case("linux-shadow-haswell", conf=conf(1, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
-         steps=shell(1) + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off")]),
-    Case("linux-pvh", conf=PVH, files=PVH_FILES, steps=[
-        Expect(r"gnomon: guest linux starts"), Expect(r"Linux 6\.1\S* on 1 CPU"), Expect(r"linux# ")]),
 ]

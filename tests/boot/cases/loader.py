@@ -18,7 +18,6 @@ def refusal(name, conf, sentence, **more):
 
 
 CASES = [
-    Case("loader-bochs", conf="# no vm\n", steps=ENTERED),
     Case("loader-qemu", conf="# no vm\n", machine="qemu", steps=ENTERED),
     Case("loader-grub-options", conf="[vm a]\nkernel = /a\n", machine="qemu", options="start=none loglevel=debug",
          files={"/a": b"x"}, steps=[

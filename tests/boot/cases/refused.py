@@ -8,19 +8,23 @@ def refused(name, vm, sentence, files=None, **more):
     return Case(name, conf=f"[vm bad]\n{vm}", files=files or {}, steps=[Expect(sentence)] + ALIVE, **more)
 
 
+# One after the other in one power-on: (VM, its keys, the sentence).
+EACH = [
+    ("missing", "kernel = /none\n", r"guest missing .*/none"),
+    ("corrupt", "kernel = /corrupt\n", r"guest corrupt does not start: .*/corrupt"),
+    ("large", "kernel = /k\nmemory = 8G\n", r"guest large does not start: .*8192 MiB"),
+    ("many", "kernel = /k\nvcpus = 4\n", r"guest many does not start: .*vCPU"),
+    ("sipi", "kernel = /k\nmemory = 64M\nmmu = shadow\nvcpus = 2\nwakeup = sipi\n",
+     r"guest sipi does not start: .*wakeup = sipi starts vCPUs in real mode"),
+]
+
 CASES = [
     refused("refused-no-vmx", "kernel = /k\n", r"this CPU has no VMX", files={"/k": "guests/memtest"},
             machine="qemu"),
-    refused("refused-missing-file", "kernel = /none\n", r"gnomon: guest bad .*/none"),
-    refused("refused-corrupt-kernel", "kernel = /k\n", r"gnomon: guest bad does not start: .*/k",
-            files={"/k": b"\x7fELF" + b"no kernel at all" * 100}),
-    refused("refused-memory", "kernel = /k\nmemory = 8G\n", r"gnomon: guest bad does not start: .*8192 MiB",
-            files={"/k": "guests/memtest"}),
     refused("refused-ept", "kernel = /k\nmmu = ept\n", r"it has no EPT: set mmu = shadow in \[vm bad\]",
             files={"/k": "guests/memtest"}, host={"cpu": "core2_penryn_t9600"}),
-    refused("refused-sipi", "kernel = /k\nmmu = shadow\nvcpus = 2\nwakeup = sipi\n",
-            r"guest bad does not start: .*wakeup = sipi starts vCPUs in real mode", files={"/k": "guests/memtest"},
-            host={"cpu": "corei7_skylake_x", "count": 2}),
-    refused("refused-vcpus", "kernel = /k\nvcpus = 4\n", r"gnomon: guest bad does not start: .*vCPU",
-            files={"/k": "guests/memtest"}),
+    Case("refused-guests", conf="\n".join(f"[vm {name}]\n{keys}" for name, keys, _ in EACH),
+         files={"/k": "guests/memtest", "/corrupt": b"\x7fELF" + b"no kernel at all" * 100},
+         host={"cpu": "corei7_skylake_x", "count": 2},
+         steps=[Expect("gnomon: " + sentence) for _, _, sentence in EACH] + ALIVE),
 ]
