@@ -123,7 +123,7 @@ $(GENERATED)/%_aml.h: hv/guest/%.asl hv/guest/dsdt_common.asi | $(BUILD)/package
 include tdx/shim/shim.mk
 
 # ---- gnomon.efi --------------------------------------------------------------------------------
-BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c config_key.c config_net.c failure.c features.c format.c ip_address.c newlib.c)
+BOOT_C := $(sort $(wildcard boot/*.c)) $(addprefix hv/base/,config.c config_key.c config_net.c config_serial.c failure.c features.c format.c ip_address.c newlib.c)
 BOOT_S := $(sort $(wildcard boot/*.S))
 BOOT_OBJS := $(BOOT_C:%.c=$(BUILD)/efi/%.o) $(BOOT_S:%.S=$(BUILD)/efi/%.o)
 EFI_LIB := /usr/lib

@@ -5,6 +5,7 @@
 #include "hv/base/format.h"
 #include "hv/base/x86.h"
 
+#define COM1 0x3f8
 #define UART_DATA 0
 #define UART_LSR 5
 #define UART_SCRATCH 7
@@ -64,9 +65,12 @@ static bool uart_answers(uint16_t port)
 
 static uint16_t chosen_port;
 
-void console_init(uint16_t port)
+/* What is not at an I/O port is the hypervisor's to find; until then COM1 serves. */
+void console_init(const struct serial_config *c)
 {
-	chosen_port = port && uart_answers(port) ? port : 0;
+	uint16_t port = c->kind == SERIAL_PORT ? (uint16_t)c->address : COM1;
+
+	chosen_port = c->kind != SERIAL_NONE && uart_answers(port) ? port : 0;
 	uart_port = conout_has_uart() ? 0 : chosen_port;
 }
 

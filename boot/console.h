@@ -5,11 +5,12 @@
 #ifndef BOOT_CONSOLE_H
 #define BOOT_CONSOLE_H
 
+#include "hv/base/config.h"
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
 
-/* Finds out where lines must go. port: I/O port of the UART, 0 for none. May be called again. */
-void console_init(uint16_t port);
+/* Finds out where lines must go, by the key serial. May be called again. */
+void console_init(const struct serial_config *c);
 
 /* "gnomon: TEXT" and a new line. */
 void say(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -18,7 +18,6 @@
 #include "hv/base/config.h"
 #include "hv/base/x86.h"
 
-#define COM1 0x3f8
 #define CONFIG_FILE_MAX KIB(64)
 #define STACK_PAGES 8
 #define IMAGE_ALIGN MIB(2)
@@ -88,7 +87,7 @@ static int read_config(struct config *config, struct failure *f)
 	if (!err)
 		err = config_check(config, f);
 	if (!err)
-		console_init(config->serial_port);
+		console_init(&config->serial);
 	return err;
 }
 
@@ -221,7 +220,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 	efi_boot = system->BootServices;
 	/* The firmware restarts the machine after five minutes unless told not to: a slow stick may need longer. */
 	efi_boot->SetWatchdogTimer(0, 0, 0, NULL);
-	console_init(COM1);
+	console_init(&(struct serial_config){ .kind = SERIAL_AUTO });
 	say("Gnomon is being loaded");
 	if (prepare(&b, &f))
 		return give_up(&f);

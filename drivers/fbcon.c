@@ -142,6 +142,8 @@ int fbcon_init(const struct boot_framebuffer *fb, void *mapped, struct failure *
 	return 0;
 }
 
+void fbcon_set_pixels(void *mapped) { pixels = mapped; }
+
 void fbcon_log_sink(enum log_level level, const char *line, size_t len)
 {
 	for (size_t i = 0; pixels && i < len; i++)

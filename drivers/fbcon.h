@@ -14,6 +14,10 @@
  * not hold together; then everything else does nothing. */
 int fbcon_init(const struct boot_framebuffer *fb, void *pixels, struct failure *f);
 
+/* The same framebuffer at another address; NULL: it cannot be reached for now, what is written meanwhile
+ * is not shown. */
+void fbcon_set_pixels(void *pixels);
+
 /* A log sink. */
 void fbcon_log_sink(enum log_level level, const char *line, size_t len);
 /* A panic's output. */

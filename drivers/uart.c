@@ -1,9 +1,10 @@
 /*
- * Drives one 16550. Owns its transmit and receive rings; one lock for all. National Semiconductor
- * PC16550D data sheet.
+ * Drives one 16550. Owns its place and its transmit and receive rings; one lock for all. National
+ * Semiconductor PC16550D data sheet.
  */
 #include "drivers/uart.h"
 
+#include "drivers/mmio.h"
 #include "hv/base/format.h"
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
@@ -19,6 +20,7 @@
 
 #define IER_RECEIVED 0x01
 #define IER_THR_EMPTY 0x02
+#define IIR_FIFOS 0xc0
 #define FCR_ENABLE_AND_CLEAR 0x07
 #define LCR_8N1 0x03
 #define LCR_DLAB 0x80
@@ -26,16 +28,25 @@
 #define LSR_DATA 0x01
 #define LSR_THR_EMPTY 0x20
 #define LSR_ALL_SENT 0x40
-#define DIVISOR_115200 1
+#define LSR_GONE 0xff /* no UART has all of these at once: nothing answers any more */
 
 #define FIFO_SIZE 16
 #define TX_SIZE 65536u
 #define RX_SIZE 1024u
 #define MAX_POLLS 100000 /* a read of LSR takes about 1 us; 16 bytes take 1.4 ms */
 #define NOTIFY_ROOM (TX_SIZE / 2)
+#define POLL_BUSY_MS 1 /* a full FIFO lasts 1.4 ms */
+#define POLL_IDLE_MS 10
 
-static uint16_t port; /* 0: no UART */
-static bool by_interrupt, stuck, input_seen;
+enum mode { MODE_WAIT, MODE_INTERRUPT, MODE_POLL };
+
+const struct uart_place uart_com1 = { .port = 0x3f8, .stride = 1, .width = 1, .divisor = UART_DIVISOR_115200 };
+
+static struct uart_place place;
+static bool present, decided; /* decided: uart_init has been called */
+static enum mode mode;
+static unsigned fifo_size;
+static bool stuck, input_seen;
 static struct spinlock lock = SPINLOCK_INIT;
 static char tx[TX_SIZE];
 static uint32_t tx_first, tx_end; /* count bytes; wrap freely */
@@ -45,8 +56,39 @@ static uint8_t ier;
 static uint32_t lines_lost;
 static void (*notify_fn)(void);
 
-static uint8_t read_reg(unsigned reg) { return inb((uint16_t)(port + reg)); }
-static void write_reg(unsigned reg, uint8_t v) { outb((uint16_t)(port + reg), v); }
+static volatile void *reg_at(unsigned reg) { return (volatile uint8_t *)place.window + reg * place.stride; }
+
+static uint8_t read_reg(unsigned reg)
+{
+	if (LIKELY(place.port))
+		return inb((uint16_t)(place.port + reg * place.stride));
+	switch (place.width) {
+	case 1:
+		return mmio_read8(reg_at(reg));
+	case 2:
+		return (uint8_t)mmio_read16(reg_at(reg));
+	default:
+		return (uint8_t)mmio_read32(reg_at(reg));
+	}
+}
+
+static void write_reg(unsigned reg, uint8_t v)
+{
+	if (LIKELY(place.port)) {
+		outb((uint16_t)(place.port + reg * place.stride), v);
+		return;
+	}
+	switch (place.width) {
+	case 1:
+		mmio_write8(reg_at(reg), v);
+		return;
+	case 2:
+		mmio_write16(reg_at(reg), v);
+		return;
+	default:
+		mmio_write32(reg_at(reg), v);
+	}
+}
 
 static void set_ier(uint8_t v)
 {
@@ -65,20 +107,37 @@ static bool answers(void)
 	return read_reg(REG_SCRATCH) == 0xa5;
 }
 
-bool uart_init(uint16_t io_port)
+/* The divisor's halves share their places with the data register and IER, while DLAB is set. One that is 0
+ * stops the line: firmware has never set it. */
+static void set_speed(uint16_t divisor)
 {
-	port = io_port;
-	if (!port || !answers()) {
-		port = 0;
-		return false;
-	}
-	write_reg(REG_IER, 0);
 	write_reg(REG_LCR, LCR_DLAB | LCR_8N1);
-	write_reg(REG_DATA, DIVISOR_115200);
-	write_reg(REG_IER, 0); /* the divisor's high byte while DLAB is set */
+	if (!divisor && !read_reg(REG_DATA) && !read_reg(REG_IER))
+		divisor = UART_DIVISOR_115200;
+	if (divisor) {
+		write_reg(REG_DATA, (uint8_t)divisor);
+		write_reg(REG_IER, (uint8_t)(divisor >> 8));
+	}
 	write_reg(REG_LCR, LCR_8N1);
+}
+
+bool uart_init(const struct uart_place *p)
+{
+	decided = true;
+	present = stuck = false;
+	mode = MODE_WAIT;
+	ier = 0;
+	if (!p)
+		return false;
+	place = *p;
+	if (!answers())
+		return false;
+	write_reg(REG_IER, 0);
+	set_speed(place.divisor);
 	write_reg(REG_FCR, FCR_ENABLE_AND_CLEAR);
+	fifo_size = (read_reg(REG_IIR) & IIR_FIFOS) == IIR_FIFOS ? FIFO_SIZE : 1;
 	write_reg(REG_MCR, MCR_DTR_RTS_OUT2);
+	present = true;
 	return true;
 }
 
@@ -103,7 +162,7 @@ static bool fill_fifo(void)
 
 	if (tx_first == tx_end || !(read_reg(REG_LSR) & LSR_THR_EMPTY))
 		return false;
-	for (; n < FIFO_SIZE && tx_first != tx_end; n++)
+	for (; n < fifo_size && tx_first != tx_end; n++)
 		write_reg(REG_DATA, (uint8_t)tx[tx_first++ % TX_SIZE]);
 	return true;
 }
@@ -126,19 +185,20 @@ static size_t enqueue(const char *text, size_t len)
 /* Sends what can be sent now; the transmit interrupt is on exactly while the ring holds something. */
 static void kick(void)
 {
-	if (!by_interrupt) {
+	if (mode == MODE_WAIT) {
 		drain_polled();
 		return;
 	}
 	fill_fifo();
-	set_ier(IER_RECEIVED | (tx_first != tx_end ? IER_THR_EMPTY : 0));
+	if (mode == MODE_INTERRUPT)
+		set_ier(IER_RECEIVED | (tx_first != tx_end ? IER_THR_EMPTY : 0));
 }
 
 size_t uart_write(const char *text, size_t len)
 {
 	size_t n;
 
-	if (!port)
+	if (!present)
 		return len;
 	spin_lock(&lock);
 	n = enqueue(text, len);
@@ -149,9 +209,16 @@ size_t uart_write(const char *text, size_t len)
 
 size_t uart_room(void) { return TX_SIZE - (tx_end - tx_first); }
 
+static bool has_data(void)
+{
+	uint8_t lsr = read_reg(REG_LSR);
+
+	return (lsr & LSR_DATA) && lsr != LSR_GONE;
+}
+
 static void receive(void)
 {
-	for (unsigned i = 0; i < RX_SIZE && (read_reg(REG_LSR) & LSR_DATA); i++) {
+	for (unsigned i = 0; i < RX_SIZE && has_data(); i++) {
 		char c = (char)read_reg(REG_DATA);
 
 		if (rx_end - rx_first < RX_SIZE)
@@ -164,7 +231,7 @@ void uart_service(void)
 {
 	bool notify, was_full;
 
-	if (!port)
+	if (!present)
 		return;
 	spin_lock(&lock);
 	read_reg(REG_IIR); /* acknowledges a transmit interrupt */
@@ -180,16 +247,26 @@ void uart_service(void)
 
 void uart_set_notify(void (*notify)(void)) { notify_fn = notify; }
 
-void uart_start_interrupts(void)
+static void start(enum mode m, uint8_t interrupts)
 {
-	if (!port)
+	if (!present)
 		return;
 	spin_lock(&lock);
-	by_interrupt = true;
+	mode = m;
 	write_reg(REG_IER, 0);
 	ier = 0;
-	kick();
+	set_ier(interrupts);
 	spin_unlock(&lock);
+}
+
+void uart_start_interrupts(void) { start(MODE_INTERRUPT, IER_RECEIVED | IER_THR_EMPTY); }
+void uart_start_polling(void) { start(MODE_POLL, 0); }
+
+uint32_t uart_poll_ms(void)
+{
+	if (!present || mode != MODE_POLL)
+		return 0;
+	return tx_first != tx_end ? POLL_BUSY_MS : POLL_IDLE_MS;
 }
 
 int uart_read(void)
@@ -205,7 +282,7 @@ int uart_read(void)
 
 void uart_flush(void)
 {
-	if (!port)
+	if (!present)
 		return;
 	spin_lock(&lock);
 	drain_polled();
@@ -235,7 +312,7 @@ static bool enqueue_line(const char *line, size_t len)
 void uart_log_sink(enum log_level level, const char *line, size_t len)
 {
 	(void)level;
-	if (!port)
+	if (!present)
 		return;
 	spin_lock(&lock);
 	if (!enqueue_line(line, len))
@@ -246,7 +323,9 @@ void uart_log_sink(enum log_level level, const char *line, size_t len)
 
 void uart_panic_write(const char *text, size_t len)
 {
-	if (!port)
+	if (!decided)
+		uart_init(&uart_com1);
+	if (!present)
 		return;
 	drain_polled();
 	for (size_t i = 0; i < len; i++)

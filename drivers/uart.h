@@ -1,7 +1,8 @@
 /*
- * The host's 16550 UART. Until uart_start_interrupts output is polled; from then on it is a ring
- * drained by transmit interrupts, and only a panic polls. An absent or stuck UART costs bounded
- * time and nothing else.
+ * The host's 16550 UART, at I/O ports or in memory. Until uart_start_interrupts or uart_start_polling
+ * each write waits until it is sent; from then on output is a ring, drained by transmit interrupts or
+ * by whoever calls uart_service, and only a panic waits. An absent or stuck UART costs bounded time and
+ * nothing else.
  */
 #ifndef DRIVERS_UART_H
 #define DRIVERS_UART_H
@@ -9,10 +10,28 @@
 #include "hv/base/log.h"
 #include "hv/base/types.h"
 
-/* 115200 8n1 at that I/O port; 0: none. False when no UART answers there: all else then does nothing. */
-bool uart_init(uint16_t port);
-/* Output goes through the ring from now on; uart_service is to be called on its interrupt. */
+struct uart_place {
+	uint16_t port;         /* 0: in memory */
+	volatile void *window; /* in memory: its registers, mapped uncached */
+	uint8_t stride;        /* bytes from one register to the next: 1, 2, 4 or 8 */
+	uint8_t width;         /* bytes of one access, in memory: 1, 2 or 4 */
+	uint16_t divisor;      /* of its clock; 0: as firmware set it */
+};
+#define UART_REGISTERS 8
+#define UART_DIVISOR_115200 1 /* of the PC's clock of 1.8432 MHz */
+
+extern const struct uart_place uart_com1;
+
+/* Sets 8n1 there; NULL: there is none. False when no UART answers: then all else does nothing. What
+ * another UART had not sent goes out here. Start-up only. */
+bool uart_init(const struct uart_place *place);
+/* Output goes through the ring from now on, and the UART asks for an interrupt at once, so that it can be
+ * seen to arrive; uart_service is to be called on it. */
 void uart_start_interrupts(void);
+/* The same, with uart_service called by the clock, as often as uart_poll_ms says. */
+void uart_start_polling(void);
+/* In how many ms uart_service is wanted again; 0: its interrupt will say. Any CPU. */
+uint32_t uart_poll_ms(void);
 /* Moves bytes between ring and FIFO, both ways. The interrupt's handler, or polled. Any CPU. */
 void uart_service(void);
 /* notify runs after uart_service moved input in, or made room where there had been little; no lock held. */
@@ -30,7 +49,8 @@ void uart_flush(void);
 
 /* A log sink: lines that find no room are counted, and the count is told when there is room again. */
 void uart_log_sink(enum log_level level, const char *line, size_t len);
-/* A panic's output: what the ring still holds, then this; polled, no lock. */
+/* A panic's output: what the ring still holds, then this; polled, no lock. Before the first uart_init it
+ * tries COM1. */
 void uart_panic_write(const char *text, size_t len);
 
 #endif

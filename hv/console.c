@@ -7,24 +7,21 @@
 #include <string.h>
 
 #include "drivers/fbcon.h"
-#include "drivers/ioapic.h"
 #include "drivers/uart.h"
-#include "hv/base/acpi_tables.h"
 #include "hv/base/clock.h"
+#include "hv/base/format.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
 #include "hv/base/map.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
-#include "hv/base/trap.h"
-#include "hv/base/vectors.h"
 #include "hv/monitor/monitor.h"
 #include "hv/pc.h"
 #include "hv/sched.h"
+#include "hv/serial.h"
 #include "hv/vm_life.h"
 
-#define UART_IRQ 4
 #define SCROLLBACK_SIZE KIB(64)
 #define INPUT_SIZE 256u
 #define FLUSH_MS 60000
@@ -283,10 +280,19 @@ static void pump_guest(struct console_guest *g)
 
 void console_pump(void)
 {
+	if (uart_poll_ms())
+		uart_service();
 	pump_input();
 	for (uint32_t i = 0; i < vms_count(); i++)
 		if (guests[i].vm && guests[i].vm->pc)
 			pump_guest(&guests[i]);
+}
+
+uint64_t console_deadline(void)
+{
+	uint32_t ms = uart_poll_ms();
+
+	return ms ? __builtin_ia32_rdtsc() + ms * tsc_khz : NEVER;
 }
 
 void console_flush(void)
@@ -305,41 +311,74 @@ void console_flush(void)
 
 /* ---- start-up ---- */
 
-void console_init_early(const struct config *c)
+#define BOOT_MAPS_BELOW GIB(4) /* one to one, boot/boot_info.h */
+
+static const struct boot_framebuffer *screen; /* NULL: none that can be used */
+
+static bool boot_maps(const struct boot_framebuffer *fb)
 {
-	switch_key = c->switch_key;
-	log_set_level(c->loglevel);
-	if (uart_init(c->serial_port)) {
-		log_add_sink(uart_log_sink);
-		panic_add_output(uart_panic_write);
-	}
+	return fb->base < BOOT_MAPS_BELOW && fb->size <= BOOT_MAPS_BELOW - fb->base;
 }
 
-void console_init_screen(const struct boot_framebuffer *fb)
+static void start_screen(const struct boot_framebuffer *fb, void *pixels)
 {
 	struct failure f = { 0 };
-	void *pixels;
 
-	if (!fb->base)
-		return;
-	pixels = map_device(fb->base, fb->size, MAP_WRITE_COMBINING);
-	if (!pixels || fbcon_init(fb, pixels, &f)) {
-		log_warn("no log on the screen: %s", pixels ? f.text : "no memory to map the framebuffer");
+	if (fbcon_init(fb, pixels, &f)) {
+		log_warn("no log on the screen: %s", f.text);
 		return;
 	}
+	screen = fb;
 	log_add_sink(fbcon_log_sink);
 	panic_add_output(fbcon_panic_write);
 }
 
-void console_init_irq(void)
+void console_init_early(const struct boot_info *bi)
 {
-	struct failure f = { 0 };
+	const struct boot_framebuffer *fb = &bi->framebuffer;
 
-	trap_set_irq(HOST_VECTOR_UART, uart_service);
-	if (ioapic_route_isa(UART_IRQ, this_cpu()->apic_id, HOST_VECTOR_UART, &f)) {
-		log_warn("serial input does not interrupt, output is polled: %s", f.text);
+	switch_key = bi->config.switch_key;
+	log_set_level(bi->config.loglevel);
+	serial_init_early(&bi->config.serial);
+	if (fb->base && boot_maps(fb))
+		start_screen(fb, (void *)fb->base);
+}
+
+void console_leave_screen(void) { fbcon_set_pixels(NULL); }
+
+void console_init_screen(const struct boot_framebuffer *fb)
+{
+	void *pixels;
+
+	if (!fb->base || (!screen && boot_maps(fb))) /* none, or refused before */
 		return;
+	pixels = map_device(fb->base, fb->size, MAP_WRITE_COMBINING);
+	if (!pixels) {
+		log_warn("no log on the screen: no memory to map the framebuffer");
+		screen = NULL;
+	} else if (screen) {
+		fbcon_set_pixels(pixels);
+	} else {
+		start_screen(fb, pixels);
 	}
+}
+
+static void say_what_there_is(void)
+{
+	const char *serial = serial_describe();
+	char size[40] = "no screen";
+
+	if (screen)
+		format(size, sizeof size, "screen of %u x %u", screen->width, screen->height);
+	if (serial || screen)
+		log_info("console: serial line %s%s; %s", serial ? "at " : "none", serial ? serial : "", size);
+	else
+		log_warn("console: no UART answers and there is no screen: the log waits for the network");
+}
+
+void console_start(void)
+{
 	uart_set_notify(monitor_wake);
-	uart_start_interrupts();
+	serial_start();
+	say_what_there_is();
 }

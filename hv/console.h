@@ -13,10 +13,14 @@
 
 struct console_guest; /* one per VM */
 
-/* Start-up, in this order: polled serial; interrupts once the I/O APIC is set up. */
-void console_init_early(const struct config *c);
+/* Start-up, in this order. The first: serial, and the screen as boot's page tables map it. */
+void console_init_early(const struct boot_info *bi);
+/* Before map_init: that mapping goes. */
+void console_leave_screen(void);
+/* After it: the screen in the hypervisor's own tables. */
 void console_init_screen(const struct boot_framebuffer *fb);
-void console_init_irq(void);
+/* Once interrupts and clock are set up: serial no longer waits. Says what there is, in one line. */
+void console_start(void);
 
 /* The guest's end, made at the first call for the VM. Never NULL: without memory for a scrollback
  * the guest has none, and waits for the focus instead. Monitor's context. */
@@ -34,6 +38,8 @@ void console_focus(struct vm *vm);
 struct vm *console_focused(void);
 /* Moves what waits (scrollback, input, a pressed switch key) as far as the other side takes it. */
 void console_pump(void);
+/* When console_pump is wanted again unasked, in host TSC: NEVER when serial interrupts. */
+uint64_t console_deadline(void);
 /* Waits until all output is on the line; bounded by the line's own speed. Monitor's context. */
 void console_flush(void);
 

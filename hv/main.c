@@ -22,6 +22,7 @@
 #include "hv/report.h"
 #include "hv/reset.h"
 #include "hv/sched.h"
+#include "hv/serial.h"
 #include "hv/upkeep.h"
 #include "hv/vm_life.h"
 
@@ -45,25 +46,28 @@ NORETURN void hv_main(const struct boot_info *bi)
 {
 	struct failure f = { 0 };
 
-	console_init_early(&bi->config); /* the log reaches serial */
+	console_init_early(bi);          /* the log reaches serial and screen */
+	machine_check_boot_info(bi);
 	log_info("Gnomon hypervisor, image of %lu KiB at %lx", bi->image_size >> 10, bi->image_base);
 	host_init(bi);
 	frames_init(bi);                 /* every frame has an owner */
+	console_leave_screen();
 	map_init(bi);                    /* own page tables, W^X */
+	console_init_screen(&bi->framebuffer);
 	frames_release_boot(bi);
 	symbols_init(bi);                /* backtraces have names */
-	console_init_screen(&bi->framebuffer);
 	acpi_host_init(bi->rsdp);
+	pci_init();
+	serial_find();                   /* a UART that is not COM1 */
 	lapic_init();
 	ioapic_init();
-	pci_init();
 	clock_init();                    /* the TSC's frequency */
 	reset_init(bi);
 	reset_add_hook(host_disable_cpu);
 	panic_add_report(report_last_exits);
 	sched_init();
 	cpu_start_work(this_cpu());
-	console_init_irq();              /* serial by interrupt */
+	console_start();                 /* serial by interrupt */
 	cpus_start(bi, ap_main);
 	if (vms_init(bi, &f))
 		log_error("%s", f.text);

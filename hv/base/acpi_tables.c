@@ -1,4 +1,7 @@
-/* Reads RSDP, XSDT or RSDT, MADT, FADT and MCFG. Pure: memory comes through the caller's map function. */
+/*
+ * Reads RSDP, XSDT or RSDT, MADT, FADT and MCFG; SPCR and DBG2 by hv/base/acpi_uart.c. Pure: memory
+ * comes through the caller's map function.
+ */
 #include "hv/base/acpi_tables.h"
 
 #include <errno.h>
@@ -159,6 +162,26 @@ static int read_mcfg(struct acpi_host *host, const uint8_t *t, uint64_t len, str
 	return 0;
 }
 
+/* The firmware's own console stands before its debug ports, whichever table comes first. */
+static int read_spcr(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f)
+{
+	struct acpi_uart first[1];
+	uint32_t count = 0;
+	int err = acpi_read_spcr(first, &count, t, len, f);
+
+	if (err || !count)
+		return err;
+	host->uart_count = (uint32_t)min_u64(host->uart_count + 1, ACPI_MAX_UARTS);
+	memmove(host->uarts + 1, host->uarts, (host->uart_count - 1) * sizeof(first[0]));
+	host->uarts[0] = first[0];
+	return 0;
+}
+
+static int read_dbg2(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f)
+{
+	return acpi_read_dbg2(host->uarts, &host->uart_count, t, len, f);
+}
+
 /* The address of the XSDT, else of the RSDT; entry_size tells which. */
 static hpa_t find_root(hpa_t rsdp, acpi_map_fn map, unsigned *entry_size)
 {
@@ -187,6 +210,8 @@ static const struct {
 	{ "APIC", read_madt },
 	{ "FACP", read_fadt },
 	{ "MCFG", read_mcfg },
+	{ "SPCR", read_spcr },
+	{ "DBG2", read_dbg2 },
 };
 
 static int read_one(struct acpi_host *host, hpa_t pa, acpi_map_fn map, struct failure *f)

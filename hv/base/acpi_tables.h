@@ -1,11 +1,12 @@
 /*
  * What the hypervisor takes from the host's ACPI tables: I/O APICs, ISA interrupt overrides, the
- * PM timer, the reset register and PCI Express configuration windows. The tables are input: every
- * length and sum is checked.
+ * PM timer, the reset register, PCI Express configuration windows and UARTs. The tables are input:
+ * every length and sum is checked.
  */
 #ifndef HV_BASE_ACPI_TABLES_H
 #define HV_BASE_ACPI_TABLES_H
 
+#include "hv/base/acpi_uart.h"
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
 
@@ -46,6 +47,8 @@ struct acpi_host {
 	uint8_t reset_value;
 	uint32_t ecam_count;
 	struct acpi_ecam ecam[ACPI_MAX_ECAM];
+	uint32_t uart_count;           /* SPCR's first, as the one that firmware's own console is on */
+	struct acpi_uart uarts[ACPI_MAX_UARTS];
 };
 
 /* Makes [pa, pa + len) readable, for good; NULL when it cannot. */

@@ -18,7 +18,6 @@ void config_defaults(struct config *c)
 	memset(c, 0, sizeof(*c));
 	c->when_done = WHEN_DONE_MONITOR;
 	c->loglevel = LOG_INFO;
-	c->serial_port = 0x3f8;
 	c->switch_key = ']' & 0x1f;
 	c->net.nic = CONFIG_NIC_ANY;
 }

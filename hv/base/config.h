@@ -63,10 +63,18 @@ struct net_config {
 
 static inline bool net_config_on(const struct net_config *n) { return n->mode != NET_OFF || n->ipv6; }
 
+/* The host's UART: the key serial. */
+enum serial_kind { SERIAL_AUTO, SERIAL_NONE, SERIAL_PORT, SERIAL_MEMORY, SERIAL_PCI, SERIAL_ACPI };
+struct serial_config {
+	enum serial_kind kind; /* default auto: COM1, else the one ACPI names, else a PCI card */
+	uint8_t stride;        /* in memory: bytes from one register to the next */
+	uint64_t address;      /* I/O port, physical address, or bus << 8 | device << 3 | function */
+};
+
 struct config {
 	enum when_done when_done; /* default monitor */
 	uint32_t loglevel;        /* enum log_level; default info */
-	uint16_t serial_port;     /* I/O port of the host UART, 0: none; default 3f8h; keys com1..com4, none, 0xNNN */
+	struct serial_config serial;
 	uint8_t switch_key;       /* the control character; default 1Dh, Ctrl-] */
 	feature_set_t disabled;
 	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */

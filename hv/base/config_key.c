@@ -180,27 +180,6 @@ static int read_off_auto(const struct config_key *k, void *field, struct slice v
 	return 0;
 }
 
-static int read_serial(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
-{
-	static const struct choice names[] = {
-		{ "com1", 0x3f8 }, { "com2", 0x2f8 }, { "com3", 0x3e8 },
-		{ "com4", 0x2e8 }, { "none", 0 }, { NULL, 0 },
-	};
-	struct slice digits = { v.at + 2, v.len - 2 };
-	uint64_t port;
-
-	for (const struct choice *c = names; c->name; c++)
-		if (slice_is(v, c->name)) {
-			*(uint16_t *)field = (uint16_t)c->value;
-			return 0;
-		}
-	if (v.len < 3 || memcmp(v.at, "0x", 2) != 0 || !config_number(digits, 16, &port) || port < 0x100 || port > 0xfff8)
-		return config_refuse(p, "%s = %.*s is no serial port; write com1 to com4, none, or its I/O port like 0x3f8",
-		                     k->name, SHOWN(v));
-	*(uint16_t *)field = (uint16_t)port;
-	return 0;
-}
-
 static int read_switch_key(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
 {
 	uint8_t c;
@@ -300,7 +279,7 @@ static const struct choice type_choices[] = {
 static const struct config_key global_keys[] = {
 	{ "when_done", read_choice, GLOBAL(when_done), 0, 0, when_done_choices },
 	{ "loglevel", read_choice, GLOBAL(loglevel), 0, 0, loglevel_choices },
-	{ "serial", read_serial, GLOBAL(serial_port), 0, 0, NULL },
+	{ "serial", config_read_serial, GLOBAL(serial), 0, 0, NULL },
 	{ "switch_key", read_switch_key, GLOBAL(switch_key), 0, 0, NULL },
 	{ "disable", read_features, GLOBAL(disabled), 0, 0, NULL },
 	{ "net", config_read_net, GLOBAL(net), 0, 0, NULL },

@@ -58,6 +58,12 @@ int config_refuse(const struct config_place *p, const char *fmt, ...) PRINTF_LIK
 /* Digits of the base only, no sign, no overflow; false: it is no such number. */
 bool config_number(struct slice v, unsigned base, uint64_t *out);
 
+/* BUS:DEVICE.FUNCTION as lspci writes it, in hexadecimal; as bus << 8 | device << 3 | function. */
+bool config_pci_address(struct slice v, uint32_t *address);
+
+/* Into a struct serial_config: config_serial.c. */
+int config_read_serial(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+
 /* Readers of the network's keys: config_net.c. */
 int config_read_net(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
 int config_read_gateway(const struct config_key *k, void *field, struct slice v, const struct config_place *p);

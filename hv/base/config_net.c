@@ -52,21 +52,26 @@ int config_read_gateway(const struct config_key *k, void *field, struct slice v,
 	return 0;
 }
 
-/* any, or BUS:DEVICE.FUNCTION as lspci writes it, in hexadecimal. */
-int config_read_nic(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+bool config_pci_address(struct slice v, uint32_t *address)
 {
 	struct slice rest = v, bus, device;
 	uint64_t b, d, f;
 
-	if (slice_is(v, "any")) {
-		*(uint32_t *)field = CONFIG_NIC_ANY;
-		return 0;
-	}
 	if (!slice_cut(&rest, ':', &bus) || !slice_cut(&rest, '.', &device) || !config_number(bus, 16, &b) ||
 	    !config_number(device, 16, &d) || !config_number(rest, 16, &f) || b > 255 || d > 31 || f > 7)
+		return false;
+	*address = (uint32_t)(b << 8 | d << 3 | f);
+	return true;
+}
+
+int config_read_nic(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	uint32_t address = CONFIG_NIC_ANY;
+
+	if (!slice_is(v, "any") && !config_pci_address(v, &address))
 		return config_refuse(p, "%s = %.*s is no PCI address; write any, or the address like 02:00.0", k->name,
 		                     SHOWN(v));
-	*(uint32_t *)field = (uint32_t)(b << 8 | d << 3 | f);
+	*(uint32_t *)field = address;
 	return 0;
 }
 

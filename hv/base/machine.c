@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "drivers/uart.h"
 #include "hv/base/msr.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
@@ -98,12 +99,17 @@ static void load_segments(const struct cpu_machine *m)
 			 : : "m"(gdtr), "i"(SEL_CODE), "r"(SEL_DATA), "r"(0), "r"(SEL_TSS) : "rax", "memory");
 }
 
-void machine_load_cpu(struct cpu *c)
+/* From here on an exception is reported. */
+static void load_tables(struct cpu *c)
 {
 	load_segments(c->machine);
 	wrmsr(MSR_GS_BASE, (uint64_t)c);
 	wrmsr(MSR_FS_BASE, 0);
 	traps_load_cpu();
+}
+
+static void load_control(void)
+{
 	wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & EFER_SCE) | machine_efer());
 	/* CET wants CR0.WP set, so CR4 loses CET before CR0 is written. */
 	write_cr4(machine_cr4());
@@ -115,6 +121,12 @@ void machine_load_cpu(struct cpu *c)
 	write_cr3(read_cr3());
 }
 
+void machine_load_cpu(struct cpu *c)
+{
+	load_tables(c);
+	load_control();
+}
+
 static void copy_boot_info(hpa_t pa)
 {
 	const struct boot_info *given = phys_to_virt(pa);
@@ -122,29 +134,34 @@ static void copy_boot_info(hpa_t pa)
 	if (given->magic != BOOT_INFO_MAGIC || given->size != sizeof boot_copy)
 		panic("gnomon.efi and the hypervisor's file are of different builds: copy both from one image");
 	memcpy(&boot_copy, given, sizeof boot_copy);
-	if (boot_copy.range_count > BOOT_MAX_RANGES || boot_copy.cpu_count > BOOT_MAX_CPUS ||
-	    boot_copy.file_count > BOOT_MAX_FILES)
-		panic("boot_info counts %u ranges, %u CPUs, %u files: more than its tables hold",
-		      boot_copy.range_count, boot_copy.cpu_count, boot_copy.file_count);
 }
 
-/* GS first: this_cpu() must work in whatever comes next, a panic included. */
+void machine_check_boot_info(const struct boot_info *bi)
+{
+	if (bi->range_count > BOOT_MAX_RANGES || bi->cpu_count > BOOT_MAX_CPUS || bi->file_count > BOOT_MAX_FILES)
+		panic("boot_info counts %u ranges, %u CPUs, %u files: more than its tables hold",
+		      bi->range_count, bi->cpu_count, bi->file_count);
+}
+
+/* GS and the traps first: this_cpu() must work in whatever comes next, and an exception or panic is then
+ * told, on COM1 when nothing better is known yet. */
 void machine_enter(hpa_t boot_info_pa)
 {
 	void *stacks[IST_COUNT];
 
 	boot_cpu.self = &boot_cpu;
 	boot_cpu.machine = &boot_machine;
-	wrmsr(MSR_GS_BASE, (uint64_t)&boot_cpu);
 	cpus[0] = &boot_cpu;
 	cpu_count = 1;
-	copy_boot_info(boot_info_pa);
 	for (unsigned i = 0; i < IST_COUNT; i++)
 		stacks[i] = &machine_boot_stacks[i] + 1;
-	root_cr4 = choose_cr4();
-	boot_cpu.apic_id = boot_copy.cpu_count ? boot_copy.cpus[0].apic_id : 0;
 	machine_init_cpu(&boot_cpu, &boot_machine, stacks);
 	traps_init();
-	machine_load_cpu(&boot_cpu);
+	load_tables(&boot_cpu);
+	panic_add_output(uart_panic_write);
+	copy_boot_info(boot_info_pa);
+	boot_cpu.apic_id = boot_copy.cpu_count ? boot_copy.cpus[0].apic_id : 0;
+	root_cr4 = choose_cr4();
+	load_control();
 	hv_main(&boot_copy);
 }

@@ -4,7 +4,8 @@
  *
  *   hv_main is entered with boot_info copied, GDT, TSS, IDT, GS and control registers in place, on
  *   a stack of the image, still on boot's page tables. Then:
- *   uart_init, log_add_sink   the first line is on serial
+ *   console_init_early        the first line is on serial and screen
+ *   machine_check_boot_info   what boot handed over holds together
  *   frames_init, map_init     own memory, own page tables; W^X from here
  *   frames_release_boot       boot's page tables and stack are free frames
  *   symbols_init              backtraces have names
@@ -60,6 +61,9 @@ struct cpu_machine {
 NORETURN void machine_enter(hpa_t boot_info_pa);
 /* The hypervisor proper, in hv/main.c. bi is the image's own copy. */
 NORETURN void hv_main(const struct boot_info *bi);
+
+/* Panics when the tables of boot_info count more than they hold. */
+void machine_check_boot_info(const struct boot_info *bi);
 
 /* Start-up cannot go on: says why on serial and screen, and halts. */
 NORETURN void machine_give_up(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -68,7 +68,7 @@ static void run(void *arg)
 			all_done();
 		console_pump();
 		read_input();
-		sched_block(NEVER);
+		sched_block(console_deadline());
 	}
 }
 

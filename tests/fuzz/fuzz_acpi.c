@@ -1,4 +1,4 @@
-/* sources: hv/base/acpi_tables.c boot/madt.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c boot/madt.c hv/base/failure.c hv/base/format.c */
 /*
  * The firmware's ACPI tables with random damage, sums corrected half of the time: whatever they say, nothing
  * outside of a table is read, and what is taken from them is within bounds.
@@ -17,11 +17,15 @@
 #define BASE 0x7fe000ul
 #define RSDP 0
 #define XSDT 0x40
-#define RSDT 0x80
-#define MADT 0xc0
+#define RSDT 0x90
+#define MADT 0xd0
 #define MADT_ENTRIES (MADT + 44)
 #define FADT 0x180
-#define SIZE (FADT + 244)
+#define SPCR (FADT + 244)
+#define SPCR_SIZE 88
+#define DBG2 (SPCR + SPCR_SIZE)
+#define DBG2_SIZE (44 + 2 * 38)
+#define SIZE (DBG2 + DBG2_SIZE)
 #define MAX_BLOCKS 1024
 
 static const uint8_t madt_entries[] = {
@@ -37,7 +41,7 @@ static uint8_t seed[SIZE];
 static const uint8_t *memory;
 static size_t memory_size;
 static void *blocks[MAX_BLOCKS];
-static unsigned block_count, good, damaged;
+static unsigned block_count, good, damaged, uarts;
 
 static void put(size_t at, uint64_t value, size_t size) { memcpy(seed + at, &value, size); }
 
@@ -57,7 +61,8 @@ static void seal(uint8_t *data, size_t size, size_t at, size_t len, size_t sum_a
 static void seal_all(uint8_t *data, size_t size)
 {
 	static const struct { size_t at, usual; } tables[] = {
-		{ XSDT, 52 }, { RSDT, 44 }, { MADT, 44 + sizeof(madt_entries) }, { FADT, 244 },
+		{ XSDT, 68 }, { RSDT, 44 }, { MADT, 44 + sizeof(madt_entries) }, { FADT, 244 }, { SPCR, SPCR_SIZE },
+		{ DBG2, DBG2_SIZE },
 	};
 
 	seal(data, size, RSDP, 20, 8);
@@ -77,6 +82,41 @@ static void table(size_t at, const char *signature, uint32_t len)
 	put(at + 4, len, 4);
 }
 
+static void make_uarts(void)
+{
+	table(SPCR, "SPCR", SPCR_SIZE);
+	put(SPCR + 8, 4, 1);
+	put(SPCR + 40, 0x01000801, 4);
+	put(SPCR + 44, 0x3f8, 8);
+	put(SPCR + 52, 0x0401, 2);
+	put(SPCR + 58, 7, 1);
+	table(DBG2, "DBG2", DBG2_SIZE);
+	put(DBG2 + 36, 44, 4);
+	put(DBG2 + 40, 2, 4);
+	for (size_t at = DBG2 + 44; at < SIZE; at += 38) {
+		put(at + 1, 38, 2);
+		put(at + 3, 1, 1);
+		put(at + 12, 0x8000, 2);
+		put(at + 18, 22, 2);
+		put(at + 22, 0x03002000, 4);
+		put(at + 26, 0xfe034000, 8);
+	}
+}
+
+static void check_uarts(const struct acpi_host *host)
+{
+	assert_true(host->uart_count <= ACPI_MAX_UARTS);
+	for (uint32_t i = 0; i < host->uart_count; i++) {
+		const struct acpi_uart *u = &host->uarts[i];
+
+		assert_true(u->stride && !(u->stride & (u->stride - 1)) && u->stride <= 8);
+		assert_true((u->width == 1 || u->width == 2 || u->width == 4) && u->width <= u->stride);
+		assert_true(u->isa_irq >= -1 && u->isa_irq < 16);
+		assert_true(u->address && (!u->io || u->address + 7 * u->stride <= UINT16_MAX));
+		uarts++;
+	}
+}
+
 static void make_seed(void)
 {
 	memcpy(seed + RSDP, "RSD PTR ", 8);
@@ -84,9 +124,11 @@ static void make_seed(void)
 	put(RSDP + 16, BASE + RSDT, 4);
 	put(RSDP + 20, 36, 4);
 	put(RSDP + 24, BASE + XSDT, 8);
-	table(XSDT, "XSDT", 52);
+	table(XSDT, "XSDT", 68);
 	put(XSDT + 36, BASE + FADT, 8);
 	put(XSDT + 44, BASE + MADT, 8);
+	put(XSDT + 52, BASE + DBG2, 8);
+	put(XSDT + 60, BASE + SPCR, 8);
 	table(RSDT, "RSDT", 44);
 	put(RSDT + 36, BASE + MADT, 4);
 	put(RSDT + 40, BASE + FADT, 4);
@@ -100,6 +142,7 @@ static void make_seed(void)
 	put(FADT + 128, 0x0e, 1);
 	put(FADT + 208, 1, 1);
 	put(FADT + 212, 0x608, 8);
+	make_uarts();
 	seal_all(seed, SIZE);
 }
 
@@ -144,6 +187,7 @@ static void read_tables(const uint8_t *data, size_t size)
 	err = acpi_host_read(&host, BASE + RSDP, map, &f);
 	assert_true((err != 0) == (f.text[0] != 0));
 	assert_true(host.ioapic_count >= 1 && host.ioapic_count <= ACPI_MAX_IOAPICS);
+	check_uarts(&host);
 	good += err == 0;
 	damaged += err != 0;
 	list_cpus(copy, size);
@@ -158,8 +202,9 @@ static void damaged_tables(void **state)
 	make_seed();
 	read_tables(seed, SIZE);
 	assert_int_equal(good, 1); /* the seed itself is good */
+	assert_int_equal(uarts, 3);
 	fuzz_run(seed, SIZE, 60000, read_tables);
-	assert_true(good > 1000 && damaged > 1000);
+	assert_true(good > 1000 && damaged > 1000 && uarts > 1000);
 }
 
 int main(void)

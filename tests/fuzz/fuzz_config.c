@@ -1,4 +1,4 @@
-/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
+/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/config_serial.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
 #include "hv/base/config.h"
 
 #include <setjmp.h>
@@ -10,7 +10,8 @@
 #include "tests/fuzz/fuzz.h"
 
 static const char seed[] =
-	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = com2\nswitch_key = Ctrl-A\ndisable = vid, vpid\n"
+	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = mmio:0xfe034000,4\nswitch_key = Ctrl-A\n"
+	"disable = vid, vpid\n"
 	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\n"
 	"net = 192.0.2.7/24\ngateway = 192.0.2.1\nipv6 = auto\nnic = 02:00.0\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"

@@ -1,4 +1,4 @@
-/* sources: hv/base/acpi_tables.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c hv/base/failure.c hv/base/format.c */
 /*
  * The reader of the host's ACPI tables, on a small physical memory of the test's own. Every mapping
  * is a heap block of exactly the length asked for, so that ASan sees a read past it.
@@ -205,6 +205,36 @@ static void bad_entries_end_the_table(void **state)
 	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
 }
 
+/* Whichever table stands first. */
+static void spcr_goes_before_dbg2(void **state)
+{
+	hpa_t spcr = MCFG + 0x200, dbg2 = MCFG + 0x300;
+
+	(void)state;
+	put(XSDT + 44, dbg2, 8);
+	put(XSDT + 52, spcr, 8);
+	table(XSDT, "XSDT", 60);
+	put(spcr + 40, 0x01000801, 4);
+	put(spcr + 44, 0x2f8, 8);
+	table(spcr, "SPCR", 80);
+	put(dbg2 + 36, 44, 4);
+	put(dbg2 + 40, 1, 4);
+	put(dbg2 + 45, 34, 2);
+	put(dbg2 + 47, 1, 1);
+	put(dbg2 + 56, 0x8000, 2);
+	put(dbg2 + 62, 22, 2);
+	put(dbg2 + 66, 0x03002000, 4);
+	put(dbg2 + 70, 0xfe034000, 8);
+	table(dbg2, "DBG2", 78);
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(host.uart_count, 2);
+	assert_int_equal(host.uarts[0].address, 0x2f8);
+	assert_int_equal(host.uarts[1].address, 0xfe034000);
+	*at(spcr + 44) ^= 1;
+	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_int_equal(host.uart_count, 1);
+}
+
 static void without_a_root_the_defaults_hold(void **state)
 {
 	static const hpa_t nowhere[] = { 1, BASE, BASE + SIZE - 4, ~(uint64_t)0 - 3 };
@@ -254,6 +284,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(windows_that_cannot_be_are_refused, build, clean_up),
 		cmocka_unit_test_setup_teardown(no_more_windows_than_there_is_room_for, build, clean_up),
 		cmocka_unit_test_setup_teardown(bad_entries_end_the_table, build, clean_up),
+		cmocka_unit_test_setup_teardown(spcr_goes_before_dbg2, build, clean_up),
 		cmocka_unit_test_setup_teardown(without_a_root_the_defaults_hold, build, clean_up),
 		cmocka_unit_test_setup_teardown(no_damage_harms, build, clean_up),
 	};

@@ -1,4 +1,4 @@
-/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
+/* sources: hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/config_serial.c hv/base/ip_address.c hv/base/failure.c hv/base/features.c hv/base/format.c */
 #include "hv/base/config.h"
 
 #include <setjmp.h>
@@ -39,7 +39,7 @@ static void test_defaults(void **state)
 	assert_int_equal(parse("[vm a]\nkernel=/k\n"), 0);
 	assert_int_equal(config.when_done, WHEN_DONE_MONITOR);
 	assert_int_equal(config.loglevel, LOG_INFO);
-	assert_int_equal(config.serial_port, 0x3f8);
+	assert_int_equal(config.serial.kind, SERIAL_AUTO);
 	assert_int_equal(config.switch_key, 0x1d);
 	assert_true(config.disabled == 0);
 	assert_int_equal(config.vm_count, 1);
@@ -67,7 +67,8 @@ static void test_every_key(void **state)
 	                       "[vm two]\nkernel = b\nnx_huge = off"), 0);
 	assert_int_equal(config.when_done, WHEN_DONE_REBOOT);
 	assert_int_equal(config.loglevel, LOG_DEBUG);
-	assert_int_equal(config.serial_port, 0x2f8);
+	assert_int_equal(config.serial.kind, SERIAL_PORT);
+	assert_int_equal(config.serial.address, 0x2f8);
 	assert_int_equal(config.switch_key, 1);
 	assert_true(config.disabled == (BIT(FEATURE_VID) | BIT(FEATURE_VPID) | BIT(FEATURE_EPT_1G)));
 	assert_int_equal(config.vm_count, 2);
@@ -109,6 +110,38 @@ static void test_grammar_errors(void **state)
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
 }
 
+static void test_serial(void **state)
+{
+	static const struct { const char *text; struct serial_config want; } good[] = {
+		{ "auto", { SERIAL_AUTO, 0, 0 } }, { "acpi", { SERIAL_ACPI, 0, 0 } }, { "none", { SERIAL_NONE, 0, 0 } },
+		{ "com4", { SERIAL_PORT, 0, 0x2e8 } }, { "0xfff8", { SERIAL_PORT, 0, 0xfff8 } },
+		{ "mmio:0xfe034000", { SERIAL_MEMORY, 1, 0xfe034000 } },
+		{ "mmio:0xFFFFFFFFC0,8", { SERIAL_MEMORY, 8, 0xffffffffc0 } }, { "pci:2:1f.7", { SERIAL_PCI, 0, 0x2ff } },
+	};
+	static const char *const bad[] = {
+		"com5", "0x", "0xff", "0xfff9", "3f8", "", "none ,", "mmio:", "mmio:0x", "mmio:0x0", "mmio:1000",
+		"mmio:0x1000,", "mmio:0x1000,3", "mmio:0x1000,0", "mmio:0x1000,4,4", "mmio:0xfffffffffffffff8,4",
+		"mmio:0x10000000000000000", "ACPI", "pci:", "pci:00:20.0", "pci:100:00.0", "pci:00:00.8", "pci:0:3",
+	};
+	char line[80], sentence[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		snprintf(line, sizeof line, "serial = %s\n", good[i].text);
+		assert_int_equal(parse(line), 0);
+		assert_int_equal(config.serial.kind, good[i].want.kind);
+		assert_int_equal(config.serial.stride, good[i].want.stride);
+		assert_int_equal(config.serial.address, good[i].want.address);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(line, sizeof line, "serial=%s\n", bad[i]);
+		snprintf(sentence, sizeof sentence, "gnomon.conf:1: serial = %s is no serial port; write auto, com1 to"
+			 " com4, an I/O port like 0x3f8, mmio:0xfe034000 or mmio:0xfe034000,4, pci:02:00.0,"
+			 " acpi, or none", bad[i]);
+		refused(line, sentence);
+	}
+}
+
 static void test_value_errors(void **state)
 {
 	(void)state;
@@ -129,10 +162,6 @@ static void test_value_errors(void **state)
 	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
 	refused("[vm a]\nnx_huge=yes\n", "gnomon.conf:2: nx_huge = yes is not known; write auto or on or off");
 	refused("[vm a]\nautostart=maybe\n", "gnomon.conf:2: autostart = maybe is neither yes nor no");
-	refused("serial=com5\n", "gnomon.conf:1: serial = com5 is no serial port; write com1 to com4, none, or its"
-	        " I/O port like 0x3f8");
-	refused("serial=0x\n", "gnomon.conf:1: serial = 0x is no serial port; write com1 to com4, none, or its I/O"
-	        " port like 0x3f8");
 	refused("switch_key=F1\n", "gnomon.conf:1: switch_key = F1 is no control key; write it like Ctrl-]");
 	refused("switch_key=Ctrl-M\n", "gnomon.conf:1: switch_key = Ctrl-M cannot be told from another key; take"
 	        " Ctrl-] or a letter but I, J, M");
@@ -366,7 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_value_errors),
+		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_serial), cmocka_unit_test(test_value_errors),
 		cmocka_unit_test(test_network), cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_address), cmocka_unit_test(test_address_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),

@@ -1,4 +1,4 @@
-/* sources: hv/console.c */
+/* sources: hv/console.c hv/base/format.c hv/base/failure.c */
 /*
  * The shared serial line: who has the focus, what happens to the output of the others, and where
  * input goes. The line is a buffer with as much room as a test gives it. The console's state stays
@@ -12,13 +12,14 @@
 #include <string.h>
 
 #include "drivers/fbcon.h"
-#include "drivers/ioapic.h"
 #include "drivers/uart.h"
+#include "hv/base/clock.h"
 #include "hv/base/map.h"
 #include "hv/base/panic.h"
-#include "hv/base/trap.h"
 #include "hv/monitor/monitor.h"
 #include "hv/pc.h"
+#include "hv/sched.h"
+#include "hv/serial.h"
 #include "hv/vm_life.h"
 #include "tests/unit/support/support.h"
 
@@ -38,7 +39,11 @@ static size_t refill;         /* room that comes back with every yield */
 static const char *typed = "";
 static uint8_t received[2][300];
 static size_t received_len[2], rx_room;
-static unsigned ready[2], shown;
+static unsigned ready[2], shown, services, screen_sinks;
+static uint32_t poll_ms;
+static const char *serial;
+static void *pixels; /* where the screen is drawn */
+static bool no_memory;
 
 /* The leak checker would wait by the C library's sched_yield(), whose name the scheduler's has here. */
 int __lsan_is_turned_off(void);
@@ -54,58 +59,44 @@ size_t uart_write(const char *text, size_t len)
 	return len;
 }
 int uart_read(void) { return *typed ? (uint8_t)*typed++ : -1; }
-void uart_service(void) {}
+void uart_service(void) { services++; }
 void uart_flush(void) {}
-bool uart_init(uint16_t port) { return port != 0; }
 void uart_set_notify(void (*notify)(void)) { (void)notify; }
-void uart_start_interrupts(void) {}
+uint32_t uart_poll_ms(void) { return poll_ms; }
+void serial_init_early(const struct serial_config *c) { (void)c; }
+void serial_start(void) {}
+const char *serial_describe(void) { return serial; }
 void uart_log_sink(enum log_level level, const char *text, size_t len)
 {
 	(void)level;
 	(void)text;
 	(void)len;
 }
-void uart_panic_write(const char *text, size_t len)
+int fbcon_init(const struct boot_framebuffer *fb, void *at, struct failure *f)
 {
-	(void)text;
-	(void)len;
-}
-int fbcon_init(const struct boot_framebuffer *fb, void *pixels, struct failure *f)
-{
-	(void)fb;
-	(void)pixels;
+	pixels = at;
 	(void)f;
-	return 0;
+	return fb->width ? 0 : -EINVAL;
 }
+void fbcon_set_pixels(void *at) { pixels = at; }
 void fbcon_log_sink(enum log_level level, const char *text, size_t len) { uart_log_sink(level, text, len); }
-void fbcon_panic_write(const char *text, size_t len) { uart_panic_write(text, len); }
-int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f)
-{
-	(void)apic_id;
-	(void)vector;
-	(void)f;
-	assert_int_equal(irq, 4);
-	return 0;
-}
+void fbcon_panic_write(const char *text, size_t len) { uart_log_sink(LOG_ERROR, text, len); }
 void *map_device(hpa_t pa, uint64_t size, enum map_cache cache)
 {
-	(void)pa;
-	(void)size;
-	(void)cache;
-	return line;
+	assert_int_equal(cache, MAP_WRITE_COMBINING);
+	return pa && size && !no_memory ? line : NULL;
 }
 void monitor_wake(void) {}
 void monitor_show(void) { shown++; }
 void sched_yield(void) { room += refill; }
 uint32_t vms_count(void) { return 2; }
 struct vm *vm_at(uint32_t index) { return &vms[index]; }
-void trap_set_irq(uint8_t vector, void (*handler)(void))
-{
-	(void)vector;
-	(void)handler;
-}
 void panic_add_output(panic_output_fn output) { (void)output; }
-int log_add_sink(log_sink_fn sink) { return sink ? 0 : -EINVAL; }
+int log_add_sink(log_sink_fn sink)
+{
+	screen_sinks += sink == fbcon_log_sink;
+	return 0;
+}
 void log_set_level(enum log_level level) { (void)level; }
 size_t vuart_rx(struct vuart *u, const uint8_t *bytes, size_t n)
 {
@@ -137,11 +128,11 @@ static int start(void **state)
 
 static int group_start(void **state)
 {
-	struct config c = { .serial_port = 0x3f8, .switch_key = KEY };
+	static struct boot_info bi = { .config = { .switch_key = KEY } };
 
 	(void)state;
 	test_phys_init(MIB(1), 64 * PAGE_SIZE);
-	console_init_early(&c);
+	console_init_early(&bi);
 	for (unsigned i = 0; i < 2; i++)
 		ends[i] = console_vuart_host(console_guest(&vms[i]));
 	return 0;
@@ -314,6 +305,69 @@ static void guest_gone(void **state)
 	assert_int_equal(say(1, "again"), 5);
 }
 
+static void polled_serial_sets_a_deadline(void **state)
+{
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	(void)state;
+	services = 0;
+	assert_int_equal(console_deadline(), NEVER);
+	console_pump();
+	assert_int_equal(services, 0);
+	poll_ms = 10;
+	assert_in_range(console_deadline() - now, 10 * tsc_khz, 1000 * tsc_khz);
+	console_pump();
+	assert_int_equal(services, 1);
+	poll_ms = 0;
+}
+
+static void start_up(struct boot_info *bi)
+{
+	screen_sinks = 0;
+	pixels = NULL;
+	console_init_early(bi);
+}
+
+/* From boot's mapping, if there is one, to the hypervisor's, and never in between. */
+static void the_screen_moves(void **state)
+{
+	static struct boot_info bi = { .config = { .switch_key = KEY } };
+	struct boot_framebuffer *fb = &bi.framebuffer;
+
+	(void)state;
+	*fb = (struct boot_framebuffer){ .base = 0x80000000, .size = 0x1000, .width = 640, .height = 480 };
+	fb->base = GIB(4); /* beyond what boot maps */
+	start_up(&bi);
+	assert_int_equal(screen_sinks, 0);
+	console_leave_screen();
+	console_init_screen(fb);
+	assert_int_equal(screen_sinks, 1);
+	assert_ptr_equal(pixels, line);
+	fb->base = 0x80000000;
+	start_up(&bi);
+	assert_int_equal(screen_sinks, 1);
+	assert_ptr_equal(pixels, (void *)0x80000000);
+	console_leave_screen();
+	assert_null(pixels);
+	console_init_screen(fb);
+	assert_int_equal(screen_sinks, 1);
+	assert_ptr_equal(pixels, line);
+	serial = "I/O port 3f8h, by interrupt";
+	console_start();
+	assert_string_equal(test_last_log, "console: serial line at I/O port 3f8h, by interrupt; screen of 640 x 480");
+	no_memory = true;
+	console_leave_screen();
+	console_init_screen(fb);
+	assert_null(pixels);
+	no_memory = false;
+	console_start();
+	assert_string_equal(test_last_log, "console: serial line at I/O port 3f8h, by interrupt; no screen");
+	serial = NULL;
+	console_start();
+	assert_string_equal(test_last_log, "console: no UART answers and there is no screen: the log waits for the"
+			    " network");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, start)
 
 int main(void)
@@ -321,7 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(first_guest_gets_the_focus), TEST(full_line), TEST(order_is_kept),
 		TEST(scrollback_keeps_the_last), TEST(switch_key), TEST(input_waits), TEST(monitor_lines),
-		TEST(guest_gone),
+		TEST(guest_gone), TEST(polled_serial_sets_a_deadline), TEST(the_screen_moves),
 	};
 
 	return cmocka_run_group_tests(tests, group_start, group_end);
