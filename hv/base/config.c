@@ -245,25 +245,10 @@ static int check_vm(const struct vm_config *vm, struct failure *f)
 	return vm->type == VM_TYPE_TD ? check_td(vm, f) : 0;
 }
 
-static int check_ports(const struct config *c, struct failure *f)
-{
-	struct config_place monitor = { .failure = f, .line = c->monitor_port.line };
-	struct config_place http = { .failure = f, .line = c->http_port.line };
-
-	if (c->monitor_port.number && !c->net_key[0])
-		return config_refuse(&monitor, "monitor_port opens the monitor to whoever has net_key, and there is none; add"
-		                     " a line net_key = SECRET, or leave monitor_port out");
-	if (c->http_port.number && c->http_port.number == c->monitor_port.number)
-		return config_refuse(&http, "http_port and monitor_port are both %u; take two ports", c->http_port.number);
-	return 0;
-}
-
 int config_check(const struct config *c, struct failure *f)
 {
-	int err = check_ports(c, f);
+	int err = config_check_net(c, f);
 
-	if (!err)
-		err = config_check_net(&c->net, f);
 	if (err)
 		return err;
 	if (c->vm_count == 0 && c->when_done != WHEN_DONE_MONITOR)

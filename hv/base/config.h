@@ -50,6 +50,13 @@ struct config_port {
 	uint32_t line;   /* of gnomon.conf, for errors; 0: a command-line option */
 };
 
+/* Where the log is sent; port 514 unless given. */
+struct config_syslog {
+	struct ip_address address; /* IP_NONE: nowhere, the default */
+	uint32_t port;
+	uint32_t line; /* of gnomon.conf; 0: a command-line option */
+};
+
 /* The host's own network: the keys net, gateway, ipv6, nic. */
 struct net_config {
 	enum net_mode mode;         /* IPv4; default off */
@@ -79,6 +86,7 @@ struct config {
 	feature_set_t disabled;
 	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */
 	struct config_port monitor_port, http_port;
+	struct config_syslog syslog;
 	struct net_config net;
 	uint32_t vm_count;
 	struct vm_config vms[CONFIG_MAX_VMS];

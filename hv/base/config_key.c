@@ -289,6 +289,7 @@ static const struct config_key global_keys[] = {
 	{ "net_key", read_secret, GLOBAL(net_key), CONFIG_KEY_MIN, CONFIG_KEY_MAX, NULL },
 	{ "monitor_port", read_port, GLOBAL(monitor_port), 0, 0, NULL },
 	{ "http_port", read_port, GLOBAL(http_port), 0, 0, NULL },
+	{ "syslog", config_read_syslog, GLOBAL(syslog), 0, 0, NULL },
 };
 
 static const struct config_key vm_keys[] = {
@@ -311,7 +312,7 @@ static const struct config_key vm_keys[] = {
 const struct config_keys config_global_keys = {
 	global_keys, ARRAY_LEN(global_keys),
 	"when_done, loglevel, serial, switch_key, disable, net, gateway, ipv6, nic,"
-	" net_key, monitor_port, http_port",
+	" net_key, monitor_port, http_port, syslog",
 };
 const struct config_keys config_vm_keys = {
 	vm_keys, ARRAY_LEN(vm_keys),

@@ -68,8 +68,9 @@ int config_read_serial(const struct config_key *k, void *field, struct slice v, 
 int config_read_net(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
 int config_read_gateway(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
 int config_read_nic(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
+int config_read_syslog(const struct config_key *k, void *field, struct slice v, const struct config_place *p);
 /* Whether the network's keys go together. */
-int config_check_net(const struct net_config *n, struct failure *f);
+int config_check_net(const struct config *c, struct failure *f);
 
 /* The key's index in the table, or -1. */
 int config_key_find(const struct config_keys *table, struct slice name);

@@ -1,5 +1,7 @@
-/* Owns the reading of the network's keys: net, gateway, nic. */
+/* Owns the reading of the network's keys, net, gateway, nic, syslog, and what goes together of all of them. */
 #include "hv/base/config_key.h"
+
+#include <string.h>
 
 static int refuse_net(const struct config_key *k, struct slice v, const struct config_place *p)
 {
@@ -83,7 +85,51 @@ static bool same_network(const struct ip_address *a, const struct ip_address *b,
 	return true;
 }
 
-int config_check_net(const struct net_config *n, struct failure *f)
+#define SYSLOG_PORT 514
+
+static bool port_number(struct slice v, uint64_t *port)
+{
+	return config_number(v, 10, port) && *port >= 1 && *port <= UINT16_MAX;
+}
+
+/* The address before a port: an IPv4 one as it is, an IPv6 one in brackets. Without brackets a text with more than
+ * one colon is an IPv6 address alone. */
+static bool split_port(struct slice v, struct slice *address, uint64_t *port)
+{
+	struct slice rest = v;
+
+	*address = v;
+	*port = SYSLOG_PORT;
+	if (v.len && v.at[0] == '[') {
+		rest = (struct slice){ v.at + 1, v.len - 1 };
+		if (!slice_cut(&rest, ']', address))
+			return false;
+		if (rest.len == 0)
+			return true;
+		return rest.at[0] == ':' && port_number((struct slice){ rest.at + 1, rest.len - 1 }, port);
+	}
+	if (!slice_cut(&rest, ':', address) || (rest.len && memchr(rest.at, ':', rest.len))) {
+		*address = v;
+		return true;
+	}
+	return port_number(rest, port);
+}
+
+int config_read_syslog(const struct config_key *k, void *field, struct slice v, const struct config_place *p)
+{
+	struct config_syslog *syslog = field;
+	struct slice text;
+	struct ip_address a = { .version = IP_NONE };
+	uint64_t port = SYSLOG_PORT;
+
+	if (!slice_is(v, "off") && (!split_port(v, &text, &port) || !ip_address_parse(&a, text.at, text.len)))
+		return config_refuse(p, "%s = %.*s is not known; write an address like 192.0.2.1, 192.0.2.1:514 or"
+		                     " [2001:db8::1]:514, or off", k->name, SHOWN(v));
+	*syslog = (struct config_syslog){ .address = a, .port = (uint32_t)port, .line = p->line };
+	return 0;
+}
+
+static int check_gateway(const struct net_config *n, struct failure *f)
 {
 	if (n->gateway.version == IP_NONE)
 		return 0;
@@ -93,4 +139,43 @@ int config_check_net(const struct net_config *n, struct failure *f)
 		return fail(f, -EINVAL, "gnomon.conf: gateway is not in the network of net = ADDRESS/%u; correct one of"
 		            " them", n->prefix);
 	return 0;
+}
+
+/* A service that nobody could reach is a mistake. */
+static int check_service(const struct config *c, bool on, uint32_t line, const char *key, struct failure *f)
+{
+	struct config_place place = { .failure = f, .line = line };
+
+	if (!on || net_config_on(&c->net))
+		return 0;
+	return config_refuse(&place, "%s needs the host's own network; add a line net = dhcp or net = ADDRESS/BITS, or"
+	                     " leave %s out", key, key);
+}
+
+static int check_ports(const struct config *c, struct failure *f)
+{
+	struct config_place monitor = { .failure = f, .line = c->monitor_port.line };
+	struct config_place http = { .failure = f, .line = c->http_port.line };
+
+	if (c->monitor_port.number && !c->net_key[0])
+		return config_refuse(&monitor, "monitor_port opens the monitor to whoever has net_key, and there is none; add"
+		                     " a line net_key = SECRET, or leave monitor_port out");
+	if (c->http_port.number && c->http_port.number == c->monitor_port.number)
+		return config_refuse(&http, "http_port and monitor_port are both %u; take two ports", c->http_port.number);
+	return 0;
+}
+
+int config_check_net(const struct config *c, struct failure *f)
+{
+	int err = check_gateway(&c->net, f);
+
+	if (!err)
+		err = check_ports(c, f);
+	if (!err)
+		err = check_service(c, c->monitor_port.number, c->monitor_port.line, "monitor_port", f);
+	if (!err)
+		err = check_service(c, c->http_port.number, c->http_port.line, "http_port", f);
+	if (!err)
+		err = check_service(c, c->syslog.address.version != IP_NONE, c->syslog.line, "syslog", f);
+	return err;
 }

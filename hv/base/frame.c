@@ -29,10 +29,18 @@ struct frame_cache {
 	pfn_t frames[CACHE_SIZE];
 } __attribute__((aligned(64)));
 
+/* Frames in use by kind of owner and guest: what each CPU added and took away; only the sums mean something. */
+#define TALLY_KINDS 4
+#define TALLY_IDS 32
+struct frame_tallies {
+	int64_t frames[TALLY_KINDS][TALLY_IDS];
+} __attribute__((aligned(64)));
+
 struct frame_table frame_table;
 
 static struct spinlock lock = SPINLOCK_INIT;
 static struct frame_cache caches[MAX_CPUS];
+static struct frame_tallies tallies[MAX_CPUS];
 static pfn_t clean_from, dirty_from; /* below are no clean / dirty free frames */
 static uint64_t clean_total;
 
@@ -42,6 +50,11 @@ static void clear_frame(pfn_t p)
 	uint64_t words = PAGE_SIZE / 8;
 
 	__asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0) : "memory");
+}
+
+void frames_tally_add(frame_owner_t owner, int64_t npages)
+{
+	tallies[this_cpu()->index].frames[(owner >> 12) % TALLY_KINDS][owner % TALLY_IDS] += npages;
 }
 
 static bool is_dirty(pfn_t p) { return frame_table.dirty[p / 64] & BIT(p % 64); }
@@ -157,8 +170,10 @@ hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner
 	for (pfn_t p = first; first && p < first + npages; p++)
 		take(p, owner);
 	spin_unlock(&lock);
-	if (first)
+	if (first) {
+		frames_tally_add(owner, (int64_t)npages);
 		clear_run(first, npages);
+	}
 	return first << PAGE_SHIFT;
 }
 
@@ -214,6 +229,7 @@ hpa_t frame_alloc(frame_owner_t owner)
 		return HPA_NONE;
 	p = c->frames[--c->count];
 	frame_table.owners[p] = owner;
+	frames_tally_add(owner, 1);
 	return p << PAGE_SHIFT;
 }
 
@@ -229,6 +245,7 @@ hpa_t frame_alloc_low(frame_owner_t owner)
 	spin_unlock(&lock);
 	if (p >= end)
 		return HPA_NONE;
+	frames_tally_add(owner, 1);
 	clear_frame(p);
 	return p << PAGE_SHIFT;
 }
@@ -253,6 +270,7 @@ void frame_free_run(hpa_t pa, uint64_t npages, frame_owner_t owner)
 	INVARIANT(is_aligned(pa, PAGE_SIZE) && owner >= OWNER_HV);
 	for (pfn_t p = first; p < first + npages; p++)
 		disown(p, owner);
+	frames_tally_add(owner, -(int64_t)npages);
 	for (pfn_t p = first; p < first + npages; p++)
 		set_dirty(p, true);
 	if (npages <= FREE_CLEARS)
@@ -295,6 +313,8 @@ void frame_change_owner(hpa_t pa, uint64_t npages, frame_owner_t from, frame_own
 			change_owner(p++, from, to);
 		}
 	}
+	frames_tally_add(from, -(int64_t)npages);
+	frames_tally_add(to, (int64_t)npages);
 }
 
 /* Takes up to CLEAR_STEP dirty free frames out of circulation; lock held. */
@@ -362,6 +382,28 @@ uint64_t frame_count(frame_owner_t owner)
 	return n;
 }
 
+/* Of one kind and guest, on all CPUs. */
+static uint64_t tally(unsigned kind, unsigned id)
+{
+	int64_t n = 0;
+
+	for (uint32_t i = 0; i < MAX_CPUS; i++)
+		n += __atomic_load_n(&tallies[i].frames[kind][id], __ATOMIC_RELAXED);
+	return n < 0 ? 0 : (uint64_t)n;
+}
+
+uint64_t frame_tally(frame_owner_t owner)
+{
+	uint64_t used = 0;
+
+	if (owner != OWNER_FREE)
+		return tally((owner >> 12) % TALLY_KINDS, owner % TALLY_IDS);
+	for (unsigned kind = 0; kind < TALLY_KINDS; kind++)
+		for (unsigned id = 0; id < TALLY_IDS; id++)
+			used += tally(kind, id);
+	return frame_table.ram - min_u64(used, frame_table.ram);
+}
+
 uint64_t frame_largest_free_run(void)
 {
 	uint64_t best = 0;
@@ -392,6 +434,7 @@ void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, fr
 void frames_reset_state(void)
 {
 	memset(caches, 0, sizeof caches);
+	memset(tallies, 0, sizeof tallies);
 	clean_from = frame_table.count;
 	dirty_from = 0;
 	clean_total = 0;

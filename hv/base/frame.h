@@ -39,7 +39,10 @@ static inline void frame_free(hpa_t pa, frame_owner_t owner) { frame_free_run(pa
 void frame_change_owner(hpa_t first, uint64_t npages, frame_owner_t from, frame_owner_t to);
 
 frame_owner_t frame_owner(hpa_t pa); /* OWNER_NONE for what is not RAM */
-uint64_t frame_count(frame_owner_t owner);
+uint64_t frame_count(frame_owner_t owner); /* looks at every record */
+/* The same from running counts, without a look at the records; id up to 31. While CPUs hand frames out it may be
+ * off by what is under way. */
+uint64_t frame_tally(frame_owner_t owner);
 uint64_t frame_largest_free_run(void); /* in frames */
 /* Every maximal run of frames with one owner, lowest first; OWNER_NONE is left out. No lock. */
 void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, frame_owner_t owner),

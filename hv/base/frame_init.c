@@ -101,15 +101,23 @@ static void withhold_low_memory(void)
 			frame_table.owners[p] = p ? OWNER_LOW : OWNER_HV;
 }
 
-static uint64_t count_blocks(void)
+/* Fills in the counts of blocks, of all RAM and by owner; returns how many frames are free for runs. */
+static uint64_t count_frames(void)
 {
 	uint64_t total = 0;
 
-	for (pfn_t p = 0; p < frame_table.count; p++)
-		if (frame_table.owners[p] == OWNER_FREE) {
+	frame_table.ram = 0;
+	for (pfn_t p = 0; p < frame_table.count; p++) {
+		frame_owner_t owner = frame_table.owners[p];
+
+		frame_table.ram += owner != OWNER_NONE;
+		if (owner == OWNER_HV)
+			frames_tally_add(OWNER_HV, 1);
+		if (owner == OWNER_FREE) {
 			frame_table.blocks[p / BLOCK_FRAMES].free++;
 			total++;
 		}
+	}
 	return total;
 }
 
@@ -141,7 +149,7 @@ int frames_build(const struct boot_info *bi, struct failure *f)
 	withhold_low_memory();
 	mark(at, at + npages, OWNER_HV);
 	frames_reset_state();
-	if (!count_blocks())
+	if (!count_frames())
 		return fail(f, -ENOMEM, "no RAM above 1 MiB is left for guests");
 	return 0;
 }

@@ -22,6 +22,7 @@ struct frame_block {
 
 struct frame_table {
 	pfn_t count; /* frames 0..count-1 are on record */
+	uint64_t ram; /* of them, those that have an owner or are free */
 	uint64_t block_count;
 	frame_owner_t *owners;
 	uint64_t *dirty; /* bit per frame: to be cleared before it is handed out */
@@ -30,6 +31,8 @@ struct frame_table {
 
 extern struct frame_table frame_table;
 
+/* The running counts of frame_tally(), as if by the running CPU. */
+void frames_tally_add(frame_owner_t owner, int64_t npages);
 /* Empties the caches and hints for a table just built, all of whose free frames are dirty. */
 void frames_reset_state(void);
 

@@ -16,6 +16,13 @@
 
 static void put(struct monitor_out *out, const char *text) { out->write(out->ctx, text, strlen(text)); }
 
+/* What shows the operator his own keys. */
+static void echo(struct monitor_line *line, const char *text)
+{
+	if (!line->quiet)
+		put(line->out, text);
+}
+
 void mon_printf(struct monitor_out *out, const char *fmt, ...)
 {
 	char text[400];
@@ -42,7 +49,7 @@ void monitor_line_add(struct monitor_line *line, const struct monitor_command *t
 
 void monitor_line_show(struct monitor_line *line)
 {
-	put(line->out, "\r" PROMPT);
+	put(line->out, line->quiet ? PROMPT : "\r" PROMPT);
 	put(line->out, line->text);
 }
 
@@ -51,7 +58,7 @@ static void erase_last(struct monitor_line *line)
 	if (line->len == 0)
 		return;
 	line->text[--line->len] = 0;
-	put(line->out, "\b \b");
+	echo(line, "\b \b");
 }
 
 static void erase_all(struct monitor_line *line)
@@ -63,12 +70,12 @@ static void erase_all(struct monitor_line *line)
 static void append(struct monitor_line *line, char c)
 {
 	if (line->len == MONITOR_LINE_MAX) {
-		put(line->out, KEY_BELL);
+		echo(line, KEY_BELL);
 		return;
 	}
 	line->text[line->len++] = c;
 	line->text[line->len] = 0;
-	line->out->write(line->out->ctx, &c, 1);
+	echo(line, (char[]){ c, 0 });
 }
 
 static void start_over(struct monitor_line *line)
@@ -93,7 +100,7 @@ static void remember(struct monitor_line *line)
 static void browse(struct monitor_line *line, unsigned back)
 {
 	if (back > line->entered || back > MONITOR_HISTORY) {
-		put(line->out, KEY_BELL);
+		echo(line, KEY_BELL);
 		return;
 	}
 	erase_all(line);
@@ -102,7 +109,7 @@ static void browse(struct monitor_line *line, unsigned back)
 		return;
 	memcpy(line->text, line->history[(line->entered - back) % MONITOR_HISTORY], sizeof(line->text));
 	line->len = (unsigned)strlen(line->text);
-	put(line->out, line->text);
+	echo(line, line->text);
 }
 
 static void browse_older(struct monitor_line *line) { browse(line, line->browsing + 1); }
@@ -115,7 +122,7 @@ static void browse_newer(struct monitor_line *line)
 
 static void enter(struct monitor_line *line)
 {
-	put(line->out, "\n");
+	echo(line, "\n");
 	remember(line);
 	monitor_line_run(line, line->text);
 	start_over(line);
@@ -123,7 +130,7 @@ static void enter(struct monitor_line *line)
 
 static void abandon(struct monitor_line *line)
 {
-	put(line->out, "^C\n");
+	echo(line, "^C\n");
 	start_over(line);
 }
 

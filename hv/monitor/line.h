@@ -28,7 +28,7 @@ struct monitor_command {
 #define MONITOR_LINE_MAX 200 /* characters of a line */
 #define MONITOR_HISTORY 8    /* lines */
 #define MONITOR_MAX_ARGS 16
-#define MONITOR_MAX_TABLES 12
+#define MONITOR_MAX_TABLES 16
 
 enum monitor_key_state { KEY_PLAIN, KEY_ESCAPE, KEY_BRACKET };
 
@@ -43,6 +43,7 @@ struct monitor_line {
 	unsigned browsing; /* 1: the latest line is shown, 0: none */
 	enum monitor_key_state state;
 	bool after_return; /* the last byte was CR: an LF right behind it belongs to it */
+	bool quiet;        /* the operator's own terminal shows and edits what is typed: no echo */
 };
 
 /* Starts empty, knowing only `help`; prints nothing. out must live as long as line. */

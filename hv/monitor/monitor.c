@@ -72,15 +72,20 @@ static void run(void *arg)
 	}
 }
 
+void monitor_add_commands(struct monitor_line *l)
+{
+	monitor_line_add(l, commands_vm);
+	monitor_line_add(l, commands_exits);
+	monitor_line_add(l, commands_mmu);
+	monitor_line_add(l, commands_tdx);
+	monitor_line_add(l, commands_pci);
+	monitor_line_add(l, commands_host);
+}
+
 void monitor_init(void)
 {
 	monitor_line_init(&line, console_monitor_out());
-	monitor_line_add(&line, commands_vm);
-	monitor_line_add(&line, commands_exits);
-	monitor_line_add(&line, commands_mmu);
-	monitor_line_add(&line, commands_tdx);
-	monitor_line_add(&line, commands_pci);
-	monitor_line_add(&line, commands_host);
+	monitor_add_commands(&line);
 	context = context_create(this_cpu(), "monitor", run, NULL);
 	if (!context)
 		panic("no memory for the monitor's stack");

@@ -12,7 +12,7 @@
 static const char seed[] =
 	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = mmio:0xfe034000,4\nswitch_key = Ctrl-A\n"
 	"disable = vid, vpid\n"
-	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\n"
+	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\nsyslog = [2001:db8::1]:514\n"
 	"net = 192.0.2.7/24\ngateway = 192.0.2.1\nipv6 = auto\nnic = 02:00.0\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"
 	"mmu = ept\ntype = vm\nautostart = no\nstrict = yes\npremap = yes\nnx_huge = auto\n"
@@ -35,6 +35,7 @@ static void parse(const uint8_t *data, size_t len)
 	assert_true((err != 0) == (f.text[0] != 0));
 	assert_true(c.vm_count <= CONFIG_MAX_VMS);
 	assert_true(c.monitor_port.number <= UINT16_MAX && c.http_port.number <= UINT16_MAX);
+	assert_true(c.syslog.port <= UINT16_MAX);
 	check_text(c.net_key, sizeof(c.net_key));
 	for (uint32_t i = 0; i < c.vm_count; i++) {
 		const struct vm_config *vm = &c.vms[i];

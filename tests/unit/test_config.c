@@ -105,7 +105,8 @@ static void test_grammar_errors(void **state)
 	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
 	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
-	        " switch_key, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port");
+	        " switch_key, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port,"
+	        " syslog");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
 }
@@ -181,7 +182,7 @@ static void test_network(void **state)
 	assert_int_equal(parse("when_done = monitor\n"), 0);
 	assert_int_equal(config.monitor_port.number | config.http_port.number, 0);
 	assert_string_equal(config.net_key, "");
-	assert_int_equal(parse("net_key = " SECRET "\nmonitor_port = 2323\nhttp_port = 65535\n"), 0);
+	assert_int_equal(parse("net = dhcp\nnet_key = " SECRET "\nmonitor_port = 2323\nhttp_port = 65535\n"), 0);
 	assert_string_equal(config.net_key, SECRET);
 	assert_int_equal(config.monitor_port.number, 2323);
 	assert_int_equal(config.http_port.number, 65535);
@@ -202,6 +203,47 @@ static void test_network(void **state)
 	assert_int_equal(config_override(&config, "net_key=" SECRET, &failure), 0);
 	assert_int_equal(config_check(&config, &failure), -EINVAL);
 	assert_string_equal(failure.text, "gnomon.conf:1: http_port and monitor_port are both 80; take two ports");
+	assert_int_equal(parse("\nhttp_port=80\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
+	assert_string_equal(failure.text, "gnomon.conf:2: http_port needs the host's own network; add a line net = dhcp or"
+	                    " net = ADDRESS/BITS, or leave http_port out");
+	assert_int_equal(config_override(&config, "ipv6=auto", &failure), 0);
+	assert_int_equal(config_check(&config, &failure), 0);
+}
+
+static void expect_syslog(const char *value, enum ip_version version, unsigned port)
+{
+	char text[100];
+
+	sprintf(text, "net=dhcp\nsyslog=%s\n", value);
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(config.syslog.address.version, version);
+	assert_int_equal(config.syslog.port, port);
+	assert_int_equal(config_check(&config, &failure), 0);
+}
+
+static void test_syslog(void **state)
+{
+	static const char *const bad[] = { "", "loghost", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:x",
+		"[192.0.2.1", "[2001:db8::1]x", "[2001:db8::1]:", "[]:514", "2001:db8::1:x", ":514", "[2001:db8::1]:514 " "x" };
+
+	(void)state;
+	expect_syslog("192.0.2.1", IP_V4, 514);
+	expect_syslog("192.0.2.1:1514", IP_V4, 1514);
+	expect_syslog("2001:db8::1", IP_V6, 514);
+	expect_syslog("[2001:db8::1]", IP_V6, 514);
+	expect_syslog("[2001:db8::1]:65535", IP_V6, 65535);
+	expect_syslog("off", IP_NONE, 514);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[100], wanted[200];
+
+		sprintf(text, "syslog=%s\n", bad[i]);
+		sprintf(wanted, "gnomon.conf:1: syslog = %s is not known; write an address like 192.0.2.1, 192.0.2.1:514 or"
+		        " [2001:db8::1]:514, or off", bad[i]);
+		refused(text, wanted);
+	}
+	assert_int_equal(parse("syslog=192.0.2.1\n"), 0);
+	assert_int_equal(config_check(&config, &failure), -EINVAL);
 }
 
 /* A key that does not do is not repeated: errors go to screens that others see. */
@@ -396,7 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_grammar_errors), cmocka_unit_test(test_serial), cmocka_unit_test(test_value_errors),
-		cmocka_unit_test(test_network), cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_network), cmocka_unit_test(test_secrets), cmocka_unit_test(test_syslog),
 		cmocka_unit_test(test_address), cmocka_unit_test(test_address_errors),
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_too_many_vms),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_wakeup), cmocka_unit_test(test_td),

@@ -111,6 +111,16 @@ static void too_little_is_said(void **state)
 	assert_int_equal(frame_alloc_run(1, 1, OWNER_HV), HPA_NONE);
 }
 
+/* The running counts say what a look at all records says. */
+static void assert_tallies(void)
+{
+	static const frame_owner_t owners[] = { OWNER_FREE, OWNER_HV, OWNER_PAGE_TABLE, OWNER_VM(0), OWNER_VM(1),
+		OWNER_VM(2), OWNER_VM(3), OWNER_VM(4), OWNER_VM_META(3), OWNER_TD(3) };
+
+	for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
+		assert_int_equal(frame_tally(owners[i]), frame_count(owners[i]));
+}
+
 static void runs_are_aligned_and_clear(void **state)
 {
 	hpa_t a, b;
@@ -128,7 +138,12 @@ static void runs_are_aligned_and_clear(void **state)
 	assert_int_equal(frame_alloc_run(FRAMES, 1, OWNER_HV), HPA_NONE);
 	assert_int_equal(frame_alloc_run(1, BIT(40), OWNER_HV), HPA_NONE);
 	dirty(a, 1024);
+	assert_tallies();
+	frame_change_owner(a, 6, OWNER_VM(3), OWNER_TD(3));
+	assert_tallies();
+	frame_change_owner(a, 6, OWNER_TD(3), OWNER_VM(3));
 	frame_free_run(a, 1024, OWNER_VM(3));
+	assert_tallies();
 	assert_int_equal(frame_alloc_run(1024, 512, OWNER_VM(4)), a);
 	assert_clear(a, 1024);
 }
@@ -164,7 +179,9 @@ static void low_frames_stay_low(void **state)
 	assert_clear(a, 1);
 	assert_int_equal(frame_alloc_low(OWNER_HV), 0x2000);
 	assert_int_equal(frame_alloc_low(OWNER_HV), HPA_NONE);
+	assert_tallies();
 	frame_free(a, OWNER_HV);
+	assert_tallies();
 	assert_int_equal(frame_alloc_low(OWNER_HV), a);
 }
 
@@ -177,6 +194,7 @@ static void boot_memory_is_released(void **state)
 	build();
 	assert_int_equal(frame_owner(MIB(11)), OWNER_HV);
 	frames_release_boot(&info);
+	assert_tallies();
 	assert_int_equal(frame_owner(MIB(11)), OWNER_FREE);
 	assert_int_equal(frame_owner(MIB(11) + 0x4000), OWNER_FREE);
 	for (unsigned i = 0; i < 5; i++)
@@ -278,6 +296,8 @@ static void at_random(void **state)
 			hold(h);
 		if (rand() % 8 == 0)
 			frames_clear_some();
+		if (step % 256 == 0)
+			assert_tallies();
 	}
 	frame_for_each_run(sum_run, &total);
 	assert_int_equal(total, MIB(31) >> PAGE_SHIFT);

@@ -28,7 +28,7 @@ static void collect(void *ctx, const char *text, size_t len)
 	output[output_len] = 0;
 }
 
-static struct monitor_out out = { collect, NULL };
+static struct monitor_out out = { .write = collect };
 
 static int record(struct monitor_out *o, int argc, char **argv)
 {
@@ -237,6 +237,18 @@ static void test_results(void **state)
 	assert_string_equal(output, "A command has at most 16 words.\n");
 }
 
+/* Where the operator's terminal shows what is typed, only the prompt and what commands say is written. */
+static void test_quiet(void **state)
+{
+	(void)state;
+	line.quiet = true;
+	type("vn\x7fm a\r\n");
+	expect("|vm|a");
+	assert_string_equal(output, "> ");
+	type("reboot\n\x03\x10");
+	assert_string_equal(output, "> reboot: no\n> > ");
+}
+
 static void test_printf_is_cut(void **state)
 {
 	char text[1000];
@@ -262,7 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_words), TEST(test_line_ends), TEST(test_editing), TEST(test_echo),
 		TEST(test_length_limit), TEST(test_history), TEST(test_no_history), TEST(test_broken_escapes),
-		TEST(test_help), TEST(test_unknown), TEST(test_results), TEST(test_printf_is_cut),
+		TEST(test_help), TEST(test_unknown), TEST(test_results), TEST(test_quiet), TEST(test_printf_is_cut),
 		TEST(test_too_many_tables),
 	};
 

@@ -99,6 +99,8 @@ uint64_t frame_count(frame_owner_t owner)
 	return count;
 }
 
+uint64_t frame_tally(frame_owner_t owner) { return frame_count(owner); }
+
 uint64_t frame_largest_free_run(void)
 {
 	uint64_t largest = 0, run = 0;
