@@ -13,6 +13,8 @@
 #define MAX_ROWS 90
 #define BIG_SCREEN 2400   /* pixels of width from which each pixel is drawn as two by two */
 #define TAB 8
+#define INDENT 8          /* of what goes on in the next row, as deep as a log line's prefix */
+#define INDENT_FROM 40    /* columns that a row must have for it */
 
 struct cell {
 	char c;
@@ -100,8 +102,10 @@ static void put(char c, uint8_t colour)
 		column = 0;
 		return;
 	}
-	if (column == columns)
+	if (column == columns) {
 		new_line();
+		column = columns >= INDENT_FROM ? INDENT : 0;
+	}
 	if (c == '\t') {
 		column = (uint32_t)min_u64(columns, align_up(column + 1, TAB));
 		return;

@@ -50,17 +50,20 @@ static int tear_down(void **state)
 
 static void say(enum log_level level, const char *text) { fbcon_log_sink(level, text, strlen(text)); }
 
-static bool cell_is(unsigned row, unsigned column, char c)
+static bool glyph_is(uint32_t stride, unsigned row, unsigned column, char c)
 {
 	const uint8_t *glyph = font_glyph(c);
 
 	for (unsigned y = 0; y < FONT_HEIGHT; y++)
 		for (unsigned x = 0; x < FONT_WIDTH; x++)
-			if ((screen[(row * FONT_HEIGHT + y) * STRIDE + column * FONT_WIDTH + x] != 0) !=
+			if ((screen[(row * FONT_HEIGHT + y) * stride + column * FONT_WIDTH + x] != 0) !=
 			    ((glyph[y] >> x & 1) != 0))
 				return false;
 	return true;
 }
+
+static bool cell_is(unsigned row, unsigned column, char c) { return glyph_is(STRIDE, row, column, c); }
+static bool wide_cell_is(unsigned row, unsigned column, char c) { return glyph_is(320, row, column, c); }
 
 static bool row_is(unsigned row, const char *text)
 {
@@ -87,6 +90,20 @@ static void long_lines_wrap(void **state)
 	say(LOG_INFO, "0123456789abc\tX");
 	assert_true(row_is(0, "0123456789"));
 	assert_true(row_is(1, "abc     X"));
+}
+
+static void a_wide_screen_indents_what_goes_on(void **state)
+{
+	struct boot_framebuffer fb = { .base = 1, .width = 320, .height = 48, .stride = 320, .format = BOOT_PIXEL_RGBX };
+
+	(void)state;
+	fb.size = fb.stride * fb.height * 4;
+	free(screen);
+	screen = malloc(fb.size);
+	assert_int_equal(fbcon_init(&fb, screen, &why), 0);
+	say(LOG_INFO, "0123456789012345678901234567890123456789on\r\nnext");
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(wide_cell_is(1, 8 + i, "on"[i]) && wide_cell_is(1, i, ' ') && wide_cell_is(2, i, "next"[i]));
 }
 
 static void the_screen_scrolls(void **state)
@@ -153,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(text_is_drawn_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(long_lines_wrap, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_wide_screen_indents_what_goes_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_screen_scrolls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(levels_have_colours, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(wrong_geometry_is_refused, set_up, tear_down),
