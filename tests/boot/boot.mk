@@ -15,6 +15,12 @@ $(BUILD)/provoke/gnomon.elf: $(HV_OBJS) $(PROVOKE_OBJS) linker.ld $(BUILD)/mbedt
 	@objcopy --strip-debug $@
 -include $(PROVOKE_OBJS:.o=.d)
 
+# What the cases that look at a screen read it by.
+BOOT_NEEDS += $(BUILD)/font.bin
+$(BUILD)/font.bin: tests/boot/dump_font.c drivers/font.c drivers/font.h
+	@$(CC) $(WARNINGS) -I. -o $(BUILD)/dump_font tests/boot/dump_font.c drivers/font.c
+	@$(BUILD)/dump_font >$@
+
 $(BUILD)/guests/vmlinux: $(BUILD)/guests/vmlinuz tests/boot/payload.py | $(BUILD)/packages/test
 	@echo "  UNPACK $@"
 	@$(PYTHON) tests/boot/payload.py $< $@

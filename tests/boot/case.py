@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 
+import screen
 from machine import MACHINES
 
 # Whatever a case expects, these must not appear.
@@ -25,6 +26,20 @@ class Expect:
 class Send:
     """Types the text on the serial line."""
     text: str
+
+
+@dataclasses.dataclass
+class Command:
+    """Tells QEMU, in its own monitor's words."""
+    text: str
+
+
+@dataclasses.dataclass
+class Screen:
+    """A row of QEMU's screen must have the pattern, written in that colour (rrggbb) if one is given."""
+    pattern: str
+    colour: str = None
+    seconds: float = 300
 
 
 @dataclasses.dataclass
@@ -51,13 +66,18 @@ class Case:
     name: str
     steps: list
     conf: str = None            # text of gnomon.conf; None: the stick is build/gnomon.img as it is
-    files: dict = dataclasses.field(default_factory=dict)  # path on the stick: file below the build folder, or bytes
+    # Path on the stick: file below the build folder, bytes, or a function that makes them, given that folder.
+    files: dict = dataclasses.field(default_factory=dict)
     options: str = ""           # on the chainloader line; takes GRUB
     grub: bool = False          # GRUB as BOOTX64.EFI, else gnomon.efi itself
     machine: str = "bochs"
     host: dict = dataclasses.field(default_factory=dict)   # options of the machine class
     never: list = dataclasses.field(default_factory=list)
     long: bool = False          # starts before the others, so that it is not what all wait for at the end
+    panics: bool = False        # on purpose
+
+    def all_never(self):
+        return self.never + ([] if self.panics else NEVER)
 
 
 GRUB_CFG = """\
@@ -89,8 +109,8 @@ def make_stick(case, build, folder):
     for number, (path, source) in enumerate(case.files.items()):
         if source is None:
             files.pop(path)
-        elif isinstance(source, bytes):
-            files[path] = written(f"file{number}", source)
+        elif callable(source) or isinstance(source, bytes):
+            files[path] = written(f"file{number}", source(build) if callable(source) else source)
         else:
             files[path] = os.path.join(build, source)
     image = os.path.join(folder, "stick.img")
@@ -102,8 +122,10 @@ def make_stick(case, build, folder):
 class Player:
     """Goes through a case's steps on a running machine."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, case, build):
         self.machine = machine
+        self.build = build
+        self.case = case
         self.position = 0
 
     def play(self, step):
@@ -111,14 +133,30 @@ class Player:
         if isinstance(step, Send):
             self.machine.write(step.text)
             return None
+        if isinstance(step, Command):
+            self.machine.command(step.text)
+            return None
         if isinstance(step, Absent):
             found = re.search(step.pattern, self.machine.text())
             return f"must not appear: {found.group(0)!r}" if found else None
         if isinstance(step, Kept):
             return self._compare(step)
+        if isinstance(step, Screen):
+            return self._look(step)
         if isinstance(step, Ended):
             return None if self.machine.ended.wait(step.seconds) else "the machine is still on"
         return self._expect(step)
+
+    def _look(self, step):
+        deadline = time.monotonic() + step.seconds
+        font = screen.load_font(self.build)
+        picture = os.path.join(self.machine.folder, "screen.ppm")
+        while True:
+            self.machine.command(f"screendump {picture}")
+            why = screen.find(picture, font, step.pattern, step.colour)
+            if not why or time.monotonic() > deadline:
+                return why
+            time.sleep(2)
 
     def _compare(self, step):
         with open(step.path) as kept:
@@ -137,7 +175,7 @@ class Player:
             if found:
                 self.position = found.end()
                 return None
-            for pattern in NEVER:
+            for pattern in self.case.all_never():
                 bad = re.search(pattern, text)
                 if bad:
                     return f"{bad.group(0)!r} appeared while waiting for {step.pattern!r}"
@@ -159,8 +197,8 @@ def run_case(case, build, stop_requested):
     try:
         machine = MACHINES[case.machine](folder, os.path.abspath(make_stick(case, build, folder)), **case.host)
         machine.start()
-        player = Player(machine)
-        for step in case.steps + [Absent(pattern) for pattern in NEVER + case.never]:
+        player = Player(machine, case, build)
+        for step in case.steps + [Absent(pattern) for pattern in case.all_never()]:
             why = "interrupted" if stop_requested.is_set() else player.play(step)
             if why:
                 break

@@ -5,6 +5,7 @@ import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -187,11 +188,46 @@ class Bochs(Machine):
         return copy
 
 
+def spcr(port, irq):
+    """The ACPI table without its header: a 16550 at an I/O port, 115200 baud."""
+    address = struct.pack("<BBBBQ", 1, 8, 0, 1, port)
+    return bytes(4) + address + struct.pack("<BBIBBBBBB", 1, irq, 0, 7, 0, 1, 0, 0, 0) + b"\xff" * 4 + bytes(12)
+
+
 class Qemu(Machine):
-    """options: cpu, count, memory (MiB). Software emulation, no VMX."""
+    """
+    options: cpu, count, memory (MiB), serial: where the line is, com1, a card on pci, a port that only the ACPI
+    table spcr names, or none. Software emulation, no VMX.
+    """
+
+    def _serial(self, kind, path):
+        chardev = ["-chardev", f"socket,id=line,path={path},server=on,wait=on", "-serial"]
+        if kind == "com1":
+            return chardev + ["chardev:line"]
+        if kind == "pci":
+            return chardev + ["none", "-device", "pci-serial,chardev=line"]
+        if kind == "none":
+            return ["-serial", "none"]
+        table = os.path.join(self.folder, "spcr.bin")
+        with open(table, "wb") as out:
+            out.write(spcr(0x2e0, 5))
+        return chardev + ["none", "-device", "isa-serial,iobase=0x2e0,irq=5,chardev=line",
+                          "-acpitable", f"sig=SPCR,rev=2,data={table}"]
+
+    def command(self, text):
+        """One command for QEMU's own monitor."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(os.path.join(self._sockets.name, "monitor"))
+            line.settimeout(10)
+            for words in (None, text):
+                if words:
+                    line.sendall(words.encode() + b"\n")
+                answer = b""
+                while not answer.endswith(b"(qemu) "):
+                    answer += line.recv(4096)
 
     def _launch(self):
-        option = dict(cpu="qemu64", count=1, memory=512)
+        option = dict(cpu="qemu64", count=1, memory=512, serial="com1")
         option.update(self.options)
         # The path of a UNIX socket is limited to about 100 characters; a build folder's is not.
         self._sockets = tempfile.TemporaryDirectory()
@@ -200,11 +236,18 @@ class Qemu(Machine):
                      "-smp", str(option["count"]), "-m", str(option["memory"]), "-bios", OVMF,
                      "-drive", f"if=none,id=stick,format=raw,snapshot=on,file={self.image}",
                      "-device", "qemu-xhci", "-device", "usb-storage,drive=stick", "-net", "none",
-                     "-display", "none", "-no-reboot", "-monitor", "none",
-                     "-serial", f"unix:{path},server=on,wait=on"])
-        self.line = self._connect(path, socket.AF_UNIX)
+                     "-display", "none", "-no-reboot",
+                     "-monitor", f"unix:{os.path.join(self._sockets.name, 'monitor')},server=on,wait=off",
+                     *self._serial(option["serial"], path)])
+        if option["serial"] == "none":
+            self._connect(os.path.join(self._sockets.name, "monitor"), socket.AF_UNIX).close()
+            self.line, self._nobody = socket.socketpair()
+        else:
+            self.line = self._connect(path, socket.AF_UNIX)
 
     def stop(self):
+        if hasattr(self, "_nobody"):
+            self._nobody.close()
         super().stop()
         if hasattr(self, "_sockets"):
             self._sockets.cleanup()
