@@ -137,7 +137,7 @@ void fake_pci_start(void)
 	fake_maps_left = 1000;
 	fake_device_read = NULL;
 	fake_device_write = NULL;
-	acpi_host_defaults(&fake_acpi);
+	memset(&fake_acpi, 0, sizeof(fake_acpi));
 	test_machine_start(&ports);
 }
 

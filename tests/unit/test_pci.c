@@ -1,4 +1,4 @@
-/* sources: drivers/pci.c drivers/pci_bar.c drivers/pci_msi.c hv/base/acpi_tables.c hv/base/acpi_uart.c hv/base/failure.c hv/base/format.c tests/unit/fake_pci.c */
+/* sources: drivers/pci.c drivers/pci_bar.c drivers/pci_msi.c hv/base/failure.c hv/base/format.c tests/unit/fake_pci.c */
 /*
  * The host's PCI: both ways into configuration space, the walk over buses that bridges lie about, base
  * address registers and capability lists that make no sense, MSI and MSI-X.
