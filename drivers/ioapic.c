@@ -15,6 +15,7 @@
 #define REG_REDIRECT 0x10
 #define REDIRECT_MASKED BIT(16)
 #define REDIRECT_LEVEL BIT(15)
+#define REDIRECT_NMI (4u << 8)
 #define REDIRECT_ACTIVE_LOW BIT(13)
 #define XAPIC_MAX_ID 254
 
@@ -124,3 +125,11 @@ int ioapic_route_pci(uint8_t line, uint32_t apic_id, uint8_t vector, struct fail
 }
 
 void ioapic_mask_pci(uint8_t line) { set_entry(gsi_of_pci(line), REDIRECT_MASKED); }
+
+/* NMI delivery is at the edge, whatever the interrupt is otherwise. */
+int ioapic_route_isa_nmi(uint8_t irq, uint32_t apic_id, struct failure *f)
+{
+	const struct acpi_isa_irq *isa = &acpi_host()->isa[irq & 15];
+
+	return route(isa->gsi, REDIRECT_NMI | (isa->active_low ? REDIRECT_ACTIVE_LOW : 0), apic_id, f);
+}

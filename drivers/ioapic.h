@@ -13,6 +13,8 @@
 void ioapic_init(void);
 /* Routes an ISA interrupt, by the firmware's overrides, to one CPU. Start-up; -ENODEV or -ERANGE. */
 int ioapic_route_isa(uint8_t irq, uint32_t apic_id, uint8_t vector, struct failure *f);
+/* The same as an NMI, at the edge. */
+int ioapic_route_isa_nmi(uint8_t irq, uint32_t apic_id, struct failure *f);
 /*
  * Routes the line that firmware wrote into a PCI function's Interrupt Line register: an ISA interrupt
  * below 16, where the firmware's overrides say how it is triggered, else an input's own number. Level and

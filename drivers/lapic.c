@@ -168,6 +168,12 @@ void lapic_init(void)
 		 deadline_timer ? "TSC-deadline" : "one-shot");
 }
 
+static void wait_icr(void)
+{
+	for (unsigned i = 0; (read_reg(REG_ICR) & ICR_PENDING) && i < ICR_WAIT_LOOPS; i++)
+		cpu_pause();
+}
+
 /* WRMSR to an x2APIC register does not wait for earlier stores to be seen: SDM vol. 3A, "WRMSR to
  * x2APIC Registers", hence the fences. In xAPIC mode the uncached write does. */
 static void write_icr(uint32_t apic_id, uint32_t command)
@@ -179,16 +185,30 @@ static void write_icr(uint32_t apic_id, uint32_t command)
 	}
 	if (!lapic_window)
 		return; /* a panic before lapic_init: there is nobody to interrupt */
-	for (unsigned i = 0; (read_reg(REG_ICR) & ICR_PENDING) && i < ICR_WAIT_LOOPS; i++)
-		cpu_pause();
+	wait_icr();
 	write_reg(REG_ICR_HIGH, apic_id << 24);
 	write_reg(REG_ICR, command);
 }
 
 void lapic_send_ipi(uint32_t apic_id, uint8_t vector) { write_icr(apic_id, ICR_ASSERT | vector); }
-void lapic_send_nmi(uint32_t apic_id) { write_icr(apic_id, ICR_ASSERT | ICR_NMI); }
+
+/* An NMI handler sends NMIs too: what it interrupts may have written one half of the register. */
+void lapic_send_nmi(uint32_t apic_id)
+{
+	bool two_halves = !lapic_x2apic && lapic_window;
+	uint32_t high = two_halves ? read_reg(REG_ICR_HIGH) : 0;
+
+	write_icr(apic_id, ICR_ASSERT | ICR_NMI);
+	if (!two_halves)
+		return;
+	wait_icr();
+	write_reg(REG_ICR_HIGH, high);
+}
+
 void lapic_send_init(uint32_t apic_id) { write_icr(apic_id, ICR_ASSERT | ICR_INIT); }
 void lapic_send_sipi(uint32_t apic_id, uint8_t page) { write_icr(apic_id, ICR_ASSERT | ICR_SIPI | page); }
+
+void lapic_counter_nmi(void) { write_reg(REG_LVT_PMC, LVT_NMI); }
 
 /* How far the timer counts while the TSC runs CALIBRATE_MS milliseconds. */
 static uint64_t measure_rate(void)

@@ -36,9 +36,12 @@ bool lapic_is_pending(uint8_t vector);
 
 /* Fixed, physical, edge. All stores before are visible to the interrupted CPU. Any CPU. */
 void lapic_send_ipi(uint32_t apic_id, uint8_t vector);
-void lapic_send_nmi(uint32_t apic_id);
+void lapic_send_nmi(uint32_t apic_id); /* any context, NMI included */
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_sipi(uint32_t apic_id, uint8_t page);
+
+/* This CPU's performance counters cause NMIs from now on; to be said again after each. */
+void lapic_counter_nmi(void);
 
 /* One interrupt HOST_VECTOR_TIMER on this CPU at that TSC (at once when past; UINT64_MAX: none). After
  * clock_init; without TSC-deadline mode the first call measures the timer's rate, for 10 ms. */

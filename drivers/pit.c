@@ -1,12 +1,16 @@
-/* Channel 2 in mode 0, gate and output at port 61h. Intel 8254 data sheet. Holds no state. */
+/* Channels in mode 0; gate and output of channel 2 are at port 61h. Intel 8254 data sheet. Holds no state. */
 #include "drivers/pit.h"
 
 #include "hv/base/x86.h"
 
+#define PORT_CHANNEL0 0x40
 #define PORT_CHANNEL2 0x42
 #define PORT_COMMAND 0x43
 #define PORT_GATE 0x61
 #define COMMAND_CHANNEL2_MODE0 0xb0 /* low byte, then high byte */
+#define COMMAND_CHANNEL0_MODE0 0x30
+#define COMMAND_STATUS0 0xe2 /* read-back: status of channel 0 */
+#define STATUS_OUTPUT 0x80
 #define GATE_ON 0x01
 #define SPEAKER_ON 0x02
 #define OUTPUT 0x20
@@ -29,4 +33,21 @@ uint64_t pit_measure_tsc(void)
 	outb(PORT_GATE, gate);
 	/* Output high at the first look: nothing is there and all bits read as one. */
 	return reads && reads < MAX_READS ? ticks : 0;
+}
+
+/* A full count is written as 0. */
+void pit_alarm_set(uint32_t count)
+{
+	outb(PORT_COMMAND, COMMAND_CHANNEL0_MODE0);
+	outb(PORT_CHANNEL0, (uint8_t)count);
+	outb(PORT_CHANNEL0, (uint8_t)(count >> 8));
+}
+
+/* The command takes the output low, and without a count nothing counts. */
+void pit_alarm_off(void) { outb(PORT_COMMAND, COMMAND_CHANNEL0_MODE0); }
+
+bool pit_alarm_rang(void)
+{
+	outb(PORT_COMMAND, COMMAND_STATUS0);
+	return inb(PORT_CHANNEL0) & STATUS_OUTPUT;
 }

@@ -13,6 +13,7 @@
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/smp.h"
+#include "hv/base/spin.h"
 #include "hv/base/symbols.h"
 #include "hv/base/x86.h"
 #include "hv/console.h"
@@ -25,6 +26,10 @@
 #include "hv/serial.h"
 #include "hv/upkeep.h"
 #include "hv/vm_life.h"
+#include "hv/watch.h"
+#include "hv/where.h"
+
+#define ONLINE_WAIT_MS 5000
 
 /* What every CPU does for itself before it takes work. */
 static void cpu_start_work(struct cpu *c)
@@ -40,6 +45,19 @@ static void ap_main(struct cpu *c)
 {
 	cpu_start_work(c);
 	sched_run();
+}
+
+/* From here on contexts can be made on every CPU. */
+static void wait_for_cpus(void)
+{
+	uint64_t end = rdtsc() + tsc_khz * ONLINE_WAIT_MS;
+
+	for (uint32_t i = 0; i < cpu_count; i++)
+		while (!__atomic_load_n(&cpus[i]->online, __ATOMIC_ACQUIRE)) {
+			if (rdtsc() > end)
+				panic("CPU %u has answered and does not come on within %u ms", i, ONLINE_WAIT_MS);
+			cpu_pause();
+		}
 }
 
 NORETURN void hv_main(const struct boot_info *bi)
@@ -64,11 +82,14 @@ NORETURN void hv_main(const struct boot_info *bi)
 	clock_init();                    /* the TSC's frequency */
 	reset_init(bi);
 	reset_add_hook(host_disable_cpu);
-	panic_add_report(report_last_exits);
+	panic_add_report("the other CPUs", where_report_others);
+	panic_add_report("the guests", report_last_exits);
 	sched_init();
 	cpu_start_work(this_cpu());
 	console_start();                 /* serial by interrupt */
 	cpus_start(bi, ap_main);
+	wait_for_cpus();
+	watch_init(bi->config.watchdog); /* CPUs miss each other */
 	if (vms_init(bi, &f))
 		log_error("%s", f.text);
 	upkeep_init();

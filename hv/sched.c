@@ -15,6 +15,7 @@
 #include "hv/base/x86.h"
 #include "hv/vcpu.h"
 #include "hv/vclock_run.h"
+#include "hv/watch.h"
 
 #include <string.h>
 
@@ -180,6 +181,7 @@ bool sched_tick(uint64_t now)
 	struct sched *s = this_cpu()->sched;
 	uint64_t next, wake_at;
 
+	watch_tick(now);
 	take_interrupts();
 	__atomic_store_n(&s->resched, 0, __ATOMIC_RELAXED);
 	next = vclock_run_due(now);
@@ -243,7 +245,7 @@ static void idle_wait(struct sched *s)
 		return;
 	if (frames_clear_some())
 		return;
-	lapic_timer_arm(s->next_event);
+	lapic_timer_arm(min_u64(s->next_event, watch_rest()));
 	__asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
@@ -256,9 +258,11 @@ void sched_run(void)
 		uint64_t now = rdtsc();
 		struct context *next = pick_next(s, now);
 
-		if (next == &s->idle)
+		if (next == &s->idle) {
 			idle_wait(s);
-		else
-			switch_to(s, next, now);
+			continue;
+		}
+		watch_tick(now); /* what runs now is missed when it does not come back, be it its first time */
+		switch_to(s, next, now);
 	}
 }

@@ -3,9 +3,9 @@
  */
 #include "vmx/vm.h"
 
-#include "drivers/lapic.h"
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
+#include "hv/base/nmi.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
@@ -76,7 +76,7 @@ static void wait_until_outside(struct vmx_vcpu *x)
 		if (patience >= GIVE_UP_MS * tsc_khz)
 			panic("CPU %u has been in guest %s for %u ms and answers no NMI: what it knows of the "
 			      "guest's memory cannot be flushed", x->v.cpu->index, x->v.vm->config->name, GIVE_UP_MS);
-		lapic_send_nmi(x->v.cpu->apic_id);
+		nmi_send(x->v.cpu, NMI_LEAVE);
 		patience += nudge;
 	}
 }

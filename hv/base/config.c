@@ -18,6 +18,7 @@ void config_defaults(struct config *c)
 	memset(c, 0, sizeof(*c));
 	c->when_done = WHEN_DONE_MONITOR;
 	c->loglevel = LOG_INFO;
+	c->watchdog = 10;
 	c->switch_key = ']' & 0x1f;
 	c->net.nic = CONFIG_NIC_ANY;
 }

@@ -82,6 +82,7 @@ struct config {
 	enum when_done when_done; /* default monitor */
 	uint32_t loglevel;        /* enum log_level; default info */
 	struct serial_config serial;
+	uint32_t watchdog;        /* seconds that a CPU may be away, 0: nobody watches; default 10 */
 	uint8_t switch_key;       /* the control character; default 1Dh, Ctrl-] */
 	feature_set_t disabled;
 	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */

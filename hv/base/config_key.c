@@ -9,6 +9,7 @@
 
 #define MEMORY_UNIT MIB(2)
 #define MEMORY_MAX GIB(1024)
+#define WATCHDOG_MAX 3600
 
 bool slice_is(struct slice s, const char *word)
 {
@@ -281,6 +282,7 @@ static const struct config_key global_keys[] = {
 	{ "loglevel", read_choice, GLOBAL(loglevel), 0, 0, loglevel_choices },
 	{ "serial", config_read_serial, GLOBAL(serial), 0, 0, NULL },
 	{ "switch_key", read_switch_key, GLOBAL(switch_key), 0, 0, NULL },
+	{ "watchdog", read_count, GLOBAL(watchdog), 0, WATCHDOG_MAX, NULL },
 	{ "disable", read_features, GLOBAL(disabled), 0, 0, NULL },
 	{ "net", config_read_net, GLOBAL(net), 0, 0, NULL },
 	{ "gateway", config_read_gateway, GLOBAL(net.gateway), 0, 0, NULL },
@@ -311,7 +313,7 @@ static const struct config_key vm_keys[] = {
 
 const struct config_keys config_global_keys = {
 	global_keys, ARRAY_LEN(global_keys),
-	"when_done, loglevel, serial, switch_key, disable, net, gateway, ipv6, nic,"
+	"when_done, loglevel, serial, switch_key, watchdog, disable, net, gateway, ipv6, nic,"
 	" net_key, monitor_port, http_port, syslog",
 };
 const struct config_keys config_vm_keys = {

@@ -97,13 +97,13 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 void log_set_level(enum log_level level) { max_level = level; }
 
-/* Reads the record at *at into line and moves *at to the next; false at the end. */
+/* Reads the record at *at into line and moves *at to the next; false at the end, and where the ring is damaged. */
 static bool next_record(uint64_t *at, struct record *r, char *line)
 {
-	if (*at + sizeof *r > ring_end)
+	if (ring_end - *at > RING_SIZE || ring_end - *at < sizeof *r)
 		return false;
 	ring_read(*at, r, sizeof *r);
-	if (r->len > MAX_LINE || *at + sizeof *r + r->len > ring_end)
+	if (r->len > MAX_LINE || ring_end - *at < sizeof *r + r->len)
 		return false;
 	ring_read(*at + sizeof *r, line, r->len);
 	*at += sizeof *r + r->len;
@@ -131,12 +131,30 @@ int log_add_sink(log_sink_fn sink)
 	return i < MAX_SINKS ? 0 : -ENOSPC;
 }
 
-void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx)
+static void replay_from(uint64_t at, void (*each)(void *ctx, const char *line, size_t len), void *ctx)
 {
 	char line[MAX_LINE];
-	uint64_t at = ring_first;
 	struct record r;
 
 	while (next_record(&at, &r, line))
 		each(ctx, line, r.len);
+}
+
+void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx)
+{
+	replay_from(ring_first, each, ctx);
+}
+
+void log_replay_last(unsigned count, void (*each)(void *ctx, const char *line, size_t len), void *ctx)
+{
+	uint64_t first = ring_first, at = first;
+	char line[MAX_LINE];
+	struct record r;
+
+	for (unsigned i = 0; next_record(&at, &r, line); i++)
+		if (i >= count) {
+			ring_read(first, &r, sizeof r);
+			first += sizeof r + r.len;
+		}
+	replay_from(first, each, ctx);
 }

@@ -28,5 +28,7 @@ int log_add_sink(log_sink_fn sink);
 /* Calls each(ctx, line, len) for the ring's lines as sinks got them, oldest first. Safe without the
  * lock after a panic. */
 void log_replay(void (*each)(void *ctx, const char *line, size_t len), void *ctx);
+/* The same with the last count lines alone. */
+void log_replay_last(unsigned count, void (*each)(void *ctx, const char *line, size_t len), void *ctx);
 
 #endif

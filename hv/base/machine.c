@@ -31,6 +31,16 @@ static struct cpu boot_cpu;
 static struct cpu_machine boot_machine;
 static uint64_t root_cr4;
 
+struct cpu *cpu_if_known(void)
+{
+	uint64_t gs = rdmsr(MSR_GS_BASE);
+
+	for (uint32_t i = 0; i < cpu_count && i < MAX_CPUS; i++)
+		if (gs == (uint64_t)cpus[i] && gs)
+			return cpus[i];
+	return NULL;
+}
+
 bool machine_feature_enabled(enum feature f) { return !(boot_copy.config.disabled & BIT(f)); }
 
 /* Protected mode, paging, write protection; caches on; no TS: FPU use never traps. */

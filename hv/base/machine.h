@@ -54,7 +54,6 @@ struct cpu_machine {
 	void *stack_top;
 	/* At most one firmware call at a time on a CPU. */
 	uint64_t recovery_rip, recovery_rsp; /* hv/base/trap.h */
-	uint64_t stray_nmis;
 };
 
 /* From entry.S; ends in hv_main. */

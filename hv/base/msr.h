@@ -11,6 +11,11 @@
 #define MSR_MCG_CAP 0x179
 #define MSR_MCG_STATUS 0x17a
 #define MSR_PAT 0x277
+#define MSR_FIXED_CTR0 0x309
+#define MSR_FIXED_CTR_CTRL 0x38d
+#define MSR_PERF_GLOBAL_STATUS 0x38e
+#define MSR_PERF_GLOBAL_CTRL 0x38f
+#define MSR_PERF_GLOBAL_OVF_CTRL 0x390
 #define MSR_MC0_CTL 0x400 /* then STATUS, ADDR, MISC: four registers a bank */
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC 0x800  /* + APIC register offset / 16 */

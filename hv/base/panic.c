@@ -1,167 +1,235 @@
 /*
- * Panic: says what is known about the machine and ends. Everything here works without lock,
- * without allocation, on whatever stack is left, and once more when it faults itself.
+ * Panic: says what is known about the machine and ends. Owns the report: which section runs, which
+ * output writes, and what was wrong. A fault comes back here as a second panic of the same CPU, which
+ * drops what faulted and goes on behind it. Everything works without lock and without allocation.
  */
 #include "hv/base/panic.h"
 
 #include <stdarg.h>
 
 #include "hv/base/format.h"
-#include "hv/base/frame.h"
-#include "hv/base/map.h"
+#include "hv/base/log.h"
+#include "hv/base/panic_cpu.h"
 #include "hv/base/percpu.h"
 #include "hv/base/smp.h"
-#include "hv/base/symbols.h"
 #include "hv/base/trap.h"
-#include "hv/base/x86.h"
 
-#define MAX_HOOKS 4
+#define MAX_OUTPUTS 6
+#define MAX_REPORTS 6
 #define MAX_LINE 320
-#define BACKTRACE_WORDS 1024
-#define BACKTRACE_LINES 24
+#define LOG_LINES 24
+#define MAX_FAULTS 24 /* more than sections and outputs can cause, unless what says so faults as well */
+#define NO_OUTPUT (-1)
 
-extern const char __text_start[], __text_end[];
+struct section {
+	const char *name;
+	void (*run)(void);
+};
 
-static panic_output_fn outputs[MAX_HOOKS];
-static void (*reports[MAX_HOOKS])(void);
-static uint32_t panicking; /* 1 + index of the CPU that panics */
-static bool printed;       /* its report is out: only the end is left */
+static panic_output_fn outputs[MAX_OUTPUTS];
+static struct section reports[MAX_REPORTS];
+
+static struct {
+	uint32_t owner;          /* atomic: 1 + index of the CPU that panics */
+	uint32_t also;           /* atomic: the same of another that wants to */
+	char cause[MAX_LINE], cause_of_also[MAX_LINE];
+	struct trap_frame frame;
+	unsigned next;           /* the section to run */
+	const char *running;     /* its name, NULL outside */
+	int output;              /* that writes now, or NO_OUTPUT */
+	unsigned faults;
+	char fault[MAX_LINE];    /* the latest one's sentence */
+} now = { .output = NO_OUTPUT };
 
 void panic_add_output(panic_output_fn output)
 {
-	for (unsigned i = 0; i < MAX_HOOKS; i++)
+	for (unsigned i = 0; i < MAX_OUTPUTS; i++)
 		if (!outputs[i]) {
 			outputs[i] = output;
 			return;
 		}
 }
 
-void panic_add_report(void (*report)(void))
+void panic_add_report(const char *what, void (*report)(void))
 {
-	for (unsigned i = 0; i < MAX_HOOKS; i++)
-		if (!reports[i]) {
-			reports[i] = report;
+	for (unsigned i = 0; i < MAX_REPORTS; i++)
+		if (!reports[i].run) {
+			reports[i] = (struct section){ what, report };
 			return;
 		}
 }
 
-static void print_line(const char *fmt, va_list args)
-{
-	char line[MAX_LINE];
-	int prefix = format(line, sizeof line, "gnomon: ");
-	int len = prefix + vformat(line + prefix, sizeof line - 2 - (size_t)prefix, fmt, args);
+bool panic_is_on(void) { return __atomic_load_n(&now.owner, __ATOMIC_ACQUIRE) != 0; }
 
-	if (len < prefix || len > MAX_LINE - 3)
-		len = MAX_LINE - 3;
-	line[len++] = '\r';
-	line[len++] = '\n';
-	for (unsigned i = 0; i < MAX_HOOKS && outputs[i]; i++)
-		outputs[i](line, (size_t)len);
+/* ---- lines ---- */
+
+/* An output that has faulted is NULL, with others behind it. */
+static void write_all(const char *line, size_t len)
+{
+	for (int i = 0; i < MAX_OUTPUTS; i++) {
+		now.output = i;
+		if (outputs[i])
+			outputs[i](line, len);
+	}
+	now.output = NO_OUTPUT;
 }
 
 void panic_line(const char *fmt, ...)
 {
+	char line[MAX_LINE];
+	int prefix = format(line, sizeof line, PANIC_PREFIX), len;
 	va_list args;
 
 	va_start(args, fmt);
-	print_line(fmt, args);
+	len = prefix + vformat(line + prefix, sizeof line - 2 - (size_t)prefix, fmt, args);
 	va_end(args);
+	if (len < prefix || len > MAX_LINE - 3)
+		len = MAX_LINE - 3;
+	line[len++] = '\r';
+	line[len++] = '\n';
+	write_all(line, (size_t)len);
 }
 
-static void print_registers(const struct trap_frame *f)
+/* ---- sections ---- */
+
+static void say_cause(void)
 {
-	panic_line("  rip %016lx rsp %016lx rflags %lx cs %lx ss %lx", f->rip, f->rsp, f->rflags, f->cs, f->ss);
-	panic_line("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
-	panic_line("  rsi %016lx rdi %016lx rbp %016lx r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
-	panic_line("  r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11, f->r12);
-	panic_line("  r13 %016lx r14 %016lx r15 %016lx", f->r13, f->r14, f->r15);
-	panic_line("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+	panic_line("PANIC on CPU %u", now.owner - 1);
+	panic_line("%s", now.cause);
 }
 
-static void print_address(const char *mark, uint64_t address)
+static void stop_others(void)
 {
-	uint64_t offset;
-	const char *name = symbols_find(address, &offset);
+	uint32_t silent = cpus_stop_others(NULL);
 
-	if (name)
-		panic_line("  %s%016lx %s+%lxh", mark, address, name, offset);
-	else
-		panic_line("  %s%016lx", mark, address);
+	if (silent)
+		panic_line("%u CPUs answer no NMI and may still run", silent);
+	if (__atomic_load_n(&now.also, __ATOMIC_ACQUIRE))
+		panic_line("CPU %u panicked as well: %s", now.also - 1, now.cause_of_also);
 }
 
-static bool in_text(uint64_t a)
+static void say_registers(void) { panic_cpu_registers(&now.frame); }
+static void say_backtrace(void) { panic_cpu_backtrace(&now.frame); }
+
+static void say_log_line(void *ctx, const char *line, size_t len)
 {
-	return a >= (uint64_t)__text_start + 8 && a < (uint64_t)__text_end;
+	const size_t prefix = sizeof PANIC_PREFIX - 1, end = 2;
+
+	(void)ctx;
+	if (len >= prefix + end)
+		panic_line("| %.*s", (int)(len - prefix - end), line + prefix);
 }
 
-/* Whether a CALL ends right before: E8 rel32, or FF /2 in its forms of two, three, six and seven bytes. */
-static bool follows_call(uint64_t a)
+static void say_log(void)
 {
-	const uint8_t *p = (const uint8_t *)a;
-
-	return p[-5] == 0xe8 || (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) ||
-	       (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) || (p[-6] == 0xff && (p[-5] & 0x38) == 0x10) ||
-	       (p[-7] == 0xff && (p[-6] & 0x38) == 0x10);
+	panic_line("the log's last lines:");
+	log_replay_last(LOG_LINES, say_log_line, NULL);
 }
 
-/*
- * The code keeps no frame pointers, which would cost on the exit path: instead every word on the
- * stack that can be a return address is shown. Stale ones show too, hence the question mark.
- */
-static void print_backtrace(const struct trap_frame *f)
+/* On a screen what was said first is gone by now. */
+static void say_end(void)
 {
-	const uint64_t *word = (const uint64_t *)align_down(f->rsp, 8);
-	unsigned lines = 0;
-
-	print_address("at ", f->rip);
-	if (map_is_guard((uint64_t)word)) /* overflowed: the stack begins on the next page */
-		word = (const uint64_t *)align_up((uint64_t)word + 1, PAGE_SIZE);
-	for (unsigned i = 0; i < BACKTRACE_WORDS && lines < BACKTRACE_LINES; i++, word++) {
-		if ((i == 0 || is_aligned((uint64_t)word, PAGE_SIZE)) && map_translate(word) == HPA_NONE)
-			return;
-		if (in_text(*word) && follows_call(*word)) {
-			print_address("?  ", *word);
-			lines++;
-		}
-	}
+	panic_line("the panic was on CPU %u: %s", now.owner - 1, now.cause);
+	panic_line("the machine has stopped");
 }
 
-NORETURN static void halt(void)
+static const struct section before[] = {
+	{ "the cause", say_cause },
+	{ "stopping the other CPUs", stop_others },
+	{ "the registers", say_registers },
+	{ "the backtrace", say_backtrace },
+};
+static const struct section after[] = {
+	{ "the log", say_log },
+	{ "the end", say_end },
+};
+
+/* The n-th section of all; NULL behind the last. */
+static const struct section *section_at(unsigned n)
 {
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	if (n < ARRAY_LEN(before))
+		return &before[n];
+	n -= ARRAY_LEN(before);
+	if (n < MAX_REPORTS)
+		return &reports[n];
+	n -= MAX_REPORTS;
+	return n < ARRAY_LEN(after) ? &after[n] : NULL;
 }
 
-/* A CPU that panics while another does waits to be stopped; one that panics twice gets to the end. */
-static void enter(void)
+static void say_fault(void)
 {
-	uint32_t me = this_cpu()->index + 1, nobody = 0;
+	const char *where = now.running;
 
-	cli();
-	if (__atomic_compare_exchange_n(&panicking, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (!now.fault[0])
 		return;
-	if (nobody != me)
-		halt();
-	if (printed)
-		halt();
-	printed = true;
-	panic_line("another fault during the panic: the rest of the report is lost");
-	halt();
+	now.running = NULL;
+	panic_line("another fault in %s, whose rest is lost: %s", where ? where : "the report", now.fault);
+	now.fault[0] = 0;
+}
+
+/* On a stack of its own, begun anew after each fault. */
+NORETURN static void go_on(void)
+{
+	const struct section *s;
+
+	if (now.faults)
+		say_fault();
+	while ((s = section_at(now.next++))) {
+		now.running = s->name;
+		if (s->run)
+			s->run();
+		now.running = NULL;
+	}
+	panic_cpu_halt();
+}
+
+/* ---- the way in ---- */
+
+/* An output that faults is dropped, and the section it was in begins again without it. */
+static void drop_what_faulted(void)
+{
+	if (now.output == NO_OUTPUT)
+		return;
+	outputs[now.output] = NULL;
+	now.output = NO_OUTPUT;
+	if (now.running)
+		now.next--;
+}
+
+NORETURN static void again(const char *fmt, va_list args)
+{
+	now.fault[0] = 0;
+	if (++now.faults > MAX_FAULTS)
+		panic_cpu_halt();
+	drop_what_faulted();
+	vformat(now.fault, sizeof now.fault, fmt, args);
+	panic_cpu_run(go_on);
+}
+
+/* Another CPU's report is under way: this one's sentence goes into it when there is time. */
+NORETURN static void another(uint32_t me, const char *fmt, va_list args)
+{
+	uint32_t nobody = 0;
+
+	if (!now.also) {
+		vformat(now.cause_of_also, sizeof now.cause_of_also, fmt, args);
+		__atomic_compare_exchange_n(&now.also, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	}
+	panic_cpu_halt();
 }
 
 NORETURN static void report(const struct trap_frame *f, const char *fmt, va_list args)
 {
-	enter();
-	panic_line("PANIC on CPU %u", this_cpu()->index);
-	print_line(fmt, args);
-	cpus_stop_others(NULL);
-	print_registers(f);
-	print_backtrace(f);
-	for (unsigned i = 0; i < MAX_HOOKS && reports[i]; i++)
-		reports[i]();
-	printed = true;
-	panic_line("the machine has stopped");
-	halt();
+	uint32_t me = panic_cpu_begin() + 1, nobody = 0;
+
+	if (__atomic_compare_exchange_n(&now.owner, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		now.frame = *f;
+		vformat(now.cause, sizeof now.cause, fmt, args);
+		panic_cpu_run(go_on);
+	}
+	if (nobody == me)
+		again(fmt, args);
+	another(me, fmt, args);
 }
 
 void panic_trap(const struct trap_frame *f, const char *fmt, ...)
@@ -172,19 +240,12 @@ void panic_trap(const struct trap_frame *f, const char *fmt, ...)
 	report(f, fmt, args);
 }
 
-/* The caller's registers as far as a C function still has them: the callee-saved ones. */
 void panic(const char *fmt, ...)
 {
-	struct trap_frame f = { 0 };
+	struct trap_frame f = { .rip = (uint64_t)__builtin_return_address(0) };
 	va_list args;
 
-	__asm__ volatile("mov %%rbx, %0\n\tmov %%r12, %1\n\tmov %%r13, %2\n\tmov %%r14, %3\n\tmov %%r15, %4"
-			 : "=m"(f.rbx), "=m"(f.r12), "=m"(f.r13), "=m"(f.r14), "=m"(f.r15));
-	__asm__ volatile("pushfq; pop %0" : "=r"(f.rflags));
-	__asm__ volatile("mov %%rsp, %0\n\tmov %%rbp, %1" : "=r"(f.rsp), "=r"(f.rbp));
-	f.rip = (uint64_t)__builtin_return_address(0);
-	f.cs = 8;
-	f.ss = 16;
+	panic_cpu_caller(&f);
 	va_start(args, fmt);
 	report(&f, fmt, args);
 }

@@ -32,6 +32,10 @@ struct cpu {
 extern struct cpu *cpus[MAX_CPUS];
 extern uint32_t cpu_count;
 
+/* The running CPU's, or NULL when GS does not point at one of cpus[], as while a CPU starts and when
+ * nothing is to be trusted. Any context. */
+struct cpu *cpu_if_known(void);
+
 #ifdef GNOMON_HOST_TEST
 extern struct cpu *test_this_cpu;
 static inline struct cpu *this_cpu(void) { return test_this_cpu; }

@@ -25,6 +25,7 @@
 #define TSC_WAIT_US 10000
 #define TSC_BOUND_NS 1000
 #define XAPIC_MAX_ID 254
+#define NOBODY UINT32_MAX /* wants the stop: not one of cpus[] */
 
 enum ap_state { AP_WAITED_FOR, AP_ALIVE, AP_GIVEN_UP };
 
@@ -46,7 +47,8 @@ static struct {
 } tsc_exchange;
 static uint32_t released; /* cpus[] is final: CPUs may go on */
 
-static uint32_t stop_wanted, stopped_count;
+static uint32_t stop_wanted;
+static uint64_t stopped; /* atomic: a bit per CPU */
 static void (*stop_fn)(void);
 
 static void delay_us(uint64_t us)
@@ -296,32 +298,45 @@ void cpus_start(const struct boot_info *bi, void (*ap_main)(struct cpu *c))
 	frame_free(page, OWNER_HV);
 }
 
+static uint32_t stopped_count(void)
+{
+	uint32_t n = 0;
+
+	for (uint64_t left = __atomic_load_n(&stopped, __ATOMIC_ACQUIRE); left; left &= left - 1)
+		n++;
+	return n;
+}
+
+bool cpu_has_stopped(const struct cpu *c) { return __atomic_load_n(&stopped, __ATOMIC_ACQUIRE) & BIT(c->index); }
+
+/* Also from a panic, where this CPU may not be known. */
 uint32_t cpus_stop_others(void (*on_each)(void))
 {
 	uint64_t end = rdtsc() + (tsc_khz ? tsc_khz : 1000000) * STOP_WAIT_US / 1000;
+	const struct cpu *me = cpu_if_known();
 	uint32_t others = 0;
 
 	stop_fn = on_each;
-	__atomic_store_n(&stopped_count, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&stop_wanted, this_cpu()->index + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&stopped, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&stop_wanted, me ? me->index + 1 : NOBODY, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < cpu_count; i++)
-		if (cpus[i] != this_cpu()) {
+		if (cpus[i] != me) {
 			lapic_send_nmi(cpus[i]->apic_id);
 			others++;
 		}
-	while (__atomic_load_n(&stopped_count, __ATOMIC_ACQUIRE) < others && rdtsc() < end)
+	while (stopped_count() < others && rdtsc() < end)
 		cpu_pause();
-	return others - __atomic_load_n(&stopped_count, __ATOMIC_ACQUIRE);
+	return others - stopped_count();
 }
 
 bool smp_nmi_stop(void)
 {
-	uint32_t wanted = __atomic_load_n(&stop_wanted, __ATOMIC_ACQUIRE);
+	uint32_t wanted = __atomic_load_n(&stop_wanted, __ATOMIC_ACQUIRE), me = this_cpu()->index;
 
-	if (!wanted || wanted == this_cpu()->index + 1)
+	if (!wanted || wanted == me + 1)
 		return false;
 	if (stop_fn)
 		stop_fn();
-	__atomic_fetch_add(&stopped_count, 1, __ATOMIC_ACQ_REL);
+	__atomic_fetch_or(&stopped, BIT(me), __ATOMIC_ACQ_REL);
 	halt();
 }

@@ -31,6 +31,9 @@ void cpus_start(const struct boot_info *bi, void (*ap_main)(struct cpu *c));
  */
 uint32_t cpus_stop_others(void (*on_each)(void));
 
+/* Whether that CPU did. */
+bool cpu_has_stopped(const struct cpu *c);
+
 /* In the NMI handler: does not return when the CPU is to stop; false when nobody asked for that. */
 bool smp_nmi_stop(void);
 

@@ -9,8 +9,8 @@
 #include "hv/base/machine.h"
 #include "hv/base/map.h"
 #include "hv/base/msr.h"
+#include "hv/base/nmi.h"
 #include "hv/base/panic.h"
-#include "hv/base/smp.h"
 #include "hv/base/vectors.h"
 #include "hv/base/x86.h"
 
@@ -33,7 +33,7 @@ struct fixup {
 	uint64_t from, to;
 };
 
-extern const char trap_stubs[];
+extern const char trap_stubs[], trap_nmi_raised[];
 extern const struct fixup __fixup_start[], __fixup_end[];
 
 static struct idt_gate idt[IDT_ENTRIES] __attribute__((aligned(16)));
@@ -92,6 +92,14 @@ void traps_load_cpu(void)
 
 static struct cpu_machine *machine(void) { return this_cpu()->machine; }
 
+/* NULL while the CPU is not known, or no longer. */
+static struct cpu_machine *machine_if_known(void)
+{
+	struct cpu *c = cpu_if_known();
+
+	return c ? c->machine : NULL;
+}
+
 void trap_set_irq(uint8_t vector, void (*handler)(void)) { irq_handlers[vector] = handler; }
 
 void trap_irq(uint8_t vector)
@@ -103,14 +111,7 @@ void trap_irq(uint8_t vector)
 	lapic_eoi(); /* last: until its device is served, a level-triggered line would interrupt again */
 }
 
-void trap_raise_nmi(void) { __asm__ volatile("int $2" : : : "memory"); }
-
-uint64_t trap_stray_nmis(const struct cpu *c)
-{
-	const struct cpu_machine *m = c->machine;
-
-	return m->stray_nmis;
-}
+bool trap_from_guest(const struct trap_frame *f) { return f->rip == (uint64_t)trap_nmi_raised; }
 
 void trap_set_recovery(uint64_t rip, uint64_t rsp)
 {
@@ -120,26 +121,21 @@ void trap_set_recovery(uint64_t rip, uint64_t rsp)
 
 static bool fixed_up(struct trap_frame *f)
 {
-	struct cpu_machine *m = machine();
+	struct cpu_machine *m;
 
 	for (const struct fixup *x = __fixup_start; x < __fixup_end; x++)
 		if (x->from == f->rip) {
 			f->rip = x->to;
 			return true;
 		}
-	if (!m->recovery_rip)
+	m = machine_if_known();
+	if (!m || !m->recovery_rip)
 		return false;
 	f->rip = m->recovery_rip;
 	f->rsp = m->recovery_rsp;
 	f->rflags = RFLAGS_FIXED1;
 	m->recovery_rip = 0;
 	return true;
-}
-
-static void on_nmi(void)
-{
-	if (!smp_nmi_stop())
-		machine()->stray_nmis++;
 }
 
 /* Appends what bank i holds when its valid bit (63) is set: status, and address if valid (58). */
@@ -166,6 +162,9 @@ static void on_machine_check(const struct trap_frame *f)
 	rdmsr_safe(MSR_MCG_STATUS, &status);
 	for (unsigned i = 0; i < (count & 0xff); i++)
 		used += describe_bank(banks + used, sizeof banks - used, i);
+	/* While MCIP is set another machine check shuts the CPU down, with the report half said: SDM vol. 3B,
+	 * "IA32_MCG_STATUS MSR". */
+	wrmsr_safe(MSR_MCG_STATUS, 0);
 	panic_trap(f, "the hardware reports a machine check, MCG_STATUS %lxh:%s the machine is faulty", status,
 		   used ? banks : " no bank says where;");
 }
@@ -188,7 +187,7 @@ void trap_dispatch(struct trap_frame *f)
 	if (f->vector >= FIRST_IRQ_VECTOR)
 		trap_irq((uint8_t)f->vector);
 	else if (f->vector == VEC_NMI)
-		on_nmi();
+		nmi_take(f);
 	else if (f->vector == VEC_MC)
 		on_machine_check(f);
 	else if (!fixed_up(f))

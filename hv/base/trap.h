@@ -7,8 +7,6 @@
 
 #include "hv/base/types.h"
 
-struct cpu; /* hv/base/percpu.h */
-
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
 	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
@@ -34,8 +32,8 @@ void trap_irq(uint8_t vector);
 /* Takes an NMI as if it had arrived in root mode: for the NMI exit, which blocks further NMIs until
  * the IRET that this executes (SDM vol. 3C, "Information for VM Exits Due to Vectored Events"). */
 void trap_raise_nmi(void);
-/* NMIs taken on that CPU that nobody asked for (host hardware, a button). */
-uint64_t trap_stray_nmis(const struct cpu *c);
+/* Whether an NMI's frame is that one's: it brought the CPU out of a guest. */
+bool trap_from_guest(const struct trap_frame *f);
 
 /*
  * While a recovery point is set on this CPU, any exception continues at rip with rsp instead of a

@@ -56,6 +56,15 @@ trap_common:
 	add $16, %rsp
 	iretq
 
+/* void trap_raise_nmi(void) */
+	.globl trap_raise_nmi, trap_nmi_raised
+	.type trap_raise_nmi, @function
+trap_raise_nmi:
+	int $2
+trap_nmi_raised:
+	ret
+	.size trap_raise_nmi, . - trap_raise_nmi
+
 /* int rdmsr_safe(uint32_t msr, uint64_t *value): 0, or -1 and *value untouched on #GP. */
 	.globl rdmsr_safe
 	.type rdmsr_safe, @function

@@ -7,29 +7,34 @@
 #include "hv/base/format.h"
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
-#include "hv/base/trap.h"
+#include "hv/base/nmi.h"
 #include "hv/base/x86.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
 #include "hv/reset.h"
 #include "hv/sched.h"
 #include "hv/vm_life.h"
+#include "hv/watch.h"
 
 static int cpu_command(struct monitor_out *out, int argc, char **argv)
 {
+	char watched[WATCH_TEXT];
+
 	(void)argc;
 	(void)argv;
+	watch_describe(watched, sizeof watched);
+	mon_printf(out, "%s\n", watched);
 	mon_printf(out, "TSC %lu.%03lu MHz, %u bits of physical address\n", tsc_khz / 1000, tsc_khz % 1000,
 		   host_hpa_bits());
 	for (uint32_t i = 0; i < cpu_count; i++) {
 		const struct cpu *c = cpus[i];
 		const struct context *now = c->sched ? c->sched->current : NULL;
-		uint64_t nmis = trap_stray_nmis(c);
+		uint64_t nmis = nmi_outside_count(c);
 
 		mon_printf(out, "CPU %u: APIC id %u, %s, runs %s\n", i, c->apic_id,
 			   c->runs_guests ? "virtualisation on" : "no guests", now ? now->name : "nothing");
 		if (nmis)
-			mon_printf(out, "  took %lu NMIs that nobody asked for\n", nmis);
+			mon_printf(out, "  took %lu NMIs from outside\n", nmis);
 	}
 	return 0;
 }

@@ -21,6 +21,16 @@ $(BUILD)/font.bin: tests/boot/dump_font.c drivers/font.c drivers/font.h
 	@$(CC) $(WARNINGS) -I. -o $(BUILD)/dump_font tests/boot/dump_font.c drivers/font.c
 	@$(BUILD)/dump_font >$@
 
+# The hypervisor of the cases `crash-*`: the shipped one's objects, and what hangs and faults on purpose.
+CRASH_OBJS := $(BUILD)/tests/boot/crash/crash.o
+BOOT_NEEDS += $(BUILD)/provoke/crash.elf
+$(BUILD)/provoke/crash.elf: $(HV_OBJS) $(CRASH_OBJS) linker.ld $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@mkdir -p $(@D)
+	@echo "  LD     $@"
+	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(CRASH_OBJS) $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@objcopy --strip-debug $@
+-include $(CRASH_OBJS:.o=.d)
+
 $(BUILD)/guests/vmlinux: $(BUILD)/guests/vmlinuz tests/boot/payload.py | $(BUILD)/packages/test
 	@echo "  UNPACK $@"
 	@$(PYTHON) tests/boot/payload.py $< $@

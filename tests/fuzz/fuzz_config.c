@@ -11,7 +11,7 @@
 
 static const char seed[] =
 	"# sample\nwhen_done = poweroff\nloglevel = debug\nserial = mmio:0xfe034000,4\nswitch_key = Ctrl-A\n"
-	"disable = vid, vpid\n"
+	"watchdog = 0\ndisable = vid, vpid\n"
 	"net_key = 0123456789abcdef\nmonitor_port = 2323\nhttp_port = 80\nsyslog = [2001:db8::1]:514\n"
 	"net = 192.0.2.7/24\ngateway = 192.0.2.1\nipv6 = auto\nnic = 02:00.0\n"
 	"[vm a]\nkernel = /guests/linux\ninitrd = /i\ncmdline = console=ttyS0\nmemory = 512M\nvcpus = 2\ncpu = 1\n"

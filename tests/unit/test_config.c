@@ -41,6 +41,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.loglevel, LOG_INFO);
 	assert_int_equal(config.serial.kind, SERIAL_AUTO);
 	assert_int_equal(config.switch_key, 0x1d);
+	assert_int_equal(config.watchdog, 10);
 	assert_true(config.disabled == 0);
 	assert_int_equal(config.vm_count, 1);
 	assert_true(config.vms[0].memory == MIB(512));
@@ -58,7 +59,7 @@ static void test_every_key(void **state)
 	(void)state;
 	assert_int_equal(parse("\xef\xbb\xbf# a comment\r\n"
 	                       "when_done = reboot # what happens at the end\r\n"
-	                       "loglevel=debug\r\nserial = 0x2f8\r\nswitch_key = Ctrl-a\r\n"
+	                       "loglevel=debug\r\nserial = 0x2f8\r\nswitch_key = Ctrl-a\r\nwatchdog = 3\n"
 	                       "disable = vid, vpid ept-1g\r\n"
 	                       "[ vm one ]\r\n\tkernel = /guests/linux\r\n\tinitrd = /guests/initrd\r\n"
 	                       "cmdline = console=ttyS0  a#b # tail\r\nmemory = 2G\r\nvcpus = 4\r\ncpu = 2\r\n"
@@ -70,6 +71,7 @@ static void test_every_key(void **state)
 	assert_int_equal(config.serial.kind, SERIAL_PORT);
 	assert_int_equal(config.serial.address, 0x2f8);
 	assert_int_equal(config.switch_key, 1);
+	assert_int_equal(config.watchdog, 3);
 	assert_true(config.disabled == (BIT(FEATURE_VID) | BIT(FEATURE_VPID) | BIT(FEATURE_EPT_1G)));
 	assert_int_equal(config.vm_count, 2);
 	assert_string_equal(config.vms[0].name, "one");
@@ -105,7 +107,7 @@ static void test_grammar_errors(void **state)
 	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
 	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
-	        " switch_key, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port,"
+	        " switch_key, watchdog, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port,"
 	        " syslog");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
@@ -163,6 +165,7 @@ static void test_value_errors(void **state)
 	        "gnomon.conf:1: when_done = sleep is not known; write monitor or poweroff or reboot");
 	refused("[vm a]\nnx_huge=yes\n", "gnomon.conf:2: nx_huge = yes is not known; write auto or on or off");
 	refused("[vm a]\nautostart=maybe\n", "gnomon.conf:2: autostart = maybe is neither yes nor no");
+	refused("watchdog=3601\n", "gnomon.conf:1: watchdog = 3601 is not a number from 0 to 3600");
 	refused("switch_key=F1\n", "gnomon.conf:1: switch_key = F1 is no control key; write it like Ctrl-]");
 	refused("switch_key=Ctrl-M\n", "gnomon.conf:1: switch_key = Ctrl-M cannot be told from another key; take"
 	        " Ctrl-] or a letter but I, J, M");

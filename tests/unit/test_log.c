@@ -103,6 +103,24 @@ static void the_ring_keeps_the_newest(void **state)
 	assert_memory_equal(got + got_len - 2, "\r\n", 2);
 }
 
+static void the_last_lines(void **state)
+{
+	(void)state;
+	log_info("one more");
+	forget();
+	log_replay_last(1, each, NULL);
+	assert_string_equal(got, "gnomon: one more\r\n");
+	forget();
+	log_replay_last(3, each, NULL);
+	assert_int_equal(lines, 3);
+	assert_memory_equal(got, "gnomon: line 19998 ", 19);
+	forget();
+	log_replay_last(0, each, NULL);
+	assert_int_equal(lines, 0);
+	log_replay_last(1000000, each, NULL);
+	assert_in_range(lines, 1000, 20001);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +128,7 @@ int main(void)
 		cmocka_unit_test(lines_are_cut_and_clean),
 		cmocka_unit_test(a_late_sink_hears_what_was_said),
 		cmocka_unit_test(the_ring_keeps_the_newest),
+		cmocka_unit_test(the_last_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "hv/base/trap.h"
 #include "hv/vclock_run.h"
 #include "hv/vcpu.h"
+#include "hv/watch.h"
 #include "tests/unit/support/support.h"
 
 #include <cmocka.h>
@@ -36,7 +37,7 @@ int __lsan_is_turned_off(void) { return 1; }
 static struct cpu here, other;
 static struct vcpu vcpus[2];
 static uint64_t stack[64];
-static uint64_t timer_due, timer_armed;
+static uint64_t timer_due, timer_armed, looked;
 static unsigned ipis, switches, ins, outs;
 static bool no_stack, memory_to_clear;
 static jmp_buf halted;
@@ -58,6 +59,14 @@ uint64_t vclock_run_due(uint64_t now)
 {
 	(void)now;
 	return timer_due;
+}
+struct watch_cpu watch_cpus[MAX_CPUS];
+uint32_t watch_roll_called;
+void watch_look(uint64_t now) { looked = now; }
+uint64_t watch_rest(void)
+{
+	watch_cpus[here.index].seen = 0;
+	return watch_cpus[here.index].look;
 }
 bool frames_clear_some(void)
 {
@@ -120,7 +129,8 @@ static int start(void **state)
 	sched_init_cpu(&here);
 	sched_init_cpu(&other);
 	timer_due = NEVER;
-	timer_armed = 0;
+	timer_armed = looked = 0;
+	watch_cpus[here.index] = (struct watch_cpu){ .look = NEVER };
 	ipis = switches = ins = outs = 0;
 	no_stack = memory_to_clear = false;
 	return 0;
@@ -292,6 +302,27 @@ static void wakes_across_cpus(void **state)
 }
 
 /* Idle: memory is cleared first, then the CPU halts with its timer at the next event. */
+/* Every look at the timers is a sign of life; idle is none, but wakes to look after other CPUs. */
+static void watched(void **state)
+{
+	uint64_t now = rdtsc();
+
+	begin(state);
+	sched_tick(now);
+	assert_int_equal(watch_cpus[here.index].seen, now);
+	assert_int_equal(looked, 0);
+	watch_cpus[here.index].look = now + 2;
+	sched_tick(now + 1);
+	assert_int_equal(looked, 0);
+	sched_tick(now + 2);
+	assert_int_equal(looked, now + 2);
+	watch_cpus[here.index].look = now + SLICE;
+	if (sigsetjmp(halted, 1) == 0)
+		sched_run();
+	assert_int_equal(watch_cpus[here.index].seen, 0);
+	assert_int_equal(timer_armed, now + SLICE);
+}
+
 static void idle(void **state)
 {
 	struct context *a = create(&here, "a", NULL);
@@ -326,7 +357,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nobody), TEST(round_robin), TEST(slices), TEST(next_event), TEST(looks_again),
-		TEST(priority), TEST(no_lost_wake), TEST(deadlines_wake), TEST(wakes_across_cpus), TEST(idle),
+		TEST(priority), TEST(no_lost_wake), TEST(deadlines_wake),
+		TEST(wakes_across_cpus), TEST(watched), TEST(idle),
 		TEST(out_of_memory),
 	};
 

@@ -13,8 +13,8 @@
 #include "drivers/lapic.h"
 #include "hv/base/machine.h"
 #include "hv/base/map.h"
+#include "hv/base/nmi.h"
 #include "hv/base/panic.h"
-#include "hv/base/smp.h"
 
 #include <cmocka.h>
 
@@ -29,7 +29,7 @@
 struct fixup {
 	uint64_t from, to;
 };
-const char trap_stubs[1];
+const char trap_stubs[1], trap_nmi_raised[1];
 const struct fixup __fixup_start[1], __fixup_end[1];
 bool lapic_x2apic;
 volatile uint32_t *lapic_window;
@@ -38,7 +38,7 @@ static uint64_t msrs[0x500];
 static bool absent[0x500];
 static char text[400];
 static jmp_buf panicked;
-static bool nmi_is_a_stop;
+static uint64_t nmi_at;
 
 int rdmsr_safe(uint32_t msr, uint64_t *value)
 {
@@ -50,7 +50,16 @@ int rdmsr_safe(uint32_t msr, uint64_t *value)
 }
 
 bool map_is_guard(uint64_t va) { return va >> PAGE_SHIFT == GUARD >> PAGE_SHIFT; }
-bool smp_nmi_stop(void) { return nmi_is_a_stop; }
+void nmi_take(const struct trap_frame *f) { nmi_at = f->rip; }
+
+int wrmsr_safe(uint32_t msr, uint64_t value)
+{
+	if (absent[msr])
+		return -1;
+	msrs[msr] = value;
+	return 0;
+}
+
 
 void panic_trap(const struct trap_frame *f, const char *fmt, ...)
 {
@@ -82,7 +91,7 @@ static int start(void **state)
 	memset(absent, 0, sizeof(absent));
 	memset(&machine, 0, sizeof(machine));
 	this_cpu()->machine = &machine;
-	nmi_is_a_stop = false;
+	nmi_at = 0;
 	return 0;
 }
 
@@ -100,6 +109,7 @@ static void machine_check_names_its_banks(void **state)
 	msrs[ADDRESS(3)] = 0x777; /* not valid */
 	msrs[STATUS(4)] = VALID;  /* beyond the last bank */
 	assert_true(dispatch(&f));
+	assert_int_equal(msrs[MCG_STATUS], 0); /* another one does not shut the CPU down */
 	assert_string_equal(text, "the hardware reports a machine check, MCG_STATUS 5h: bank 1 status "
 				  "8400000000000135h address abc000h; bank 3 status 8000000000000400h address 0h; "
 				  "the machine is faulty");
@@ -165,16 +175,29 @@ static void recovery_point(void **state)
 	assert_true(dispatch(&f));
 }
 
-static void stray_nmis_are_counted(void **state)
+static void nmis_go_to_their_taker(void **state)
 {
-	struct trap_frame f = { .vector = VEC_NMI };
+	struct trap_frame f = { .vector = VEC_NMI, .rip = 0x777 };
 
 	(void)state;
 	assert_false(dispatch(&f));
-	assert_int_equal(trap_stray_nmis(this_cpu()), 1);
-	nmi_is_a_stop = true;
-	assert_false(dispatch(&f));
-	assert_int_equal(trap_stray_nmis(this_cpu()), 1);
+	assert_int_equal(nmi_at, 0x777);
+	assert_false(trap_from_guest(&f));
+	f.rip = (uint64_t)trap_nmi_raised;
+	assert_true(trap_from_guest(&f));
+}
+
+/* While nobody knows whose the CPU's registers are, as when struct cpu is damaged, no recovery point is looked for. */
+static void unknown_cpu(void **state)
+{
+	struct trap_frame f = { .vector = VEC_GP, .rip = 0x1234 };
+	struct cpu *was = this_cpu();
+
+	(void)state;
+	trap_set_recovery(0x5000, 0x6000);
+	test_this_cpu = NULL;
+	assert_true(dispatch(&f));
+	test_this_cpu = was;
 }
 
 int main(void)
@@ -186,7 +209,8 @@ int main(void)
 		cmocka_unit_test_setup(stack_overflow, start),
 		cmocka_unit_test_setup(reserved_vector, start),
 		cmocka_unit_test_setup(recovery_point, start),
-		cmocka_unit_test_setup(stray_nmis_are_counted, start),
+		cmocka_unit_test_setup(nmis_go_to_their_taker, start),
+		cmocka_unit_test_setup(unknown_cpu, start),
 	};
 	return cmocka_run_group_tests_name("exceptions in root mode", tests, NULL, NULL);
 }

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "drivers/lapic.h"
 #include "hv/base/clock.h"
+#include "hv/base/nmi.h"
 #include "hv/vcpu.h"
 #include "mmu/shadow.h"
 #include "tests/unit/support/support.h"
@@ -30,9 +30,10 @@ static struct vm vm;
 static unsigned flushes, nmis, leave_at_nmi;
 static uint32_t asked;
 
-void lapic_send_nmi(uint32_t apic_id)
+void nmi_send(struct cpu *c, uint32_t why)
 {
-	assert_int_equal(apic_id, other.apic_id);
+	assert_ptr_equal(c, &other);
+	assert_int_equal(why, NMI_LEAVE);
 	if (++nmis == leave_at_nmi)
 		theirs.run_seq++;
 }

@@ -1,5 +1,5 @@
 """What cannot be done is refused in a sentence, and the hypervisor stays up for its monitor."""
-from case import Case, Expect, Send
+from case import Case, Command, Expect, Send
 
 ALIVE = [Send("help\n"), Expect(r"audit")]
 
@@ -19,8 +19,16 @@ EACH = [
 ]
 
 CASES = [
-    refused("refused-no-vmx", "kernel = /k\n", r"this CPU has no VMX", files={"/k": "guests/memtest"},
-            machine="qemu"),
+    # The shipped hypervisor all the way: no guests, an NMI from outside that it survives, hardware that is faulty.
+    Case("refused-no-vmx", conf="[vm bad]\nkernel = /k\n", files={"/k": "guests/memtest"}, machine="qemu", panics=True,
+         steps=[Expect(r"this CPU has no VMX"),
+                Expect(r"guest bad cannot run: this host has no usable VMX"),
+                Command("nmi"), Expect(r"an NMI from outside: where every CPU is\r\ngnomon: CPU 0 runs ")] + ALIVE +
+               [Send("vm start bad\n"), Expect(r"guest bad cannot run: this host has no usable VMX"),
+                Command("mce 0 1 0xb200000000000135 0x5 0 0"),
+                Expect(r"gnomon: PANIC on CPU 0\r\ngnomon: the hardware reports a machine check, MCG_STATUS 5h: bank 1 "
+                       r"status b200000000000135h address 0h; the machine is faulty"),
+                Expect(r"gnomon: guest bad is "), Expect(r"gnomon: the machine has stopped")]),
     refused("refused-ept", "kernel = /k\nmmu = ept\n", r"it has no EPT: set mmu = shadow in \[vm bad\]",
             files={"/k": "guests/memtest"}, host={"cpu": "core2_penryn_t9600"}),
     Case("refused-guests", conf="\n".join(f"[vm {name}]\n{keys}" for name, keys, _ in EACH),
