@@ -41,7 +41,8 @@ def shell(cpus):
 
 
 # The kernel's other entry, of the ELF file in its payload: a second VM of the first case.
-PVH = conf(1, more="autostart = no\n").replace("/guests/vmlinuz", "/guests/vmlinux").replace("vm linux", "vm pvh")
+PVH = ("[vm pvh]\nkernel = /guests/vmlinux\ninitrd = /guests/initrd\nmemory = 256M\nautostart = no\n"
+       "cmdline = console=ttyS0 cryptomgr.notests quiet\n")
 PVH_FILES = {"/guests/vmlinux": "guests/vmlinux"}
 PVH_STEPS = [Send("vm start pvh\n"), Expect(r"gnomon: guest pvh starts"), Expect(r"Linux 6\.1\S* on 1 CPU"),
              Expect(r"linux# ")]
