@@ -10,6 +10,8 @@
 #include "hv/base/config.h"
 #include "hv/base/types.h"
 
+/* Magic and size of struct boot_info stand, as two 64-bit numbers, right before the image's entry point too:
+ * gnomon.efi refuses an image that was built to be handed something else. */
 #define BOOT_INFO_MAGIC 0x4e4f4d4f4e47aa01ul
 #define BOOT_MAX_RANGES 256
 #define BOOT_MAX_CPUS 256

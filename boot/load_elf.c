@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "boot/boot_info.h"
 #include "hv/base/map.h"
 
 #define IMAGE_MAX MIB(64)
@@ -40,6 +41,8 @@ static struct elf_segment read_segment(const void *file, const struct elf_header
 	return s;
 }
 
+static bool is_loaded(const struct elf_segment *s) { return s->type == SEGMENT_LOAD && s->memory_size; }
+
 static int check_header(const struct elf_header *h, uint64_t len, struct failure *f)
 {
 	static const uint8_t wanted[] = { 0x7f, 'E', 'L', 'F', 2, 1, 1 };
@@ -62,6 +65,30 @@ static int check_segment(const struct elf_segment *s, uint64_t len, struct failu
 	return 0;
 }
 
+/* Where the file has the len bytes that end at a linear address; NULL when no segment has them. */
+static const uint8_t *bytes_before(const void *file, const struct elf_header *h, uint64_t linear, uint64_t len)
+{
+	for (unsigned i = 0; i < h->segment_count; i++) {
+		struct elf_segment s = read_segment(file, h, i);
+
+		if (is_loaded(&s) && linear >= s.linear && linear - s.linear >= len &&
+		    linear - s.linear <= s.file_size)
+			return (const uint8_t *)file + s.offset + (linear - s.linear) - len;
+	}
+	return NULL;
+}
+
+/* The file is checked but for this: whether it wants the boot_info that this loader makes. */
+static int check_contract(const void *file, const struct elf_header *h, struct failure *f)
+{
+	static const uint64_t wanted[] = { BOOT_INFO_MAGIC, sizeof(struct boot_info) };
+	const uint8_t *found = bytes_before(file, h, h->entry, sizeof(wanted));
+
+	if (found && memcmp(found, wanted, sizeof(wanted)) == 0)
+		return 0;
+	return fail(f, -ENOEXEC, "it is not of the same build as gnomon.efi; copy both to the stick from one build");
+}
+
 int elf_check(const void *file, uint64_t len, struct elf_layout *layout, struct failure *f)
 {
 	struct elf_header h;
@@ -77,7 +104,7 @@ int elf_check(const void *file, uint64_t len, struct elf_layout *layout, struct 
 	for (unsigned i = 0; i < h.segment_count; i++) {
 		struct elf_segment s = read_segment(file, &h, i);
 
-		if (s.type != SEGMENT_LOAD || s.memory_size == 0)
+		if (!is_loaded(&s))
 			continue;
 		err = check_segment(&s, len, f);
 		if (err)
@@ -86,7 +113,7 @@ int elf_check(const void *file, uint64_t len, struct elf_layout *layout, struct 
 	}
 	if (h.entry < HV_IMAGE_BASE || h.entry - HV_IMAGE_BASE >= layout->size)
 		return fail(f, -ENOEXEC, "its entry point %lx is outside its segments; copy gnomon.elf again", h.entry);
-	return 0;
+	return check_contract(file, &h, f);
 }
 
 void elf_place(const void *file, const struct elf_layout *layout, void *memory)
@@ -97,7 +124,7 @@ void elf_place(const void *file, const struct elf_layout *layout, void *memory)
 	for (unsigned i = 0; i < h.segment_count; i++) {
 		struct elf_segment s = read_segment(file, &h, i);
 
-		if (s.type == SEGMENT_LOAD && s.memory_size)
+		if (is_loaded(&s))
 			memcpy((uint8_t *)memory + (s.linear - HV_IMAGE_BASE), (const uint8_t *)file + s.offset, s.file_size);
 	}
 }

@@ -5,6 +5,9 @@
 #include "hv_base_offsets.h"
 
 	.section .text.entry, "ax", @progbits
+	/* What boot is to hand over: boot/boot_info.h. */
+	.long BOOT_INFO_MAGIC_LOW, BOOT_INFO_MAGIC_HIGH
+	.quad BOOT_INFO_SIZE
 	.globl hv_entry
 	.type hv_entry, @function
 hv_entry:

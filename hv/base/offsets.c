@@ -1,4 +1,5 @@
 /* Offsets for entry.S and trampoline.S. */
+#include "boot/boot_info.h"
 #include "hv/base/machine.h"
 #include "hv/base/offsets.h"
 #include "hv/base/smp.h"
@@ -6,6 +7,9 @@
 void offsets(void);
 void offsets(void)
 {
+	VALUE(BOOT_INFO_MAGIC_LOW, BOOT_INFO_MAGIC & BITS(31, 0));
+	VALUE(BOOT_INFO_MAGIC_HIGH, BOOT_INFO_MAGIC >> 32);
+	VALUE(BOOT_INFO_SIZE, sizeof(struct boot_info));
 	VALUE(BOOT_STACK_TOP, sizeof(struct image_stack));
 	VALUE(AP_CR0, offsetof(struct ap_start, cr0));
 	VALUE(AP_CR3, offsetof(struct ap_start, cr3));

@@ -11,13 +11,14 @@
 
 #include <cmocka.h>
 
+#include "boot/boot_info.h"
 #include "hv/base/map.h"
 #include "tests/fuzz/fuzz.h"
 
 #define SEGMENTS 3
 #define TABLE 64
 #define CONTENTS (TABLE + SEGMENTS * 56)
-#define FILE_SIZE (CONTENTS + 64)
+#define FILE_SIZE (CONTENTS + 64) /* 16 bytes of a segment each, those of the first are what boot hands over */
 #define LARGEST MIB(64) /* what an image may take */
 
 static uint8_t seed[FILE_SIZE];
@@ -42,7 +43,9 @@ static void make_seed(void)
 	memset(seed, 0, CONTENTS);
 	memcpy(seed, "\x7f" "ELF\2\1\1", 7);
 	put(16, 2 | 62 << 16, 4);
-	put(24, HV_IMAGE_BASE + 8, 8);
+	put(24, HV_IMAGE_BASE + 16, 8);
+	put(CONTENTS, BOOT_INFO_MAGIC, 8);
+	put(CONTENTS + 8, sizeof(struct boot_info), 8);
 	put(32, TABLE, 8);
 	put(54, 56 | SEGMENTS << 16, 4);
 	put_segment(0, 1, HV_IMAGE_BASE, 16, 16);

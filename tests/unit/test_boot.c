@@ -96,15 +96,18 @@ static void test_ranges_full(void **state)
 	assert_int_equal(info.range_count, BOOT_MAX_RANGES);
 }
 
-/* An ELF file with one segment of 16 bytes, 8 of them in the file. */
+#define ELF_LEN (120 + 24)
+
+/* An ELF file with one segment of 32 bytes, 24 of them in the file: what boot hands over, and an entry point. */
 static size_t make_elf(uint8_t *file)
 {
 	static const uint8_t ident[] = { 0x7f, 'E', 'L', 'F', 2, 1, 1 };
-	uint64_t entry = HV_IMAGE_BASE + 4, table = 64, offset = 120, linear = HV_IMAGE_BASE, in_file = 8, in_memory = 16;
+	uint64_t entry = HV_IMAGE_BASE + 16, table = 64, offset = 120, linear = HV_IMAGE_BASE, in_file = 24, in_memory = 32;
+	uint64_t contract[] = { BOOT_INFO_MAGIC, sizeof(struct boot_info) };
 	uint16_t type = 2, machine = 62, segment_size = 56, count = 1;
 	uint32_t load = 1;
 
-	memset(file, 0, 128);
+	memset(file, 0, ELF_LEN);
 	memcpy(file, ident, sizeof(ident));
 	memcpy(file + 16, &type, 2);
 	memcpy(file + 18, &machine, 2);
@@ -117,13 +120,14 @@ static size_t make_elf(uint8_t *file)
 	memcpy(file + 80, &linear, 8);
 	memcpy(file + 96, &in_file, 8);
 	memcpy(file + 104, &in_memory, 8);
-	memcpy(file + 120, "GNOMON!!", 8);
-	return 128;
+	memcpy(file + 120, contract, 16);
+	memcpy(file + 136, "GNOMON!!", 8);
+	return ELF_LEN;
 }
 
 static void test_elf_good(void **state)
 {
-	uint8_t file[128], memory[4096];
+	uint8_t file[ELF_LEN], memory[4096];
 	struct elf_layout layout;
 	struct failure f;
 
@@ -131,10 +135,10 @@ static void test_elf_good(void **state)
 	memset(memory, 0xff, sizeof(memory));
 	assert_int_equal(elf_check(file, make_elf(file), &layout, &f), 0);
 	assert_int_equal(layout.size, 4096);
-	assert_true(layout.entry == HV_IMAGE_BASE + 4);
+	assert_true(layout.entry == HV_IMAGE_BASE + 16);
 	elf_place(file, &layout, memory);
-	assert_memory_equal(memory, "GNOMON!!", 8);
-	assert_int_equal(memory[8], 0);
+	assert_memory_equal(memory + 16, "GNOMON!!", 8);
+	assert_int_equal(memory[24], 0);
 	assert_int_equal(memory[4095], 0);
 }
 
@@ -153,18 +157,23 @@ static void test_elf_damaged(void **state)
 		{ 54, 2, 55, "table of segments" },
 		{ 56, 2, 9, "table of segments" },
 		{ 72, 8, ~(uint64_t)0, "ends early" },
-		{ 96, 8, 9, "ends early" },
+		{ 96, 8, 25, "ends early" },
 		{ 80, 8, 0x100000, "does not belong" },
 		{ 80, 8, ~(uint64_t)0, "does not belong" },
 		{ 104, 8, MIB(65), "does not belong" },
-		{ 104, 8, 7, "does not belong" },
+		{ 104, 8, 23, "does not belong" },
 		{ 24, 8, 0, "entry point" },
 		{ 24, 8, HV_IMAGE_BASE + 4096, "entry point" },
+		{ 24, 8, HV_IMAGE_BASE + 15, "same build" },
+		{ 24, 8, HV_IMAGE_BASE + 25, "same build" },
+		{ 120, 1, 0, "same build" },
+		{ 128, 8, sizeof(struct boot_info) + 8, "same build" },
+		{ 64, 4, 4, "entry point" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		uint8_t file[128];
+		uint8_t file[ELF_LEN];
 		struct elf_layout layout;
 		struct failure f;
 		size_t len = make_elf(file);
@@ -177,13 +186,13 @@ static void test_elf_damaged(void **state)
 
 static void test_elf_short(void **state)
 {
-	uint8_t file[128];
+	uint8_t file[ELF_LEN];
 	struct elf_layout layout;
 	struct failure f;
 
 	(void)state;
 	make_elf(file);
-	for (size_t len = 0; len < 128; len++)
+	for (size_t len = 0; len < ELF_LEN; len++)
 		assert_int_equal(elf_check(file, len, &layout, &f), -ENOEXEC);
 }
 
