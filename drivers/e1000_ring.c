@@ -191,6 +191,7 @@ static void pause_ns(uint64_t ns)
 static void take_over(struct e1000 *e)
 {
 	e->panicked = true;
+	pci_command(e->address, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0); /* off in the midst of a reset */
 	e1000_write(e, E1000_TCTL, E1000_TCTL_PAD);
 	pause_ns(PANIC_STOP_NS);
 	memset(e->panic_ring, 0, E1000_PANIC_RING * sizeof(*e->panic_ring));

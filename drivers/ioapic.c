@@ -3,14 +3,15 @@
 
 #include <errno.h>
 
+#include "drivers/mmio.h"
 #include "hv/base/acpi_host.h"
 #include "hv/base/log.h"
 #include "hv/base/map.h"
 #include "hv/base/x86.h"
 
 #define WINDOW_SIZE 0x20
-#define SELECT (0x00 / 4)
-#define DATA (0x10 / 4)
+#define SELECT 0x00
+#define DATA 0x10
 #define REG_VERSION 1
 #define REG_REDIRECT 0x10
 #define REDIRECT_MASKED BIT(16)
@@ -23,20 +24,20 @@
 #define PIC2_DATA 0xa1
 
 static struct {
-	volatile uint32_t *window;
+	volatile uint8_t *window;
 	uint32_t first_gsi, count;
 } chips[ACPI_MAX_IOAPICS];
 
 static uint32_t read_reg(unsigned i, uint32_t reg)
 {
-	chips[i].window[SELECT] = reg;
-	return chips[i].window[DATA];
+	mmio_write32(chips[i].window + SELECT, reg);
+	return mmio_read32(chips[i].window + DATA);
 }
 
 static void write_reg(unsigned i, uint32_t reg, uint32_t value)
 {
-	chips[i].window[SELECT] = reg;
-	chips[i].window[DATA] = value;
+	mmio_write32(chips[i].window + SELECT, reg);
+	mmio_write32(chips[i].window + DATA, value);
 }
 
 /* High half first when masking comes last, low half last when routing: the mask bit is in the low. */

@@ -112,9 +112,9 @@ void pci_write(pci_address_t a, unsigned offset, uint32_t value)
 }
 
 /* Bus 0 of segment 0 must look the same both ways: a wrong MCFG would have us write anywhere. */
-static bool agrees_with_mechanism1(const struct acpi_ecam *e)
+static bool agrees_with_mechanism1(void)
 {
-	volatile uint8_t *bus = map_device(e->base, MIB(1), MAP_UNCACHED);
+	volatile uint8_t *bus = window_of(0, true);
 
 	for (uint32_t dev = 0; bus && dev < DEVICES; dev++)
 		if (mmio_read32(bus + (dev << 15)) != mechanism1_read(dev << 3, PCI_ID))
@@ -132,7 +132,7 @@ void pci_init(void)
 
 		ecam_works[i] = !map_has_ram(first, PAGE_SIZE) && !map_has_ram(end, PAGE_SIZE);
 		if (ecam_works[i] && !e->segment && !e->first_bus)
-			ecam_works[i] = agrees_with_mechanism1(e);
+			ecam_works[i] = agrees_with_mechanism1();
 		if (!ecam_works[i])
 			log_warn("pci: the configuration windows at %lxh do not work: going on without them", e->base);
 	}
