@@ -24,6 +24,7 @@
 #include "hv/reset.h"
 #include "hv/sched.h"
 #include "hv/serial.h"
+#include "hv/trace.h"
 #include "hv/upkeep.h"
 #include "hv/vm_life.h"
 #include "hv/watch.h"
@@ -91,6 +92,8 @@ NORETURN void hv_main(const struct boot_info *bi)
 	wait_for_cpus();
 	watch_init(bi->config.watchdog); /* CPUs miss each other */
 	if (vms_init(bi, &f))
+		log_error("%s", f.text);
+	if (bi->config.trace && trace_start(&f))
 		log_error("%s", f.text);
 	upkeep_init();
 	tdx_start();                     /* a module for TDs */

@@ -8,6 +8,7 @@
 #include "hv/base/log.h"
 #include "hv/base/panic.h"
 #include "hv/base/x86.h"
+#include "hv/trace.h"
 #include "hv/vm_life.h"
 #include "mmu/inspect.h"
 #include "mmu/walk.h"
@@ -147,13 +148,16 @@ static void last_exits_of(const struct vcpu *v)
 
 void report_last_exits(void)
 {
+	bool traced = trace_panic();
+
 	for (uint32_t n = 0; n < vms_count(); n++) {
 		const struct vm *vm = vm_at(n);
 
 		panic_line("guest %s is %s", vm->config->name, vm_state_names[vm->state]);
 		for (uint32_t i = 0; i < vm->vcpu_count; i++) {
 			panic_line("  vCPU %u on CPU %u", i, vm->vcpus[i]->cpu->index);
-			last_exits_of(vm->vcpus[i]);
+			if (!traced)
+				last_exits_of(vm->vcpus[i]);
 		}
 	}
 }

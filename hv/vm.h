@@ -35,6 +35,7 @@ struct fpu;
 struct pc;
 struct vclock;
 struct monitor_out;
+struct trace_event;
 
 /* General registers by instruction encoding. gpr[GPR_RSP] is kept by the back end: use get_reg. */
 enum gpr {
@@ -86,7 +87,7 @@ struct exit_stats { /* by exit reason */
 	uint64_t cycles[EXIT_REASONS]; /* host TSC ticks in root mode, from exit stub to entry stub */
 };
 
-/* The last exits, oldest overwritten first: for a panic. */
+/* The last exits, oldest overwritten first: for a panic while the trace (hv/trace.h) is off. */
 #define EXIT_RING 32
 struct exit_ring {
 	uint32_t next; /* counts all; modulo EXIT_RING it is the place of the next one */
@@ -126,6 +127,10 @@ struct vcpu {
 	uint32_t last_reason;
 	struct exit_stats stats;
 	struct exit_ring ring;
+	struct {
+		struct trace_event *event; /* its last exit in the trace (hv/trace.h), while tsc is what it has */
+		uint64_t tsc, cycles;      /* cycles: stats.cycles of its reason before */
+	} traced;
 	struct vlapic lapic;
 };
 

@@ -2,6 +2,7 @@
  * The one entry for faults of every kind: what the address is, what it may be mapped as, and the
  * two exits that lead here, EPT violation and EPT misconfiguration.
  */
+#include "hv/base/trace.h"
 #include "mmu/attr.h"
 #include "mmu/dirty.h"
 #include "mmu/hugepage.h"
@@ -258,6 +259,7 @@ void mmu_zap_range(struct mmu *mmu, gfn_t first, uint64_t npages)
 	if (first >= limit || npages == 0)
 		return;
 	npages = min_u64(npages, limit - first);
+	trace_mmu(TRACE_MMU_ZAP, mmu->config.vm_id, first, npages);
 	spin_lock(&mmu->changes);
 	if (mmu->shadow)
 		zap_range_shadow(mmu, first, npages);

@@ -3,6 +3,7 @@
  */
 #include "mmu/flush.h"
 
+#include "hv/base/trace.h"
 #include "mmu/sp.h"
 #include "mmu/transition.h"
 
@@ -60,6 +61,7 @@ void flush_spend(struct mmu *mmu, struct flush_token token)
 
 		mmu->config.flush(mmu->config.flush_ctx, &range);
 		mmu->flush.count++;
+		trace_mmu(TRACE_MMU_FLUSH, mmu->config.vm_id, range.first, range.npages);
 	}
 	if (token.track)
 		transition_track(mmu);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hv/base/frame.h"
+#include "hv/base/trace.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_spte.h"
@@ -132,6 +133,7 @@ static struct sp *make(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct f
 	hash_add(mmu, sp);
 	list_add(mmu->shadow, sp);
 	mmu->shadow->counts.created++;
+	trace_mmu(TRACE_SHADOW_NEW, mmu->config.vm_id, gfn, role.level);
 	mmu->host.stats.tables++;
 	if (!role.direct)
 		track_account(mmu, sp, token);
@@ -287,6 +289,7 @@ void shadow_zap(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 	hash_remove(mmu, sp);
 	list_remove(mmu->shadow, sp);
 	mmu->shadow->counts.zapped++;
+	trace_mmu(TRACE_SHADOW_GONE, mmu->config.vm_id, sp->gfn, (uint64_t)sp->level);
 	mmu->host.stats.tables--;
 	if (sp->unsync)
 		mmu->shadow->counts.unsync--;

@@ -5,6 +5,7 @@
  * The unlinked table stays known to the CPUs' paging-structure caches, so it waits for the flush like
  * every other; the translations themselves are the same.
  */
+#include "hv/base/trace.h"
 #include "mmu/slot.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
@@ -51,6 +52,7 @@ static void collapse_table(struct collapse *c, const struct sp *sp, uint64_t *sp
 	flush_owe(&c->token, gfn, level_pages(sp->level));
 	c->mmu->host.stats.mapped[sp->level]++;
 	c->mmu->host.stats.collapses++;
+	trace_mmu(TRACE_MMU_COLLAPSE, c->mmu->config.vm_id, gfn, (uint64_t)sp->level);
 }
 
 /* From the lowest tables up, so that one step never takes more than one table away. */

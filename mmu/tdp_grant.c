@@ -7,6 +7,7 @@
  * of the INVEPT Instruction": the EPT violation itself has invalidated what this CPU had for the address;
  * another CPU faults once more at worst).
  */
+#include "hv/base/trace.h"
 #include "mmu/dirty.h"
 #include "mmu/spte.h"
 #include "mmu/tdp.h"
@@ -31,6 +32,7 @@ static enum fault_result go_smaller(struct mmu_vcpu *mv, const struct fault *f, 
 		sp_untake(mv, sp);
 		return FAULT_RETRY;
 	}
+	trace_mmu(TRACE_MMU_SPLIT, mv->mmu->config.vm_id, f->gfn, (uint64_t)*level);
 	*sptep = &sp->table[spte_index(f->gfn, --*level)];
 	return FAULT_MAPPED;
 }

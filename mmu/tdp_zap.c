@@ -2,6 +2,7 @@
  * The direct EPT: removal, under the exclusive lock. No vCPU is inside, so nobody but the CPUs' page
  * walkers reads the tables meanwhile; they may set accessed and dirty flags, hence the exchanges.
  */
+#include "hv/base/trace.h"
 #include "mmu/hugepage.h"
 #include "mmu/sp.h"
 #include "mmu/spte.h"
@@ -77,6 +78,7 @@ static void zap_part(struct zap *z, const struct sp *sp, uint64_t *sptep, gfn_t 
 	INVARIANT(parts);
 	while (!tdp_split(&z->mmu->host.stats, sptep, spte_read(sptep), parts))
 		; /* a CPU has set a flag in it */
+	trace_mmu(TRACE_MMU_SPLIT, z->mmu->config.vm_id, gfn, (uint64_t)sp->level);
 	flush_owe(&z->token, gfn, level_pages(sp->level));
 	zap_link(z, sp, sptep, gfn, parts);
 }

@@ -11,6 +11,7 @@
 #include "hv/base/clock.h"
 #include "hv/base/vectors.h"
 #include "hv/base/x86.h"
+#include "hv/trace.h"
 #include "hv/vcpu.h"
 #include "mmu/mmu.h"
 
@@ -194,6 +195,8 @@ static void record(struct vcpu *v, uint32_t reason)
 	v->ring.tsc[at] = v->exit_tsc;
 	v->ring.reason[at] = reason;
 	v->stats.count[reason]++;
+	if (UNLIKELY(trace_on))
+		trace_exit(v, reason, 0, 0, 0); /* the TD keeps its RIP */
 }
 
 /* What an entry needs is held by another CPU for a while. Nothing was entered: what the guest is to be

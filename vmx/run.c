@@ -6,6 +6,7 @@
 #include "vmx/vmx.h"
 
 #include "hv/base/x86.h"
+#include "hv/trace.h"
 #include "hv/vcpu.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/guard.h"
@@ -128,8 +129,11 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 
 static inline void account(struct vcpu *v, uint64_t now)
 {
+	uint64_t spent = now - v->exit_tsc;
+
+	__asm__("" : "+r"(spent)); /* one addition to memory, which the compiler would take apart */
 	v->stats.count[v->last_reason]++;
-	v->stats.cycles[v->last_reason] += now - v->exit_tsc;
+	v->stats.cycles[v->last_reason] += spent;
 }
 
 static inline void record(struct vcpu *v, uint32_t reason, uint64_t tsc)
@@ -250,6 +254,29 @@ static COLD enum vmx_next refused(struct vmx_vcpu *x, uint32_t reason)
 	return VMX_LEAVE;
 }
 
+/* For the trace: where and why, and the address of those that have one. */
+static void trace(struct vcpu *v)
+{
+	bool ept = v->last_reason == REASON_EPT_VIOLATION || v->last_reason == REASON_EPT_MISCONFIG;
+
+	trace_exit(v, v->last_reason, vmread(VMCS_GUEST_RIP), vmread(VMCS_EXIT_QUALIFICATION),
+		   ept ? vmread(VMCS_GUEST_PHYSICAL) : 0);
+}
+
+/* The rest of vmx_exit() while the trace is on; apart, so that vmx_exit() itself needs no more registers. */
+static COLD enum vmx_next exit_traced(struct vmx_vcpu *x)
+{
+	enum exit_result result;
+
+	trace(&x->v);
+	result = vmx_exit_rows[x->v.last_reason].handle(&x->v);
+	if (result == EXIT_YIELD)
+		return leave(&x->v);
+	if (result == EXIT_ADVANCE)
+		skip_instruction();
+	return resume(x, VMX_ENTER);
+}
+
 /* Handlers that have EXIT_ADVANCE change no general register but RAX, RBX, RCX and RDX. */
 enum vmx_next vmx_exit(struct vcpu *v, uint64_t tsc)
 {
@@ -261,6 +288,8 @@ enum vmx_next vmx_exit(struct vcpu *v, uint64_t tsc)
 		return refused(x, (uint32_t)reason);
 	leave_guest_side(x);
 	record(v, (uint32_t)reason, tsc);
+	if (UNLIKELY(trace_on))
+		return exit_traced(x);
 	result = vmx_exit_rows[reason].handle(v);
 	if (LIKELY(result == EXIT_ADVANCE)) {
 		skip_instruction();

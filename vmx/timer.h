@@ -37,7 +37,10 @@ void vmx_timer_lapic(struct vmx_vcpu *x, uint64_t now, uint64_t left);
  * rounded up, so that the exit never comes before the moment. */
 static inline void vmx_timer_set(const struct vmx_vcpu *x, uint64_t left)
 {
-	vmwrite_always(VMCS_PREEMPTION_TIMER, (left + x->timer_step) >> x->timer_rate);
+	uint64_t count = left + x->timer_step;
+
+	__asm__("" : "+r"(count)); /* in a register that the shift leaves alone: one move less */
+	vmwrite_always(VMCS_PREEMPTION_TIMER, count >> x->timer_rate);
 }
 
 #endif

@@ -85,6 +85,7 @@ struct config {
 	uint32_t watchdog;        /* seconds that a CPU may be away, 0: nobody watches; default 10 */
 	uint8_t switch_key;       /* the control character; default 1Dh, Ctrl-] */
 	feature_set_t disabled;
+	uint32_t trace;           /* 1: exits are recorded from the start; default 0 */
 	char net_key[CONFIG_KEY_MAX]; /* the secret that opens the monitor over TCP; empty: none */
 	struct config_port monitor_port, http_port;
 	struct config_syslog syslog;

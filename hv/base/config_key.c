@@ -261,6 +261,7 @@ static const struct choice loglevel_choices[] = {
 	{ "error", LOG_ERROR }, { "warn", LOG_WARN },   { "info", LOG_INFO },
 	{ "debug", LOG_DEBUG }, { NULL, 0 },
 };
+static const struct choice on_off_choices[] = { { "on", true }, { "off", false }, { NULL, 0 } };
 static const struct choice mmu_choices[] = {
 	{ "ept", MMU_EPT }, { "shadow", MMU_SHADOW }, { NULL, 0 },
 };
@@ -288,6 +289,7 @@ static const struct config_key global_keys[] = {
 	{ "gateway", config_read_gateway, GLOBAL(net.gateway), 0, 0, NULL },
 	{ "ipv6", read_off_auto, GLOBAL(net.ipv6), 0, 0, NULL },
 	{ "nic", config_read_nic, GLOBAL(net.nic), 0, 0, NULL },
+	{ "trace", read_choice, GLOBAL(trace), 0, 0, on_off_choices },
 	{ "net_key", read_secret, GLOBAL(net_key), CONFIG_KEY_MIN, CONFIG_KEY_MAX, NULL },
 	{ "monitor_port", read_port, GLOBAL(monitor_port), 0, 0, NULL },
 	{ "http_port", read_port, GLOBAL(http_port), 0, 0, NULL },
@@ -313,7 +315,7 @@ static const struct config_key vm_keys[] = {
 
 const struct config_keys config_global_keys = {
 	global_keys, ARRAY_LEN(global_keys),
-	"when_done, loglevel, serial, switch_key, watchdog, disable, net, gateway, ipv6, nic,"
+	"when_done, loglevel, serial, switch_key, watchdog, disable, trace, net, gateway, ipv6, nic,"
 	" net_key, monitor_port, http_port, syslog",
 };
 const struct config_keys config_vm_keys = {

@@ -14,6 +14,7 @@ struct sched;   /* hv/sched.h */
 struct vmx_cpu; /* vmx/core/ */
 struct vcpu;    /* hv/vm.h */
 struct backend; /* hv/vm.h */
+struct trace_ring; /* hv/base/trace.h */
 
 struct cpu {
 	struct cpu *self;      /* gs:0 */
@@ -24,6 +25,7 @@ struct cpu {
 	struct sched *sched;
 	struct vmx_cpu *vmx;
 	void *machine;         /* struct cpu_machine of hv/base/machine.h: GDT, TSS, stacks */
+	struct trace_ring *trace; /* NULL until the trace was first switched on */
 	bool runs_guests;      /* virtualisation is on */
 	uint32_t online;       /* written once, release, when the CPU takes work */
 };

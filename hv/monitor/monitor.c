@@ -77,6 +77,7 @@ void monitor_add_commands(struct monitor_line *l)
 	monitor_line_add(l, commands_vm);
 	monitor_line_add(l, commands_exits);
 	monitor_line_add(l, commands_mmu);
+	monitor_line_add(l, commands_trace);
 	monitor_line_add(l, commands_tdx);
 	monitor_line_add(l, commands_pci);
 	monitor_line_add(l, commands_host);

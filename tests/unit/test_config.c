@@ -107,7 +107,7 @@ static void test_grammar_errors(void **state)
 	        "gnomon.conf:2: loglevel is a global key; write it before the first [vm NAME]");
 	refused("memory=1G\n", "gnomon.conf:1: memory belongs to a vm; write it below a line [vm NAME]");
 	refused("colour=red\n", "gnomon.conf:1: there is no key colour; global keys are when_done, loglevel, serial,"
-	        " switch_key, watchdog, disable, net, gateway, ipv6, nic, net_key, monitor_port, http_port,"
+	        " switch_key, watchdog, disable, trace, net, gateway, ipv6, nic, net_key, monitor_port, http_port,"
 	        " syslog");
 	refused("[vm a]\nmemroy=1G\n", "gnomon.conf:2: there is no key memroy; a vm has kernel, initrd, cmdline,"
 	        " memory, vcpus, cpu, mmu, wakeup, type, autostart, strict, premap, lazy_accept, nx_huge");
