@@ -133,6 +133,31 @@ void fpu_reset(struct vcpu *v)
 	v->xcr0 = XCR0_X87;
 }
 
+#define FXSAVE_MXCSR_MASK 28
+#define XSTATE_BV 512
+#define MXCSR_MASK_DEFAULT 0xffbfu /* SDM volume 1, "Guidelines for Writing to the MXCSR Register" */
+
+void fpu_legacy_read(const struct vcpu *v, void *image) { memcpy(image, v->fpu->area, FPU_LEGACY_BYTES); }
+
+void fpu_legacy_write(struct vcpu *v, const void *image)
+{
+	uint8_t *area = v->fpu->area;
+	uint32_t mxcsr, mask;
+	uint64_t present;
+
+	memcpy(&mask, area + FXSAVE_MXCSR_MASK, sizeof mask);
+	memcpy(area, image, FPU_LEGACY_BYTES);
+	memcpy(&mxcsr, area + FXSAVE_MXCSR, sizeof mxcsr);
+	mxcsr &= mask ? mask : MXCSR_MASK_DEFAULT;
+	memcpy(area + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
+	memcpy(area + FXSAVE_MXCSR_MASK, &mask, sizeof mask);
+	if (!have_xsave)
+		return;
+	memcpy(&present, area + XSTATE_BV, sizeof present);
+	present |= XCR0_X87 | XCR0_SSE;
+	memcpy(area + XSTATE_BV, &present, sizeof present);
+}
+
 /* A register's number is part of the instruction. */
 #define FOR_EACH_XMM(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 #define XMM_READ(n) \

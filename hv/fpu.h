@@ -24,6 +24,12 @@ void fpu_switch_to(struct vcpu *v);
 /* Saves v's state if it is in this CPU's registers, so that it can be read or destroyed. */
 void fpu_release(struct vcpu *v);
 
+#define FPU_LEGACY_BYTES 512
+/* The x87 and SSE part of a state that fpu_release() has saved, as FXSAVE lays it out. What is written may be
+ * any bytes: reserved bits of MXCSR are dropped. */
+void fpu_legacy_read(const struct vcpu *v, void *image);
+void fpu_legacy_write(struct vcpu *v, const void *image);
+
 /* XMM register 0..15 of the vCPU whose state is in this CPU's registers. The upper parts of YMM and
  * ZMM stay as they are. */
 void fpu_xmm_read(unsigned xmm, uint64_t value[2]);

@@ -5,6 +5,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/x86.h"
+#include "hv/debug.h"
 #include "hv/exits.h"
 #include "hv/fpu.h"
 #include "hv/guest/msr.h"
@@ -283,6 +284,8 @@ void vcpu_main(void *where)
 	for (;;) {
 		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE))
 			v->carried |= vcpu_take_requests(v);
+		if (UNLIKELY(v->debug) && debug_stay(v))
+			continue;
 		if (v->state == VCPU_RUNNING)
 			run(v);
 		else if (v->state == VCPU_HALTED)

@@ -35,6 +35,9 @@ struct fpu;
 struct pc;
 struct vclock;
 struct monitor_out;
+struct vcpu_debug;
+struct debug_plan;
+struct debug;
 struct trace_event;
 
 /* General registers by instruction encoding. gpr[GPR_RSP] is kept by the back end: use get_reg. */
@@ -72,6 +75,7 @@ enum vcpu_state {
 #define REQUEST_LOG BIT(5)   /* hand over the log of written pages; log, or no longer */
 #define REQUEST_SNAPSHOT BIT(6) /* copy the registers for the monitor */
 #define REQUEST_POWER_ON BIT(8) /* architectural power-on; vCPU 0 then takes vm.entry */
+#define REQUEST_DEBUG BIT(9) /* a debugger wants it to stop, or to go on */
 #define REQUEST_LEAVE BIT(7) /* state is no longer VCPU_RUNNING: leave the run loop */
 
 /* What an exit handler wants done. */
@@ -108,6 +112,7 @@ struct vcpu {
 	struct context *context;
 	enum vcpu_state state;
 	uint32_t snapshot_count;    /* atomic: goes up when snapshot is fresh */
+	struct vcpu_debug *debug;   /* hv/debug.h; NULL: no debugger is attached */
 	uint64_t *snapshot;         /* REG_COUNT values, then GPR_COUNT, on demand of the monitor */
 
 	struct cpuid_policy *cpuid; /* hv/guest/cpuid.h */
@@ -164,8 +169,10 @@ struct vm {
 	uint32_t running_vcpus;     /* atomic: vCPUs not yet parked after a stop */
 	struct guest_entry *entry;  /* how vCPU 0 starts */
 	uint32_t reset_wanted;
+	bool ended_itself;          /* by power-off, reset or the debug port: it did not fail */
 	struct vcpu *culprit;       /* whose exit stopped the VM, or NULL */
 	struct vclock *clock;
+	struct debug *debug;        /* hv/debug.h; the monitor's context's */
 	char stop_reason[240];      /* first reason wins */
 };
 
@@ -230,6 +237,9 @@ struct backend {
 	/* An emulated instruction has completed and the next is at rip: interrupt shadows and RF end, RFLAGS.TF
 	 * leaves a trap pending. */
 	void (*instruction_done)(struct vcpu *v, uint64_t rip);
+	/* What a debugger wants from now on, in place of what it wanted before; NULL: it only looks at v. Any
+	 * registers it has changed have been set. NULL with hides_state. */
+	void (*debug)(struct vcpu *v, const struct debug_plan *plan);
 	/* MSRs of kinds BACKEND, SWITCHED and COMMAND in hv/guest/msr.h; false: #GP. */
 	bool (*msr_read)(struct vcpu *v, uint32_t msr, uint64_t *value);
 	bool (*msr_write)(struct vcpu *v, uint32_t msr, uint64_t value);

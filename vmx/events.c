@@ -123,12 +123,17 @@ static void deliver_nmi(struct vmx_vcpu *x)
 	write_entry_event(&(struct vmx_event){ .info = INTR_VALID | INTR_TYPE_BITS(INTR_NMI) | VEC_NMI });
 }
 
+void vmx_deliver_queued(struct vmx_vcpu *x)
+{
+	write_entry_event(&x->event);
+	vmx_queue(x, (struct vmx_event){ 0 });
+}
+
 static void deliver(struct vmx_vcpu *x, enum inject_choice choice)
 {
 	switch (choice) {
 	case INJECT_EVENT:
-		write_entry_event(&x->event);
-		vmx_queue(x, (struct vmx_event){ 0 });
+		vmx_deliver_queued(x);
 		break;
 	case INJECT_NMI:
 		deliver_nmi(x);

@@ -2,6 +2,7 @@
  * One row per exit reason of the SDM. Reasons that the controls rule out say so when they come.
  */
 #include "hv/exits.h"
+#include "vmx/debug.h"
 #include "vmx/pml.h"
 #include "vmx/vmx.h"
 
@@ -37,7 +38,7 @@ const struct exit_row vmx_exit_rows[REASON_COUNT] = {
 	[REASON_VMXOFF] = { "VMXOFF", vmx_exit_undefined },
 	[REASON_VMXON] = { "VMXON", vmx_exit_undefined },
 	[REASON_CR_ACCESS] = { "control register", vmx_exit_cr },
-	[REASON_MOV_DR] = { "MOV DR", IMPOSSIBLE },
+	[REASON_MOV_DR] = { "MOV DR", vmx_exit_mov_dr },
 	[REASON_IO] = { "I/O instruction", vmx_exit_io },
 	[REASON_RDMSR] = { "RDMSR", exit_rdmsr },
 	[REASON_WRMSR] = { "WRMSR", exit_wrmsr },

@@ -5,6 +5,7 @@
 #include "hv/base/trap.h"
 #include "hv/base/x86.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/debug.h"
 #include "vmx/timer.h"
 #include "vmx/vmx.h"
 
@@ -15,27 +16,37 @@
 /* SDM "Information for VM Exits Due to Vectored Events" and "Debug Exceptions": the exit leaves DR6
  * and DR7.GD as they were, the qualification says what the exception would have put there. RTM is
  * inverted between the two. */
-static void raise_debug(struct vmx_vcpu *x)
+void vmx_raise_debug(struct vmx_vcpu *x, uint64_t q)
 {
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
-
 	write_dr6((DR6_FIXED | (q & 0xe00f)) ^ (q & DR6_RTM));
-	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
+	if (x->debug.registers)
+		x->debug.guest_dr7 &= ~DR7_GD;
+	else
+		vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 	vmx_inject(&x->v, VEC_DB, -1);
 	/* The trap that is delivered now is not pending any longer. */
 	vmwrite(VMCS_GUEST_PENDING_DB, 0);
 }
 
+/* A software exception is a trap, and RIP still at its instruction. */
+static void queue_software(struct vmx_vcpu *x, uint32_t info)
+{
+	vmx_queue(x, (struct vmx_event){ .info = info & ~INTR_NMI_UNBLOCK,
+					 .length = (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH) });
+}
+
 static void reflect(struct vmx_vcpu *x, uint32_t info)
 {
 	if (INTR_TYPE(info) == INTR_PRIV_SOFT_EXCEPTION) {
-		/* INT1 is a trap: RIP goes on behind it, which entry does by the instruction length. */
-		write_dr6(DR6_FIXED);
-		vmx_queue(x, (struct vmx_event){ .info = info & ~INTR_NMI_UNBLOCK,
-						 .length = (uint32_t)vmread(VMCS_EXIT_INSN_LENGTH) });
+		write_dr6(DR6_FIXED); /* INT1 */
+		queue_software(x, info);
+	} else if (INTR_TYPE(info) == INTR_SOFT_EXCEPTION) {
+		queue_software(x, info); /* INT3 or INTO, under a debugger */
 	} else if (INTR_VECTOR(info) == VEC_DB) {
-		raise_debug(x);
+		vmx_raise_debug(x, vmread(VMCS_EXIT_QUALIFICATION));
 	} else {
+		if (INTR_VECTOR(info) == VEC_PF) /* during a debugger's step on EPT */
+			write_cr2(vmread(VMCS_EXIT_QUALIFICATION));
 		vmx_inject(&x->v, INTR_VECTOR(info),
 			   info & INTR_ERROR_CODE ? (int64_t)vmread(VMCS_EXIT_ERROR_CODE) : -1);
 	}
@@ -61,6 +72,8 @@ enum exit_result vmx_exit_exception(struct vcpu *v)
 		vm_stop(v->vm, "a machine check interrupted vCPU %u: the host's log has its banks", v->index);
 		return EXIT_RESUME;
 	}
+	if (UNLIKELY(x->debug.on) && vmx_debug_exception(x, info))
+		return EXIT_RESUME;
 	if ((info & INTR_NMI_UNBLOCK) && !x->event.info && INTR_VECTOR(info) != VEC_DF)
 		vmx_undo_iret(x);
 	reflect(x, info);

@@ -62,6 +62,8 @@ uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r)
 		return vmx_cr0(to_vmx(v));
 	case REG_CR4:
 		return vmx_cr4(to_vmx(v));
+	case REG_DR7:
+		return to_vmx(v)->debug.registers ? to_vmx(v)->debug.guest_dr7 : vmread(VMCS_GUEST_DR7);
 	case REG_CPL: /* SS.DPL, in every mode: SDM "Guest Register State" */
 		return vmread(VMCS_GUEST_SS_AR) >> 5 & 3;
 	default:

@@ -6,9 +6,11 @@
 #include "vmx/vmx.h"
 
 #include "hv/base/x86.h"
+#include "hv/debug.h"
 #include "hv/trace.h"
 #include "hv/vcpu.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/debug.h"
 #include "vmx/guard.h"
 #include "vmx/pml.h"
 #include "vmx/timer.h"
@@ -72,7 +74,7 @@ static bool take_requests(struct vmx_vcpu *x)
 		x->attention |= ATTENTION_EXTINT;
 	if (v->lapic.events)
 		take_nmi(x);
-	return v->state == VCPU_RUNNING && !yield;
+	return v->state == VCPU_RUNNING && !yield && !debug_holds(v);
 }
 
 /* What must be done before the guest may go on, *left being its time until then; false: leave the run
@@ -103,6 +105,8 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 {
 	uint64_t left;
 
+	if (UNLIKELY(x->attention & ATTENTION_STEP))
+		vmx_debug_landed(x);
 	for (;;) {
 		*now = rdtsc();
 		vmx_time_event(x, *now);
@@ -117,11 +121,15 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 	/* The notification may have been taken in root mode, or while another vCPU was in the guest. */
 	if (vmx_uses(FEATURE_POSTED_INTERRUPTS))
 		vlapic_sync_posted(&x->v.lapic);
-	if (x->vid && !(x->attention & ~(ATTENTION_NO_TIMER | ATTENTION_GUARD)))
+	if (UNLIKELY(x->attention & ATTENTION_STEP))
+		vmx_debug_entry(x);
+	else if (x->vid && !(x->attention & ~(ATTENTION_NO_TIMER | ATTENTION_GUARD)))
 		vmx_apic_update(x);
 	else if (x->attention | x->v.lapic.irr_pending)
 		vmx_deliver_events(x);
 	set_limits(x, *now, left);
+	if (UNLIKELY(x->attention & ATTENTION_STEP))
+		vmx_debug_limit(x);
 	return true;
 }
 

@@ -76,6 +76,8 @@ static void execution_controls(struct vmx_vcpu *x)
  */
 #define EXCEPTIONS (BIT(VEC_MC) | BIT(VEC_DB) | BIT(VEC_AC))
 
+uint64_t vmx_exception_bitmap(const struct vmx_vcpu *x) { return EXCEPTIONS | (x->shadow ? BIT(VEC_PF) : 0); }
+
 static void address_fields(struct vmx_vcpu *x)
 {
 	vmwrite(VMCS_MSR_BITMAP, x->msr_bitmap);
@@ -96,7 +98,7 @@ static void address_fields(struct vmx_vcpu *x)
 
 static void execution_fields(struct vmx_vcpu *x)
 {
-	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTIONS | (x->shadow ? BIT(VEC_PF) : 0));
+	vmwrite(VMCS_EXCEPTION_BITMAP, vmx_exception_bitmap(x));
 	vmwrite(VMCS_PF_ERROR_MASK, 0);
 	vmwrite(VMCS_PF_ERROR_MATCH, 0);
 	vmwrite(VMCS_TSC_OFFSET, x->v.tsc_offset);

@@ -7,6 +7,7 @@
 #include "hv/base/x86.h"
 #include "hv/guest/loader.h"
 #include "vmx/core/vmcs.h"
+#include "vmx/debug.h"
 #include "vmx/guard.h"
 
 #define AR_CODE_16 0x9bu   /* present, readable, accessed */
@@ -153,6 +154,7 @@ void vmx_vcpu_reset(struct vcpu *v, const struct guest_entry *entry)
 	reset_activity(x);
 	vmx_msrs_load(x);
 	vmx_apic_changed(v);
+	vmx_debug_reset(x);
 	if (entry)
 		start_kernel(x, entry);
 }

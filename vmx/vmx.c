@@ -8,6 +8,7 @@
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
+#include "vmx/debug.h"
 #include "vmx/core/msrs.h"
 #include "vmx/guard.h"
 
@@ -133,6 +134,7 @@ const struct backend vmx_backend = {
 	.put = vmx_vcpu_put,
 	.get_reg = vmx_get_reg,
 	.get_code_state = vmx_get_code_state,
+	.debug = vmx_debug,
 	.set_reg = vmx_set_reg,
 	.msr_read = vmx_msr_read,
 	.msr_write = vmx_msr_write,

@@ -6,6 +6,7 @@
 #define VMX_VMX_H
 
 #include "hv/base/types.h"
+#include "hv/debug.h"
 #include "hv/vm.h"
 #include "mmu/walk.h"
 #include "vmx/core/controls.h"
@@ -16,6 +17,7 @@
 
 /* Access rights of a segment as the VMCS has them. SDM "Guest Register State". */
 #define AR_LONG BIT(13)
+#define AR_BIG BIT(14) /* D/B */
 #define AR_UNUSABLE BIT(16)
 
 #define VMX_MAX_SWITCHED 16
@@ -28,6 +30,22 @@
 #define ATTENTION_WINDOW BIT(3)   /* window exiting is on */
 #define ATTENTION_NO_TIMER BIT(4) /* no preemption timer: the host's APIC timer limits the guest's time */
 #define ATTENTION_GUARD BIT(5)    /* vmx_guard_entry() before each entry */
+#define ATTENTION_STEP BIT(6)     /* a debugger's step: vmx/debug.h */
+
+/* Instructions that a step must know of. */
+enum step_insn { STEP_PLAIN, STEP_PUSHF, STEP_LOADS_FLAGS, STEP_INT };
+
+/* A debugger at a vCPU: vmx/debug.h. */
+struct vmx_debug {
+	bool on;
+	bool registers; /* the debug registers and DR7 are the debugger's, and the guest's are here */
+	bool armed;     /* TF is set for a step */
+	bool landing;   /* the entry has nothing to do but deliver an event */
+	bool guest_tf, guest_btf; /* while armed: what the guest has there */
+	enum step_insn insn;
+	uint64_t guest_dr[DEBUG_HW], guest_dr7;
+	struct debug_plan plan;
+};
 
 enum apic_mode { APIC_VIRT_NONE, APIC_VIRT_XAPIC, APIC_VIRT_X2APIC };
 
@@ -71,6 +89,7 @@ struct vmx_vcpu {
 		gfn_t gfn;   /* the page table last let be filled by a string instruction */
 		uint64_t at; /* counted in exits for exceptions */
 	} given_way;
+	struct vmx_debug debug;
 	uint64_t cr2;        /* while another vCPU's is in the register */
 	uint32_t lazy_msr;   /* becomes the guest's own with its first write; NO_MSR when none is left */
 	uint32_t switched_count;
@@ -114,6 +133,8 @@ void vmx_wait_outside(struct vm *vm);
 /* ---- setup.c ---- */
 /* Controls and host state; the guest state is state.c's. */
 void vmx_setup_vmcs(struct vmx_vcpu *x);
+/* Exceptions that exit whoever looks on. */
+uint64_t vmx_exception_bitmap(const struct vmx_vcpu *x);
 
 /* ---- state.c ---- */
 void vmx_vcpu_reset(struct vcpu *v, const struct guest_entry *entry);
@@ -202,6 +223,8 @@ static inline void vmx_keep_delivery(struct vmx_vcpu *x)
 void vmx_undo_iret(struct vmx_vcpu *x);
 /* Chooses and writes what the next entry delivers, opens windows for what has to wait. */
 void vmx_deliver_events(struct vmx_vcpu *x);
+/* What is queued, and nothing else. */
+void vmx_deliver_queued(struct vmx_vcpu *x);
 void vmx_set_primary(struct vmx_vcpu *x, uint32_t value);
 
 /* ---- apicv.c ---- */
@@ -242,6 +265,8 @@ enum exit_result vmx_readonly_write(struct vcpu *v, gpa_t gpa);
 enum exit_result vmx_fault_stop(struct vcpu *v, gpa_t gpa, enum fault_result r);
 
 /* ---- exits_event.c ---- */
+/* Queues #DB with what the exit's qualification q would have put into DR6. */
+void vmx_raise_debug(struct vmx_vcpu *x, uint64_t q);
 enum exit_result vmx_exit_exception(struct vcpu *v);
 enum exit_result vmx_exit_interrupt(struct vcpu *v);
 enum exit_result vmx_exit_window(struct vcpu *v);

@@ -74,7 +74,10 @@ SPIN_ALL = [("spin", "vcpus = 2\n")]
 SPIN_ALL_STEPS = [
     Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
     Send("regs\n"), Expect(r"vCPU 0, running: cs:rip"), Expect(r"vCPU 1, running: cs:rip"), Expect(r"> "),
+    Send("trace on\n"), Expect(r"the trace is on"), Expect(r"> "),
     Send("mmu dirty spin on\n"), Expect(r"> "), Send("mmu dirty spin off\n"), Expect(r"> "),
+    Send("trace 1 5\n"), Expect(r"\d+ \+\d+ spin/1 exit \S[^\r]*, rip [1-9a-f][0-9a-f]+, [^\r]*\d+ ticks\s"), Expect(r"> "),
+    Send("trace off\n"), Expect(r"the trace is off"), Expect(r"> "),
     Send("audit\n"), Expect(r"guest spin: \d+ frames looked at, 0 with a wrong owner"), Expect(r"> "),
     Send("vm stop spin\n"), Expect(r"guest spin has stopped: stopped by the operator"),
 ]
