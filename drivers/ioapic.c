@@ -54,6 +54,7 @@ static void init_chip(unsigned i, const struct acpi_ioapic *a)
 
 	chips[i].window = map_device(a->base, WINDOW_SIZE, MAP_UNCACHED);
 	chips[i].first_gsi = a->first_gsi;
+	chips[i].count = 0;
 	if (!chips[i].window) {
 		log_warn("ioapic: no memory to map the one at %lxh", a->base);
 		return;
