@@ -30,7 +30,7 @@ class Run:
         os.makedirs(self.folder, exist_ok=True)
         image = make_stick(case, os.path.abspath(build), self.folder)
         self.machine = Bochs(self.folder, os.path.abspath(image), cpu=CPU, **host)
-        self.player = Player(self.machine)
+        self.player = Player(self.machine, case, build)
 
     def __enter__(self):
         Run.running.append(self.machine)
