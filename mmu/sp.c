@@ -68,17 +68,21 @@ static NOINLINE struct sp *pool_cut(struct sp_pool *pool)
 	return last;
 }
 
-/* Free tables go to the vCPU's cache: all there are, in one piece, or of many a part. */
-static inline void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
+/* A chain of tables joins the vCPU's cache. */
+static inline void cache_add(struct mmu_vcpu *mv, struct sp *first, struct sp *last, uint32_t count)
 {
-	struct sp *first, *last;
-	uint32_t count;
+	last->next = mv->spare;
+	mv->spare = first;
+	mv->spare_count += count;
+}
 
-	spin_lock(&pool->lock);
-	first = pool->free;
-	last = pool->free_last;
-	count = pool->free_count;
-	if (LIKELY(count <= SP_CACHE)) {
+/* Free tables go to the vCPU's cache, of many a part; of none, nothing. The pool's lock is held, and released. */
+static void pool_take_locked(struct sp_pool *pool, struct mmu_vcpu *mv)
+{
+	struct sp *first = pool->free, *last = pool->free_last;
+	uint32_t count = pool->free_count;
+
+	if (count <= SP_CACHE) {
 		pool->free = NULL;
 		pool->free_count = 0;
 	} else {
@@ -86,11 +90,8 @@ static inline void pool_take(struct sp_pool *pool, struct mmu_vcpu *mv)
 		count = SP_PART;
 	}
 	spin_unlock(&pool->lock);
-	if (UNLIKELY(!count))
-		return;
-	last->next = mv->spare;
-	mv->spare = first;
-	mv->spare_count += count;
+	if (count)
+		cache_add(mv, first, last, count);
 }
 
 /* Where the next block's address is kept; *spare is used for a new part of the directory. */
@@ -148,13 +149,40 @@ static bool pool_grow(struct mmu *mmu)
 
 static NOINLINE void grow_and_take(struct mmu_vcpu *mv, uint32_t count)
 {
-	while (mv->spare_count < count && pool_grow(mv->mmu))
-		pool_take(&mv->mmu->pool, mv);
+	struct sp_pool *pool = &mv->mmu->pool;
+
+	while (mv->spare_count < count && pool_grow(mv->mmu)) {
+		spin_lock(&pool->lock);
+		pool_take_locked(pool, mv);
+	}
 }
 
+/* Lock held. */
+static NOINLINE void topup_otherwise(struct mmu_vcpu *mv, uint32_t count)
+{
+	pool_take_locked(&mv->mmu->pool, mv);
+	grow_and_take(mv, count);
+}
+
+/* The usual case, which lies in the way of a fault: the pool has some, and not many. */
 void sp_topup(struct mmu_vcpu *mv, uint32_t count)
 {
-	pool_take(&mv->mmu->pool, mv);
+	struct sp_pool *pool = &mv->mmu->pool;
+	struct sp *first, *last;
+	uint32_t got;
+
+	spin_lock(&pool->lock);
+	got = pool->free_count;
+	if (UNLIKELY(got - 1 >= SP_CACHE)) {
+		topup_otherwise(mv, count);
+		return;
+	}
+	first = pool->free;
+	last = pool->free_last;
+	pool->free = NULL;
+	pool->free_count = 0;
+	spin_unlock(&pool->lock);
+	cache_add(mv, first, last, got);
 	if (UNLIKELY(mv->spare_count < count))
 		grow_and_take(mv, count);
 }

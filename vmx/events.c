@@ -102,6 +102,11 @@ static void write_entry_event(const struct vmx_event *e)
 	vmwrite(VMCS_ENTRY_INTR_INFO, e->info);
 }
 
+static void write_interrupt(uint32_t vector)
+{
+	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_BITS(INTR_EXTERNAL) | vector);
+}
+
 static void deliver_interrupt(struct vmx_vcpu *x)
 {
 	int vector = x->attention & ATTENTION_EXTINT ? exit_extint_vector(&x->v) : -1;
@@ -112,8 +117,7 @@ static void deliver_interrupt(struct vmx_vcpu *x)
 			return;
 		vlapic_accept(&x->v.lapic, (uint8_t)vector);
 	}
-	write_entry_event(&(struct vmx_event){
-		.info = INTR_VALID | INTR_TYPE_BITS(INTR_EXTERNAL) | (uint32_t)vector });
+	write_interrupt((uint32_t)vector);
 }
 
 static void deliver_nmi(struct vmx_vcpu *x)
@@ -146,12 +150,43 @@ static void deliver(struct vmx_vcpu *x, enum inject_choice choice)
 	}
 }
 
-void vmx_deliver_events(struct vmx_vcpu *x)
+static void set_windows(struct vmx_vcpu *x, bool nmi, bool interrupt)
+{
+	uint32_t primary = x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
+
+	if (nmi)
+		primary |= PRIMARY_NMI_WINDOW;
+	if (interrupt)
+		primary |= PRIMARY_INTERRUPT_WINDOW;
+	if (nmi || interrupt)
+		x->attention |= ATTENTION_WINDOW;
+	else
+		x->attention &= ~ATTENTION_WINDOW;
+	vmx_set_primary(x, primary);
+}
+
+/* What inject_decide comes to when there is nothing but the APIC's own interrupts, which is nearly always.
+ * True: one must wait for a window. */
+static bool deliver_apic(struct vmx_vcpu *x)
+{
+	struct vlapic *a = &x->v.lapic;
+	int vector = vlapic_pending_vector(a);
+
+	if (vector < 0)
+		return false;
+	if (!(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) ||
+	    (vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOV_SS)))
+		return true;
+	vlapic_accept(a, (uint8_t)vector);
+	write_interrupt((uint32_t)vector);
+	return vlapic_pending_vector(a) >= 0; /* one more may wait behind it */
+}
+
+static void deliver_any(struct vmx_vcpu *x)
 {
 	struct inject_state s = { .event = x->attention & ATTENTION_EVENT,
 				  .nmi_pending = x->attention & ATTENTION_NMI };
 	struct inject_decision d;
-	uint32_t primary = x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
 
 	s.interrupt = interrupt_waits(x);
 	if (s.interrupt || s.nmi_pending) {
@@ -168,14 +203,14 @@ void vmx_deliver_events(struct vmx_vcpu *x)
 	/* One more may wait behind the one just taken. */
 	if (d.choice == INJECT_INTERRUPT && interrupt_waits(x))
 		d.interrupt_window = true;
-	if (d.nmi_window)
-		primary |= PRIMARY_NMI_WINDOW;
-	if (d.interrupt_window)
-		primary |= PRIMARY_INTERRUPT_WINDOW;
-	if (d.nmi_window || d.interrupt_window)
-		x->attention |= ATTENTION_WINDOW;
+	set_windows(x, d.nmi_window, d.interrupt_window);
+}
+
+void vmx_deliver_events(struct vmx_vcpu *x)
+{
+	if (!x->vid && !(x->attention & (ATTENTION_EVENT | ATTENTION_NMI | ATTENTION_EXTINT)))
+		set_windows(x, false, deliver_apic(x));
 	else
-		x->attention &= ~ATTENTION_WINDOW;
-	vmx_set_primary(x, primary);
+		deliver_any(x);
 	vmx_apic_update(x);
 }

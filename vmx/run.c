@@ -110,6 +110,7 @@ static bool prepare(struct vmx_vcpu *x, uint64_t *now)
 	for (;;) {
 		*now = rdtsc();
 		vmx_time_event(x, *now);
+		vmx_timer_own(x, *now);
 		left = vmx_time_left(x, *now);
 		if (left && !asked(x))
 			break;
@@ -232,7 +233,7 @@ static COLD enum vmx_next resume_slowly(struct vmx_vcpu *x)
 {
 	uint64_t now;
 
-	if (!prepare_always(x, &now) && !prepare(x, &now))
+	if (!((x->attention & ATTENTION_ALWAYS) && prepare_always(x, &now)) && !prepare(x, &now))
 		return leave(&x->v);
 	account(&x->v, now);
 	return VMX_ENTER;

@@ -10,14 +10,10 @@
 
 bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now)
 {
-	struct vcpu *v = &x->v;
-	uint64_t guest_now = now + v->tsc_offset;
-
-	if (v->lapic.timer_deadline <= guest_now)
-		vlapic_timer_expired(&v->lapic, guest_now);
+	vmx_timer_own(x, now);
 	if (now < x->sched->tick_from)
 		return false;
-	mmu_vcpu_topup(v->mmu); /* a few times in a slice at most: the next faults need not */
+	mmu_vcpu_topup(x->v.mmu); /* a few times in a slice at most: the next faults need not */
 	if (sched_tick(now))
 		return true;
 	vmx_time_event(x, now);

@@ -28,6 +28,15 @@ static inline void vmx_time_event(struct vmx_vcpu *x, uint64_t now)
 	x->event_due = left < NEVER - guest_now ? guest_now + left : NEVER; /* it may be about to wrap */
 }
 
+/* The guest's own timer, whose expiry concerns nobody else: not on a path that every entry takes. */
+static inline void vmx_timer_own(struct vmx_vcpu *x, uint64_t now)
+{
+	uint64_t guest_now = now + x->v.tsc_offset;
+
+	if (x->v.lapic.timer_deadline <= guest_now)
+		vlapic_timer_expired(&x->v.lapic, guest_now);
+}
+
 /* Deadline has come: runs what is due. True when the run loop should be left. */
 bool vmx_timers_due(struct vmx_vcpu *x, uint64_t now);
 /* The same as vmx_timer_set by the host's local APIC timer. */

@@ -164,6 +164,8 @@ void vlapic_accept(struct vlapic *a, uint8_t vector)
 	*vlapic_vector_word(a, VLAPIC_IRR, vector) &= ~bit;
 	*vlapic_vector_word(a, VLAPIC_ISR, vector) |= bit;
 	*vlapic_reg(a, VLAPIC_PPR) = vector & 0xf0; /* its class is above TPR's, or it had not been taken */
+	if (is_empty(a, VLAPIC_IRR))
+		a->irr_pending = false;
 }
 
 void vlapic_eoi_level(struct vlapic *a, uint8_t vector)
