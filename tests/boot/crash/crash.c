@@ -1,12 +1,11 @@
 /*
  * Provokes what a healthy hypervisor never does: in place of the guests of a build that is made for this
- * (CRASH in boot.mk), linked so that hv_main's last step comes here first. With two CPUs one of them hangs for a
- * while, then an NMI from outside has this one read address 0 with the log's lock held, and what the report
- * calls is broken too. With one CPU it hangs for longer and longer, then overflows its stack.
+ * (CRASH in boot.mk), linked so that hv_main's last step comes here first. With two CPUs the second hangs for a
+ * while, then the first takes an NMI and later reads address 0 with the log's lock held, and what the report calls
+ * is broken too. With one CPU it hangs for longer and longer, then overflows its stack.
  */
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
-#include "hv/base/nmi.h"
 #include "hv/base/panic.h"
 #include "hv/base/percpu.h"
 #include "hv/base/spin.h"
@@ -15,7 +14,7 @@
 #include "hv/sched.h"
 
 #define BEGIN_MS 500
-#define PANIC_S 2 /* after the NMI */
+#define STEP_MS 1500
 
 /* The linker (--wrap) makes hv_main call the first for monitor_init. */
 void crash_then_monitor(void) __asm__("__wrap_monitor_init");
@@ -60,23 +59,28 @@ static void broken_sink(enum log_level level, const char *line, size_t len)
 		*nowhere = len;
 }
 
+static uint32_t hung; /* atomic */
+
 static void hang_a_while(void *arg)
 {
 	uint64_t patience = seconds(host_boot()->config.watchdog);
 
 	(void)arg;
 	sched_block(rdtsc() + tsc_khz * BEGIN_MS);
-	hang(2 * patience + patience / 2);
+	hang(patience + patience / 2);
+	__atomic_store_n(&hung, 1, __ATOMIC_RELEASE);
 	for (;;)
 		sched_block(NEVER);
 }
 
-static void panic_at_nmi(void *arg)
+static void nmi_and_panic(void *arg)
 {
 	(void)arg;
-	while (!nmi_outside_count(cpus[0]) && !nmi_outside_count(cpus[1]))
-		sched_block(rdtsc() + tsc_khz * 20);
-	sched_block(rdtsc() + seconds(PANIC_S));
+	while (!__atomic_load_n(&hung, __ATOMIC_ACQUIRE))
+		sched_block(rdtsc() + tsc_khz * BEGIN_MS);
+	sched_block(rdtsc() + tsc_khz * STEP_MS);
+	__asm__ volatile("int $2" : : : "memory");
+	sched_block(rdtsc() + tsc_khz * STEP_MS);
 	log_add_sink(broken_sink);
 	log_error("this line's sink reads address 0");
 	for (;;)
@@ -121,7 +125,7 @@ void crash_then_monitor(void)
 		panic_add_report("the wrong report", wrong_report);
 		panic_add_output(broken_output);
 		start(cpus[1], "hang", hang_a_while);
-		start(cpus[0], "panic", panic_at_nmi);
+		start(cpus[0], "panic", nmi_and_panic);
 	} else {
 		start(cpus[0], "overflow", hang_and_overflow);
 	}
