@@ -61,15 +61,45 @@ $(BUILD)/mbedtls.a: $(MBEDTLS_OBJS)
 
 $(USES_MBEDTLS:%=$(BUILD)/%.o): | $(MBEDTLS_C)
 
+# ---- lwIP: from Debian's source, with drivers/lwip as its port ------------------------------------
+LWIP := $(BUILD)/source/lwip
+LWIP_C := $(addprefix $(LWIP)/src/,$(addprefix core/,def.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c stats.c \
+	tcp.c tcp_in.c tcp_out.c timeouts.c udp.c) $(addprefix core/ipv4/,dhcp.c etharp.c icmp.c ip4.c ip4_addr.c \
+	ip4_frag.c) $(addprefix core/ipv6/,ethip6.c icmp6.c inet6.c ip6.c ip6_addr.c ip6_frag.c mld6.c nd6.c) \
+	netif/ethernet.c)
+LWIP_OBJS := $(LWIP_C:$(LWIP)/src/%.c=$(BUILD)/lwip/%.o)
+# One of its names is taken.
+LWIP_FLAGS := -Wno-address -Dstats_init=lwip_stats_init
+LWIP_INCLUDES := -isystem $(LWIP)/src/include -isystem drivers/lwip
+LWIP_PORT_H := $(wildcard drivers/lwip/*.h drivers/lwip/*/*.h)
+# What of ours includes lwIP's headers, which the compiler takes for the system's and does not write down.
+USES_LWIP := drivers/lwip/port $(addprefix hv/net/,address commands datagram ether hop net stream stream_tcp)
+
+$(LWIP_C) &: boot/debian_source.sh | $(BUILD)/packages/build
+	@echo "  SOURCE lwip"
+	@sh boot/debian_source.sh lwip $(LWIP)
+	@touch $(LWIP_C)
+
+$(BUILD)/lwip/%.o: $(LWIP)/src/%.c $(LWIP_PORT_H) $(NEWLIB)/libc.a
+	@mkdir -p $(@D)
+	@echo "  CC     $<"
+	@$(CC) $(HV_CFLAGS) $(LWIP_FLAGS) -c $< -o $@
+
+$(BUILD)/lwip.a: $(LWIP_OBJS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(USES_LWIP:%=$(BUILD)/%.o): $(LWIP_PORT_H) | $(LWIP_C)
+
 # ---- The hypervisor ----------------------------------------------------------------------------
-HV_DIRS := hv hv/* mmu vmx vmx/* tdx tdx/* drivers
+HV_DIRS := hv hv/* mmu vmx vmx/* tdx tdx/* drivers drivers/lwip
 # Of the TD shim (tdx/shim/shim.mk) the hypervisor has as code only what judges its parameters.
 HV_C := $(sort $(filter-out %/offsets.c tdx/shim/%,$(wildcard $(addsuffix /*.c,$(HV_DIRS)))) tdx/shim/params.c)
 HV_S := $(sort $(filter-out tdx/shim/%,$(wildcard $(addsuffix /*.S,$(HV_DIRS)))))
 HV_OBJS := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
 
 FREESTANDING := -ffreestanding -nostdinc -isystem $(NEWLIB)/include -isystem $(MBEDTLS)/include \
-	-isystem $(shell $(CC) -print-file-name=include)
+	$(LWIP_INCLUDES) -isystem $(shell $(CC) -print-file-name=include)
 HV_CFLAGS := $(WARNINGS) -O2 -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
 	-fomit-frame-pointer -fno-asynchronous-unwind-tables \
@@ -89,9 +119,9 @@ hypervisor: $(BUILD)/gnomon.elf ## the hypervisor's ELF file; gnomon.debug.elf h
 $(BUILD)/gnomon.elf: $(BUILD)/gnomon.debug.elf
 	@objcopy --strip-debug $< $@
 
-$(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+$(BUILD)/gnomon.debug.elf: $(HV_OBJS) linker.ld $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@echo "  LD     $@"
-	@$(HV_LINK) -o $@ $(HV_OBJS) $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@$(HV_LINK) -o $@ $(HV_OBJS) $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 
 $(BUILD)/%.o: %.c $(NEWLIB)/libc.a $(AML_H) Makefile
 	@mkdir -p $(@D)

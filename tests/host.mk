@@ -10,7 +10,7 @@ HOST_BUILD := $(BUILD)/host
 HOST_TESTS := $(UNIT_C:%.c=$(HOST_BUILD)/%) $(FUZZ_C:%.c=$(HOST_BUILD)/%)
 
 HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED) -isystem $(MBEDTLS)/include
+	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED) -isystem $(MBEDTLS)/include $(LWIP_INCLUDES)
 
 test_words = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
 test_sources = $(call sources_of,$(call test_words,$(1)))
@@ -41,6 +41,18 @@ $(MBEDTLS_A): $(MBEDTLS_OBJS:$(BUILD)/%=$(HOST_BUILD)/%)
 	@rm -f $@
 	@ar rcs $@ $^
 $(USES_MBEDTLS:%=$(HOST_BUILD)/%.o): | $(MBEDTLS_C)
+
+# The same with lwIP.
+LWIP_A := $(HOST_BUILD)/lwip.a
+$(HOST_BUILD)/lwip/%.o: $(LWIP)/src/%.c $(LWIP_PORT_H) tests/host.mk
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@$(CC) $(HOST_CFLAGS) $(LWIP_FLAGS) -c $< -o $@
+$(LWIP_A): $(LWIP_OBJS:$(BUILD)/%=$(HOST_BUILD)/%)
+	@rm -f $@
+	@ar rcs $@ $^
+$(USES_LWIP:%=$(HOST_BUILD)/%.o): $(LWIP_PORT_H) | $(LWIP_C)
+lwip_of = $(if $(filter $(USES_LWIP:=.c),$(1)),$(LWIP_A))
 digests_of = $(if $(filter $(USES_MBEDTLS:=.c),$(1)),$(MBEDTLS_A))
 
 $(HOST_BUILD)/%.o: %.S tests/host.mk | $(BUILD)/packages/build
@@ -50,7 +62,7 @@ $(HOST_BUILD)/%.o: %.S tests/host.mk | $(BUILD)/packages/build
 
 define host_test_rule
 $(HOST_BUILD)/$(1:.c=): $(addprefix $(HOST_BUILD)/,$(1:.c=.o) $(addsuffix .o,$(basename $(call test_sources,$(1))))) \
-		$(SUPPORT_A) $(call digests_of,$(call test_sources,$(1)))
+		$(call lwip_of,$(call test_sources,$(1))) $(SUPPORT_A) $(call digests_of,$(call test_sources,$(1)))
 	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1)))
 endef
 $(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
@@ -84,7 +96,7 @@ check: $(NEWLIB)/libc.a $(OFFSETS_H) $(AML_H) ## layering, headers that stand al
 	@sh tests/check_style.sh
 
 # Syntax and warnings under clang, every C file of the hypervisor and of gnomon.efi.
-check-clang: $(NEWLIB)/libc.a $(AML_H) $(MBEDTLS_C) | $(BUILD)/packages/clang ## the sources under clang's warnings
+check-clang: $(NEWLIB)/libc.a $(AML_H) $(MBEDTLS_C) $(LWIP_C) | $(BUILD)/packages/clang ## the sources under clang's warnings
 	@for c in $(HV_C); do $(CLANG) $(HV_CFLAGS) -fsyntax-only $$c || exit 1; done
 	@for c in $(BOOT_C); do $(CLANG) $(EFI_CFLAGS) -fsyntax-only $$c || exit 1; done
 	@echo "clang: $(words $(HV_C) $(BOOT_C)) files clean"

@@ -12,6 +12,7 @@ extern const struct monitor_command commands_trace[]; /* trace; in hv/trace.c */
 extern const struct monitor_command commands_host[];  /* cpu, caps, mem, log, reboot, poweroff */
 extern const struct monitor_command commands_mmu[];   /* mmu, audit */
 extern const struct monitor_command commands_pci[];   /* pci */
+extern const struct monitor_command commands_net[];   /* net; in hv/net/commands.c */
 extern const struct monitor_command commands_tdx[];   /* tdx; in tdx/describe.c */
 
 struct vm;

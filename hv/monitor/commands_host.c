@@ -11,6 +11,7 @@
 #include "hv/base/x86.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
+#include "hv/net/net.h"
 #include "hv/reset.h"
 #include "hv/sched.h"
 #include "hv/vm_life.h"
@@ -67,6 +68,7 @@ static int mem_command(struct monitor_out *out, int argc, char **argv)
 	(void)argv;
 	show_owner(out, "free", OWNER_FREE);
 	show_owner(out, "hypervisor", OWNER_HV);
+	mon_printf(out, "    lwIP's pools           %10lu KiB\n", net_pool_bytes() >> 10);
 	show_owner(out, "hypervisor page tables", OWNER_PAGE_TABLE);
 	show_owner(out, "network", OWNER_NET);
 	show_owner(out, "TDX module", OWNER_PAMT);

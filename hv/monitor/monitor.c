@@ -1,5 +1,5 @@
 /*
- * The monitor's context: starts the guests, then waits for input and for guests that stop.
+ * The monitor's context: starts network and guests, then waits for input, for frames and for guests that stop.
  */
 #include "hv/monitor/monitor.h"
 
@@ -8,6 +8,7 @@
 #include "hv/console.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
+#include "hv/net/net.h"
 #include "hv/reset.h"
 #include "hv/vm_life.h"
 
@@ -60,6 +61,7 @@ static void read_input(void)
 static void run(void *arg)
 {
 	(void)arg;
+	net_start(&host_boot()->config);
 	start_guests();
 	if (!console_focused())
 		monitor_show();
@@ -68,7 +70,7 @@ static void run(void *arg)
 			all_done();
 		console_pump();
 		read_input();
-		sched_block(console_deadline());
+		sched_block(min_u64(net_poll(), console_deadline()));
 	}
 }
 
@@ -80,6 +82,7 @@ void monitor_add_commands(struct monitor_line *l)
 	monitor_line_add(l, commands_trace);
 	monitor_line_add(l, commands_tdx);
 	monitor_line_add(l, commands_pci);
+	monitor_line_add(l, commands_net);
 	monitor_line_add(l, commands_host);
 }
 

@@ -23,6 +23,9 @@ uint64_t net_poll(void);
 /* Link and an address: what a service needs before it sends. */
 bool net_up(void);
 
+/* Bytes of lwIP's pools and heap, which are part of the image whether there is a network or not. */
+uint64_t net_pool_bytes(void);
+
 /* The next station towards an address, for a frame that is built without lwIP (a panic's). */
 struct net_hop {
 	uint8_t source_mac[6], mac[6];

@@ -8,10 +8,10 @@ BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUIL
 PROVOKE_C := $(wildcard tests/boot/provoke/*.c tests/entry_rules/*.c)
 PROVOKE_OBJS := $(PROVOKE_C:%.c=$(BUILD)/%.o) $(BUILD)/tests/boot/provoke/enter.o
 BOOT_NEEDS += $(BUILD)/provoke/gnomon.elf
-$(BUILD)/provoke/gnomon.elf: $(HV_OBJS) $(PROVOKE_OBJS) linker.ld $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+$(BUILD)/provoke/gnomon.elf: $(HV_OBJS) $(PROVOKE_OBJS) linker.ld $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@mkdir -p $(@D)
 	@echo "  LD     $@"
-	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(PROVOKE_OBJS) $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(PROVOKE_OBJS) $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@objcopy --strip-debug $@
 -include $(PROVOKE_OBJS:.o=.d)
 
