@@ -247,7 +247,8 @@ struct claim {
 	const struct guest_paging *g;
 	uint32_t access;
 	hpa_t hpa;    /* of the page; HPA_NONE: where no RAM is */
-	gpa_t gpa;    /* out */
+	gpa_t gpa;    /* out; in, too, if it is to be that and no alias of it */
+	bool same_gpa;
 	bool flags;   /* accessed and dirty flags must have been set */
 };
 
@@ -264,6 +265,8 @@ static bool claim_good(void *ctx, gpa_t gpa, const struct rights *r)
 	if (c->hpa == HPA_NONE ? hpa != HPA_NONE : hpa == HPA_NONE || align_down(hpa, PAGE_SIZE) != c->hpa)
 		return false;
 	if (s && s->readonly && (c->access & WALK_WRITE))
+		return false;
+	if (c->same_gpa && c->gpa != gpa)
 		return false;
 	c->gpa = gpa;
 	return true;
@@ -300,25 +303,31 @@ static enum outcome access_done(struct vcpu *v, struct guest_access *a, const st
 	return DONE;
 }
 
-/* As the instruction emulator does: its own walk, then the write by address. False: the guest's tables have
- * changed since the fault. */
-static bool emulate_write(struct vcpu *v, struct guest_access *a, gpa_t gpa)
+/* The walk of the instruction emulator's own. False: the guest's tables have changed since the fault. */
+static bool emulator_walks(struct vcpu *v, const struct guest_access *a, gpa_t gpa)
 {
 	struct oracle_walk w;
 	struct walk_result r;
 	struct pending p;
-	int err;
 
 	oracle_walk(&v->g, a->gva, WALK_WRITE, &w);
-	if (!w.ok || w.gpa != gpa) {
-		if (!raced)
-			world_fail("a write at %lx is to be emulated at gpa %lx, not %lx", a->gva, gpa, w.gpa);
+	if (!w.ok || w.gpa != gpa)
 		return false;
-	}
 	pending_walk(&p, &w);
 	if (guest_walk(&v->mv, &v->g, a->gva, WALK_WRITE, &r) != WALK_OK || r.gpa != gpa)
 		world_fail("the emulator's walk of %lx does not end at %lx", a->gva, gpa);
 	pending_end(&p);
+	return true;
+}
+
+/* As the instruction emulator does, which goes by its own walk or by that of the fault. False: another vCPU has
+ * changed the guest's tables since. */
+static bool emulate_write(struct vcpu *v, struct guest_access *a, gpa_t gpa)
+{
+	int err;
+
+	if (!emulator_walks(v, a, gpa) && raced)
+		return false;
 	err = write_by_address(&v->mv, gpa, a->bytes, a->value);
 	if (err)
 		world_fail("gpa_write to %lx: %d", gpa, err);
@@ -341,6 +350,18 @@ static enum outcome fault_device(struct vcpu *v, struct guest_access *a, const s
 		claim_check(v, a->gva, &c, "MMIO");
 	expect(mem_hpa(gpa) == HPA_NONE, a, w, "MMIO");
 	return DEVICE;
+}
+
+/* A walk may begin at what is cached of upper levels, which have changed unseen. SDM "Paging-Structure Caches". */
+static void fault_emulate(const struct vcpu *v, const struct guest_access *a, const struct oracle_walk *w, gpa_t gpa)
+{
+	const struct mem_slot *s = mem_slot_of(gpa);
+	struct claim c = { .g = &v->g, .access = a->kind, .hpa = align_down(mem_hpa(gpa), PAGE_SIZE), .gpa = gpa,
+			   .same_gpa = true, .flags = true };
+
+	expect((a->kind & WALK_WRITE) && s && !s->readonly, a, w, "a write to emulate");
+	if (!w->ok || w->gpa != gpa)
+		claim_check(v, a->gva, &c, "a write to emulate");
 }
 
 #define NOT_WALKED (~(gva_t)0) /* the guest's tables were not asked */
@@ -370,8 +391,7 @@ static bool fault_ends(struct vcpu *v, struct guest_access *a, const struct orac
 		       "a write for CR0.WP = 0");
 		/* fall through */
 	case FAULT_WRITE_TRACKED:
-		expect(w->ok && (a->kind & WALK_WRITE) && s && !s->readonly && r->gpa == w->gpa, a, w,
-		       "a write to emulate");
+		fault_emulate(v, a, w, r->gpa);
 		if (a->unprotect && mmu_shadow_unprotect(&v->mv, r->gpa)) {
 			a->unprotect = false;
 			return false;
