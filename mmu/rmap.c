@@ -3,6 +3,8 @@
  */
 #include "mmu/rmap.h"
 
+#include <string.h>
+
 #include "hv/base/frame.h"
 #include "mmu/hugepage.h"
 #include "mmu/spte.h"
@@ -76,15 +78,13 @@ bool rmap_reserve(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn)
 	return true;
 }
 
-uint32_t rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, struct sp *sp, uint32_t index)
+bool rmap_is_long(const struct mmu *mmu, uint32_t ref)
 {
 	uint32_t count = 0;
 
-	for (uint32_t ref = rmap_first(head); !(ref & RMAP_END) && count < RMAP_LONG; ref = rmap_next(mmu, ref))
+	for (; !(ref & RMAP_END) && count < RMAP_LONG; ref = rmap_next(mmu, ref))
 		count++;
-	sp_links(sp)[index] = *head ? *head : (uint32_t)(RMAP_END | gfn);
-	*head = sp_ref(sp, index);
-	return count;
+	return count == RMAP_LONG;
 }
 
 gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index)
@@ -112,14 +112,14 @@ static void list_remove(struct mmu *mmu, uint32_t *head, uint32_t ref)
 	sp_links(sp_of_ref(mmu, at))[at % SPTES_PER_TABLE] = next;
 }
 
-/* The list of leafs whose first the entry is, if it is the one of the frame's gfn in slot s: being the first
- * there is proof of the key, and spares the walk to the list's end. Else NULL. */
-static uint32_t *head_by_frame(const struct slot *s, const struct sp *sp, uint32_t index)
+/* The list of leafs whose first is ref, which maps that frame, if it is the one of the frame's gfn in slot s: being
+ * the first there is proof of the key, and spares the walk to the list's end. Else NULL. */
+static inline uint32_t *head_by_frame(const struct slot *s, int level, hpa_t frame, uint32_t ref)
 {
-	gfn_t gfn = (spte_hpa(sp->table[index]) - s->offset) >> PAGE_SHIFT;
-	uint32_t *head = slot_covers(s, gfn) ? rmap_head(s, gfn, sp->level) : NULL;
+	gfn_t gfn = (frame - s->offset) >> PAGE_SHIFT;
+	uint32_t *head = slot_covers(s, gfn) ? rmap_head(s, gfn, level) : NULL;
 
-	return head && *head == sp_ref(sp, index) ? head : NULL;
+	return head && *head == ref ? head : NULL;
 }
 
 static uint32_t *head_by_key(struct mmu *mmu, const struct slot **s, struct sp *sp, uint32_t index)
@@ -130,18 +130,46 @@ static uint32_t *head_by_key(struct mmu *mmu, const struct slot **s, struct sp *
 	return *s ? rmap_head(*s, gfn, sp->level) : NULL;
 }
 
-void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
+/* By the entry's key. *hint becomes the slot. */
+static NOINLINE void remove_by_key(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
 {
-	uint32_t *head = *hint ? head_by_frame(*hint, sp, index) : NULL;
-	uint32_t next = sp_links(sp)[index];
+	uint32_t *head = head_by_key(mmu, hint, sp, index);
 
-	if (LIKELY(head)) {
-		*head = next & RMAP_END ? 0 : next;
-		return;
-	}
-	head = head_by_key(mmu, hint, sp, index);
 	INVARIANT(head && *head);
 	list_remove(mmu, head, sp_ref(sp, index));
+}
+
+void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
+{
+	uint32_t *head = *hint ? head_by_frame(*hint, sp->level, spte_hpa(sp->table[index]), sp_ref(sp, index)) : NULL;
+	uint32_t next = sp_links(sp)[index];
+
+	if (LIKELY(head))
+		*head = next & RMAP_END ? 0 : next;
+	else
+		remove_by_key(mmu, hint, sp, index);
+}
+
+uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp)
+{
+	uint64_t *present = sp_present_bits(sp), *table = sp->table;
+	const struct slot *s = mmu->slots->count ? mmu->slots->entry[0].slot : NULL;
+	const uint32_t *links = sp_links(sp);
+	uint32_t count = 0;
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (uint64_t bits = present[w]; bits; bits &= bits - 1, count++) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits), *head;
+
+			head = head_by_frame(s, LEVEL_4K, spte_hpa(table[index]), sp_ref(sp, index));
+			if (LIKELY(head))
+				*head = links[index] & RMAP_END ? 0 : links[index];
+			else
+				remove_by_key(mmu, &s, sp, index);
+			spte_write(&table[index], SPTE_EMPTY);
+		}
+	memset(present, 0, SP_BITMAP_WORDS * sizeof(uint64_t));
+	return count;
 }
 
 void parents_add(struct sp *child, struct sp *parent, uint32_t index)

@@ -16,7 +16,7 @@
 #define RMAP_END BIT(31)      /* a link: the rest of it is the gfn, the list ends */
 #define RMAP_GFN_LIMIT BIT(31) /* so guest-physical memory ends below 8 TiB in shadow mode */
 #define RMAP_CHUNK_SHIFT 10   /* gfns per frame of heads */
-#define RMAP_LONG 128         /* entries of one list; beyond that all of them are dropped */
+#define RMAP_LONG 128         /* entries of one list; much beyond that all of them are dropped */
 
 /* Bytes that a slot of that shape needs for its part of the reverse map and of write tracking. */
 size_t rmap_slot_bytes(gfn_t base, uint64_t npages);
@@ -61,13 +61,38 @@ static inline uint32_t rmap_first(const uint32_t *head) { return head && *head ?
 
 /* for (ref = rmap_first(head); !(ref & RMAP_END); ref = rmap_next(mmu, ref)) */
 
-/* Files entry index of sp under gfn (of the page, aligned to the leaf's size), whose head exists. Returns how many
- * entries the list had, RMAP_LONG at most. */
-uint32_t rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, struct sp *sp, uint32_t index);
+/* Whether the list that begins with ref has RMAP_LONG entries or more. */
+bool rmap_is_long(const struct mmu *mmu, uint32_t ref);
+
+/*
+ * Whether a list that gets one more entry is to be measured: one time in eight, by no rule that a guest could keep
+ * to. So a list may be a few entries longer than RMAP_LONG, and hardly ever many.
+ */
+static inline bool rmap_is_measured(struct mmu *mmu)
+{
+	mmu->rmap_dice = mmu->rmap_dice * 1664525 + 1013904223;
+	return mmu->rmap_dice >> 29 == 0;
+}
+
+/*
+ * Files an entry, whose link and number are given, under gfn (of the page, aligned to the leaf's size), whose head
+ * exists. False: the list is too long, all of it but the entry must go.
+ */
+static inline bool rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, uint32_t *link, uint32_t ref)
+{
+	uint32_t first = *head;
+
+	*link = first ? first : (uint32_t)(RMAP_END | gfn);
+	*head = ref;
+	return LIKELY(!first) || LIKELY(!rmap_is_measured(mmu)) || !rmap_is_long(mmu, first);
+}
+
 /* The gfn that a filed entry is filed under. */
 gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index);
 /* Takes the present leaf off its list. *hint: the slot of the last one removed in this hold of the lock, or NULL. */
 void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index);
+/* Takes every present leaf of the 4K-level page off its list, and empties its entry and bit. Returns how many. */
+uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp);
 
 /* ---- parents: the same list, through entries that lead to a page; head is sp->parents ---- */
 

@@ -3,16 +3,13 @@
  * the leaf. The guest may change its tables at any time, so every entry of the walk is read again
  * once the table it is in is write-protected, and before anything is derived from it.
  */
-#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
+#include "mmu/shadow_ahead.h"
 #include "mmu/shadow_gpte.h"
 #include "mmu/shadow_grant.h"
+#include "mmu/shadow_leaf.h"
 #include "mmu/shadow_page.h"
-#include "mmu/track.h"
-#include "mmu/unsync.h"
-
-#define PREFETCH_WINDOW 8
 
 struct shadow_fault {
 	struct mmu_vcpu *mv;
@@ -81,34 +78,6 @@ static bool leaf_rights(struct shadow_fault *f, union role role)
 
 /* ---- the leaf ---- */
 
-/* A slot that takes no writes, or logs them: then a page is writable once it is in the log, where a write puts it. */
-static NOINLINE bool special_may_write(const struct slot *s, gfn_t gfn, bool write)
-{
-	return !(s->flags & SLOT_READONLY) && (write || dirty_is_marked(s, gfn));
-}
-
-/* Whether the leaf may be writable as far as the hypervisor is concerned. write: the access at hand is one. */
-static bool may_write(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller, bool write)
-{
-	if (UNLIKELY(s->flags & (SLOT_READONLY | SLOT_LOGGED)) && !special_may_write(s, gfn, write))
-		return false;
-	if (!unsync_try(mv, s, gfn, caller))
-		return false;
-	if (UNLIKELY(s->flags & SLOT_LOGGED))
-		dirty_mark(s, gfn);
-	return true;
-}
-
-/* allowed: by the guest; writable: nothing else is against it. */
-static uint64_t with_writing(const struct slot *s, uint64_t spte, bool allowed, bool writable)
-{
-	if (s->flags & SLOT_READONLY)
-		return spte;
-	if (!allowed)
-		return spte | SHADOW_HOST_WRITABLE;
-	return spte | (writable ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE | PTE_D);
-}
-
 /* Replaces what the entry holds by the leaf; the same page under the same key keeps its place. */
 static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_t gfn, uint64_t spte)
 {
@@ -137,108 +106,14 @@ static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_
 
 	if (sp->level == LEVEL_4K && !rmap_reserve(f->mv, f->slot, gfn))
 		return FAULT_OUT_OF_MEMORY;
-	writable = allowed && may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT, f->write);
+	writable = allowed && shadow_may_write(f->mv, f->slot, f->gfn, UNSYNC_FAULT, f->write);
 	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), sp->level, f->access, f->pkey);
-	spte = with_writing(f->slot, spte, allowed, writable);
+	spte = shadow_with_writing(f->slot, spte, allowed, writable);
 	if (spte == sp->table[index])
 		f->mv->stats.spurious++;
 	else
 		put_leaf(f, sp, index, gfn, spte);
 	return f->write && !writable ? FAULT_WRITE_TRACKED : FAULT_MAPPED;
-}
-
-/* ---- ahead of faults ---- */
-
-/* An entry beside the faulting one, of a guest's 4K table, that the guest has used before. */
-static void prefetch_indirect(struct shadow_fault *f, struct sp *sp, uint32_t index, uint64_t gpte,
-			      const struct gpte_format *format)
-{
-	gfn_t gfn = gpte_gfn(gpte);
-	uint32_t access = gpte_access(format, gpte);
-	const struct slot *s = slot_find(f->mv, gfn);
-	bool allowed = (access & ACCESS_WRITE) && (gpte & PTE_D), writable;
-	uint64_t spte;
-
-	if (!s || !rmap_reserve(NULL, s, gfn))
-		return;
-	writable = allowed && may_write(f->mv, s, gfn, UNSYNC_PREFETCH, false);
-	spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
-	shadow_set_leaf(f->mv->mmu, s, sp, index, gfn, with_writing(s, spte, allowed, writable), &f->token);
-	f->mv->mmu->shadow->counts.prefetched++;
-}
-
-/* An entry of a page that stands for a part of a guest's large page, or for memory without paging. */
-static void prefetch_direct(struct shadow_fault *f, struct sp *sp, uint32_t index)
-{
-	gfn_t gfn = sp->gfn + index;
-	bool allowed = f->access & ACCESS_WRITE, writable;
-	uint64_t spte;
-
-	if (!slot_covers(f->slot, gfn) || !rmap_reserve(f->mv, f->slot, gfn))
-		return;
-	writable = allowed && may_write(f->mv, f->slot, gfn, UNSYNC_PREFETCH, false);
-	spte = shadow_leaf_make(slot_hpa(f->slot, gfn), LEVEL_4K, f->access, f->pkey);
-	spte = with_writing(f->slot, spte, allowed, writable);
-	shadow_set_leaf(f->mv->mmu, f->slot, sp, index, gfn, spte, &f->token);
-	f->mv->mmu->shadow->counts.prefetched++;
-}
-
-/* Which of the window's entries the guest has used: most it has not, and no more is done about them. */
-static uint32_t used_in_window(const struct sp *sp, const void *table, uint32_t first)
-{
-	uint32_t used = 0, at = gpte_index(sp, first);
-
-	if (sp->role.mode == PAGING_32) {
-		for (uint32_t i = 0; i < PREFETCH_WINDOW; i++)
-			used |= (uint32_t)gpte_was_used(gpte_at32(table, at + i)) << i;
-	} else {
-		for (uint32_t i = 0; i < PREFETCH_WINDOW; i++)
-			used |= (uint32_t)gpte_was_used(gpte_at64(table, at + i)) << i;
-	}
-	return used;
-}
-
-static void prefetch_window(struct shadow_fault *f, struct sp *sp, uint32_t at)
-{
-	uint32_t first = (uint32_t)align_down(at, PREFETCH_WINDOW);
-	uint32_t there = (sp_present_bits(sp)[first / 64] >> (first % 64)) & (BIT(PREFETCH_WINDOW) - 1);
-	const void *table = gpte_table(f->mv, sp);
-	uint32_t missing = table ? used_in_window(sp, table, first) & ~there : 0;
-	struct gpte_format format;
-
-	if (LIKELY(!missing))
-		return;
-	format = gpte_format_of(f->mv->mmu, sp);
-	for (; missing; missing &= missing - 1) {
-		uint32_t i = first + (uint32_t)__builtin_ctz(missing);
-		uint64_t gpte = gpte_load(sp, table, i);
-
-		if (gpte_is_usable(&format, gpte))
-			prefetch_indirect(f, sp, i, gpte, &format);
-	}
-}
-
-static bool is_only_entry(const struct sp *sp, uint32_t index)
-{
-	const uint64_t *present = sp_present_bits(sp);
-
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		if (present[w] != (w == index / 64 ? BIT(index % 64) : 0))
-			return false;
-	return true;
-}
-
-/* A direct page is filled as a whole with its first entry: it stands where a large leaf had to go. */
-static void prefetch(struct shadow_fault *f, struct sp *sp, uint32_t at)
-{
-	if (!sp->role.direct) {
-		prefetch_window(f, sp, at);
-		return;
-	}
-	if (is_only_entry(sp, at))
-		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
-			if (i != at)
-				prefetch_direct(f, sp, i);
 }
 
 /* ---- the page near by ---- */
@@ -386,7 +261,7 @@ static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
 	remember_near(f, sp);
 	result = map_leaf(f, sp, index);
 	if (result == FAULT_MAPPED && sp->level == LEVEL_4K)
-		prefetch(f, sp, index);
+		shadow_ahead(&(struct shadow_ahead){ f->mv, f->slot, f->access, f->pkey, &f->token }, sp, index);
 	return result;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "mmu/shadow_log.h"
 
+#include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
@@ -11,6 +12,11 @@
 #include "mmu/track.h"
 
 #define ZAP_BATCH 16 /* pages dropped per hold of the lock */
+
+bool shadow_slot_takes(const struct slot *s, gfn_t gfn, bool write)
+{
+	return !(s->flags & SLOT_READONLY) && (write || dirty_is_marked(s, gfn));
+}
 
 static void drop_large(struct mmu *mmu, const struct slot *s, gfn_t first, gfn_t end, struct flush_token *token)
 {

@@ -168,21 +168,23 @@ void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *
 		unsync_mark_parents(mmu, child);
 }
 
+/* So many that removing one of them costs too much. */
+void shadow_drop_others(struct mmu *mmu, const uint32_t *head, struct flush_token *token)
+{
+	uint32_t ref;
+
+	while ((ref = rmap_next(mmu, *head)), !(ref & RMAP_END))
+		shadow_drop_entry(mmu, sp_of_ref(mmu, ref), ref % SPTES_PER_TABLE, token);
+}
+
 void shadow_set_leaf(struct mmu *mmu, const struct slot *s, struct sp *sp, uint32_t index, gfn_t gfn,
 		     uint64_t spte, struct flush_token *token)
 {
-	uint32_t *head = rmap_head(s, gfn, sp->level), ref;
+	uint32_t *head = rmap_head(s, gfn, sp->level);
 
-	INVARIANT(sp->table[index] == SPTE_EMPTY && head);
-	if (UNLIKELY(rmap_add(mmu, head, gfn, sp, index) >= RMAP_LONG)) {
-		/* So many that removing one of them costs too much: start again with this one. */
-		while ((ref = rmap_next(mmu, *head)), !(ref & RMAP_END))
-			shadow_drop_entry(mmu, sp_of_ref(mmu, ref), ref % SPTES_PER_TABLE, token);
-	}
-	spte_write(&sp->table[index], spte);
-	sp_bit_set(sp_present_bits(sp), index);
-	mmu->host.stats.installed[sp->level]++;
-	mmu->host.stats.mapped[sp->level]++;
+	INVARIANT(head);
+	shadow_run_leaf(mmu, shadow_run_of(sp), index, head, gfn, spte, token);
+	shadow_count_leafs(mmu, sp->level, 1);
 }
 
 static void unlink_child(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *child)
@@ -220,30 +222,13 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 
 /* ---- zapping ---- */
 
-/* All entries of a 4K-level page: there are many, and all are leafs. */
-static void drop_all_leafs(struct mmu *mmu, struct sp *sp, struct flush_token *token)
-{
-	uint64_t *present = sp_present_bits(sp);
-	const struct slot *hint = NULL;
-	int64_t count = 0;
-
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		for (; present[w]; present[w] &= present[w] - 1, count++) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(present[w]);
-
-			rmap_remove(mmu, &hint, sp, index);
-			spte_write(&sp->table[index], SPTE_EMPTY);
-		}
-	mmu->host.stats.mapped[LEVEL_4K] -= count;
-	shadow_owe(token);
-}
-
 static void drop_all_entries(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 {
 	uint64_t *present = sp_present_bits(sp);
 
-	if (sp->level == LEVEL_4K) {
-		drop_all_leafs(mmu, sp, token);
+	if (sp->level == LEVEL_4K) { /* there are many, and all are leafs */
+		mmu->host.stats.mapped[LEVEL_4K] -= rmap_remove_all(mmu, sp);
+		shadow_owe(token);
 		return;
 	}
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)

@@ -7,8 +7,9 @@
 #define MMU_SHADOW_PAGE_H
 
 #include "mmu/flush.h"
+#include "mmu/rmap.h"
 #include "mmu/shadow.h"
-#include "mmu/sp.h"
+#include "mmu/spte.h"
 
 #define SHADOW_BUCKETS 4096
 #define SHADOW_BUDGET_MIN 64
@@ -60,9 +61,41 @@ struct sp *shadow_get(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct fl
 /* Makes the empty entry lead to child, which is up to date and so is all below it. */
 void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *child);
 
+/* Drops all leafs of a list but the first. */
+void shadow_drop_others(struct mmu *mmu, const uint32_t *head, struct flush_token *token);
+
 /* Files a leaf in the empty entry; s has gfn, whose head exists. */
 void shadow_set_leaf(struct mmu *mmu, const struct slot *s, struct sp *sp, uint32_t index, gfn_t gfn,
 		     uint64_t spte, struct flush_token *token);
+
+/* What entries of one page have in common, kept at hand while several are made. */
+struct shadow_run {
+	uint64_t *table, *present;
+	uint32_t *links;
+	uint32_t ref; /* of entry 0 */
+};
+
+static inline struct shadow_run shadow_run_of(struct sp *sp)
+{
+	return (struct shadow_run){ sp->table, sp_present_bits(sp), sp_links(sp), sp_ref(sp, 0) };
+}
+
+/* As shadow_set_leaf(), but head is gfn's, and the leaf is not counted yet. */
+static inline void shadow_run_leaf(struct mmu *mmu, struct shadow_run r, uint32_t index, uint32_t *head, gfn_t gfn,
+				   uint64_t spte, struct flush_token *token)
+{
+	INVARIANT(r.table[index] == SPTE_EMPTY);
+	if (UNLIKELY(!rmap_add(mmu, head, gfn, &r.links[index], r.ref | index)))
+		shadow_drop_others(mmu, head, token);
+	spte_write(&r.table[index], spte);
+	sp_bit_set(r.present, index);
+}
+
+static inline void shadow_count_leafs(struct mmu *mmu, int level, uint32_t count)
+{
+	mmu->host.stats.installed[level] += count;
+	mmu->host.stats.mapped[level] += count;
+}
 
 /* Empties a present entry, leaf or table; a table below that nobody else uses is zapped. */
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token);

@@ -71,6 +71,38 @@ bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsyn
 	return true;
 }
 
+/* Whether a page shadows gfn as a 4K table in step. */
+static inline bool is_in_step(const struct mmu *mmu, gfn_t gfn)
+{
+	struct sp *sp = *shadow_bucket(mmu, gfn);
+
+	for (; UNLIKELY(sp != NULL); sp = sp->hash_next) {
+		mmu->shadow->counts.hash_nodes++;
+		if (sp->gfn == gfn && !sp->role.direct && !sp->unsync && shadow_is_live(mmu, sp))
+			return true;
+	}
+	return false;
+}
+
+struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t first, uint32_t count)
+{
+	struct shadow_counts *c = &mmu->shadow->counts;
+	bool skip = mmu->shadow->skip && *hugepage_word(s, first, LEVEL_2M) == 0;
+	struct unsync_bits may = { 0 };
+	uint64_t asked = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (UNLIKELY(track_is_tracked(s, first + i)))
+			continue;
+		asked++;
+		if (skip || LIKELY(!is_in_step(mmu, first + i)))
+			sp_bit_set(may.word, i);
+	}
+	c->unsync_calls[UNSYNC_PREFETCH] += count;
+	*(skip ? &c->unsync_skips[UNSYNC_PREFETCH] : &c->hash_searches) += asked;
+	return may;
+}
+
 /* ---- bringing up to date ---- */
 
 /* An unsync page whose entries are read again. */

@@ -18,6 +18,15 @@ enum unsync_caller { UNSYNC_FAULT, UNSYNC_PREFETCH, UNSYNC_CALLERS };
  */
 bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller);
 
+/* A bit per gfn from first on, for as many as one page maps. */
+struct unsync_bits {
+	uint64_t word[SP_BITMAP_WORDS];
+};
+
+/* The same of count gfns from first on, all in the slot and in one 2M frame, ahead of faults: bits of those for which
+ * the answer is yes. */
+struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t first, uint32_t count);
+
 /* Parents of a page that is unsync, or has such below, learn of it. */
 void unsync_mark_parents(struct mmu *mmu, struct sp *sp);
 

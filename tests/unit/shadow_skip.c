@@ -3,12 +3,15 @@
  * is compared with a search of all shadow pages.
  */
 #define unsync_try unsync_try_really
+#define unsync_try_run unsync_try_run_really
 #include "mmu/unsync.c"
 #undef unsync_try
+#undef unsync_try_run
 
 #include "tests/unit/shadow_world.h"
 
 bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsync_caller caller);
+struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t first, uint32_t count);
 
 /* A reason that the slot's shape gives against a large page, told from the test's own record of it. */
 static bool frame_is_whole(gfn_t gfn)
@@ -56,4 +59,24 @@ bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsyn
 	if (result ? after.synced : after.synced != before.synced)
 		world_fail("gfn %lx is writable with a page in step, or pages were marked for nothing", gfn);
 	return result;
+}
+
+struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t first, uint32_t count)
+{
+	const struct shadow_counts *c = &mmu->shadow->counts;
+	uint64_t skips = c->unsync_skips[UNSYNC_PREFETCH];
+	struct unsync_bits may = unsync_try_run_really(mmu, s, first, count);
+	bool may_skip = mmu->shadow->skip && frame_is_whole(first);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct found f = search_all(mmu, first + i);
+
+		may_skip = may_skip && !f.in_frame;
+		if (sp_bit(may.word, i) != !(f.high || f.synced))
+			world_fail("gfn %lx of a run may%s be writable, it is said", first + i,
+				   sp_bit(may.word, i) ? "" : " not");
+	}
+	if (c->unsync_skips[UNSYNC_PREFETCH] - skips != (may_skip ? count : 0))
+		world_fail("the run at gfn %lx: the search for shadow pages was %sskipped", first, may_skip ? "not " : "");
+	return may;
 }

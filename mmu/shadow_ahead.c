@@ -1,0 +1,137 @@
+/*
+ * Entries made ahead of faults. What holds for all entries of a page is looked up once: slot, format, rights.
+ */
+#include "mmu/shadow_ahead.h"
+
+#include "mmu/rmap.h"
+#include "mmu/shadow_gpte.h"
+#include "mmu/shadow_leaf.h"
+#include "mmu/shadow_page.h"
+
+#define WINDOW 8
+
+/* ---- a guest's table ---- */
+
+/* The leaf for an entry that the guest has used before. */
+static inline uint64_t leaf_for(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, uint64_t gpte,
+				const struct gpte_format *format)
+{
+	uint32_t access = gpte_access(format, gpte);
+	bool allowed = (access & ACCESS_WRITE) && (gpte & PTE_D);
+	bool writable = allowed && shadow_may_write(mv, s, gfn, UNSYNC_PREFETCH, false);
+	uint64_t spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
+
+	return shadow_with_writing(s, spte, allowed, writable);
+}
+
+/* The entries of the window that are missing: bit i stands for number first + i. */
+static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void *table, uint32_t first, uint32_t missing)
+{
+	struct mmu *mmu = a->mv->mmu;
+	struct gpte_format format = gpte_format_of(mmu, sp);
+	struct shadow_run run = shadow_run_of(sp);
+	const struct slot *s = a->slot;
+	uint32_t made = 0;
+
+	for (; missing; missing &= missing - 1) {
+		uint32_t i = first + (uint32_t)__builtin_ctz(missing), *head;
+		uint64_t gpte = gpte_load(sp, table, i);
+		gfn_t gfn = gpte_gfn(gpte);
+
+		if (UNLIKELY(!gpte_is_usable(&format, gpte)))
+			continue;
+		if (UNLIKELY(!slot_covers(s, gfn)) && !(s = slot_find(a->mv, gfn)))
+			break;
+		head = rmap_head(s, gfn, LEVEL_4K);
+		if (UNLIKELY(!head))
+			continue;
+		shadow_run_leaf(mmu, run, i, head, gfn, leaf_for(a->mv, s, gfn, gpte, &format), a->token);
+		made++;
+	}
+	shadow_count_leafs(mmu, LEVEL_4K, made);
+	mmu->shadow->counts.prefetched += made;
+}
+
+/* Which of the window's entries the guest has used: most it has not, and no more is done about them. */
+static uint32_t used_in_window(const struct sp *sp, const void *table, uint32_t first)
+{
+	uint32_t used = 0, at = gpte_index(sp, first);
+
+	if (sp->role.mode == PAGING_32) {
+		for (uint32_t i = 0; i < WINDOW; i++)
+			used |= (uint32_t)gpte_was_used(gpte_at32(table, at + i)) << i;
+	} else {
+		for (uint32_t i = 0; i < WINDOW; i++)
+			used |= (uint32_t)gpte_was_used(gpte_at64(table, at + i)) << i;
+	}
+	return used;
+}
+
+static void make_window(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
+{
+	uint32_t first = (uint32_t)align_down(at, WINDOW);
+	uint32_t there = (uint32_t)(sp_present_bits(sp)[first / 64] >> (first % 64)) & (BIT(WINDOW) - 1);
+	const void *table = gpte_table(a->mv, sp);
+	uint32_t missing = table ? used_in_window(sp, table, first) & ~there : 0;
+
+	if (missing)
+		make_missing(a, sp, table, first, missing);
+}
+
+/* ---- a part of a guest's large page, or of memory without paging ---- */
+
+/* Those from first on that may be writable. */
+static struct unsync_bits writable_in(const struct shadow_ahead *a, gfn_t first, uint32_t count)
+{
+	struct unsync_bits may = { 0 };
+
+	if (!(a->access & ACCESS_WRITE))
+		return may;
+	if (LIKELY(!(a->slot->flags & (SLOT_READONLY | SLOT_LOGGED))))
+		return unsync_try_run(a->mv->mmu, a->slot, first, count);
+	for (uint32_t i = 0; i < count; i++)
+		if (shadow_may_write(a->mv, a->slot, first + i, UNSYNC_PREFETCH, false))
+			sp_bit_set(may.word, i);
+	return may;
+}
+
+/* All heads of the reverse map that the page needs are in one frame of them. */
+static void fill(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
+{
+	gfn_t first = max_u64(sp->gfn, a->slot->base), end = min_u64(sp->gfn + SPTES_PER_TABLE, slot_end(a->slot));
+	uint64_t spte = shadow_leaf_make(slot_hpa(a->slot, first), LEVEL_4K, a->access, a->pkey);
+	uint32_t *head = rmap_head(a->slot, first, LEVEL_4K); /* the fault's is there */
+	uint32_t begin = (uint32_t)(first - sp->gfn), count = (uint32_t)(end - first);
+	struct unsync_bits may = writable_in(a, first, count);
+	bool allowed = a->access & ACCESS_WRITE;
+	uint64_t held_back = shadow_with_writing(a->slot, spte, allowed, false);
+	uint64_t writable = shadow_with_writing(a->slot, spte, allowed, true);
+	struct shadow_run run = shadow_run_of(sp);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (LIKELY(begin + i != at))
+			shadow_run_leaf(a->mv->mmu, run, begin + i, &head[i], first + i,
+					(sp_bit(may.word, i) ? writable : held_back) + i * PAGE_SIZE, a->token);
+	}
+	shadow_count_leafs(a->mv->mmu, LEVEL_4K, count - 1);
+	a->mv->mmu->shadow->counts.prefetched += count - 1;
+}
+_Static_assert(RMAP_CHUNK_SHIFT >= 9, "the gfns of a page have their heads in one frame");
+
+static bool is_only_entry(const struct sp *sp, uint32_t index)
+{
+	const uint64_t *present = sp_present_bits(sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		if (present[w] != (w == index / 64 ? BIT(index % 64) : 0))
+			return false;
+	return true;
+}
+
+void shadow_ahead(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
+{
+	if (!sp->role.direct)
+		make_window(a, sp, at);
+	else if (is_only_entry(sp, at))
+		fill(a, sp, at);
+}
