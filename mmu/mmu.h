@@ -196,6 +196,7 @@ struct mmu {
 	struct shadow *shadow;  /* MMU_SHADOW: mmu/shadow_page.h */
 	uint64_t chunks;        /* frames of reverse-map heads in use */
 	uint32_t rmap_dice;     /* mmu/rmap.h */
+	const struct slot *rmap_slot; /* of the last leaf removed, or NULL: a guess at the next one's */
 	struct sp *mirror;      /* root of private memory, which no CPU walks; NULL without config.external */
 	uint32_t broken;        /* once set, the mirror is left alone */
 	struct failure broken_why;

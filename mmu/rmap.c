@@ -122,50 +122,45 @@ static inline uint32_t *head_by_frame(const struct slot *s, int level, hpa_t fra
 	return head && *head == ref ? head : NULL;
 }
 
-static uint32_t *head_by_key(struct mmu *mmu, const struct slot **s, struct sp *sp, uint32_t index)
+/* By the entry's key, whose slot becomes the one that is tried first. */
+static NOINLINE void remove_by_key(struct mmu *mmu, struct sp *sp, uint32_t index)
 {
 	gfn_t gfn = rmap_key(mmu, sp, index);
-
-	*s = slot_set_find(mmu->slots, gfn);
-	return *s ? rmap_head(*s, gfn, sp->level) : NULL;
-}
-
-/* By the entry's key. *hint becomes the slot. */
-static NOINLINE void remove_by_key(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
-{
-	uint32_t *head = head_by_key(mmu, hint, sp, index);
+	const struct slot *s = slot_set_find(mmu->slots, gfn);
+	uint32_t *head = s ? rmap_head(s, gfn, sp->level) : NULL;
 
 	INVARIANT(head && *head);
 	list_remove(mmu, head, sp_ref(sp, index));
+	mmu->rmap_slot = s;
 }
 
-void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index)
+static inline void remove_leaf(struct mmu *mmu, struct sp *sp, uint32_t index, int level, hpa_t frame, uint32_t next)
 {
-	uint32_t *head = *hint ? head_by_frame(*hint, sp->level, spte_hpa(sp->table[index]), sp_ref(sp, index)) : NULL;
-	uint32_t next = sp_links(sp)[index];
+	const struct slot *s = mmu->rmap_slot;
+	uint32_t *head = LIKELY(s) ? head_by_frame(s, level, frame, sp_ref(sp, index)) : NULL;
 
 	if (LIKELY(head))
 		*head = next & RMAP_END ? 0 : next;
 	else
-		remove_by_key(mmu, hint, sp, index);
+		remove_by_key(mmu, sp, index);
+}
+
+void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index)
+{
+	remove_leaf(mmu, sp, index, sp->level, spte_hpa(sp->table[index]), sp_links(sp)[index]);
 }
 
 uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp)
 {
 	uint64_t *present = sp_present_bits(sp), *table = sp->table;
-	const struct slot *s = mmu->slots->count ? mmu->slots->entry[0].slot : NULL;
 	const uint32_t *links = sp_links(sp);
 	uint32_t count = 0;
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
 		for (uint64_t bits = present[w]; bits; bits &= bits - 1, count++) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits), *head;
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
 
-			head = head_by_frame(s, LEVEL_4K, spte_hpa(table[index]), sp_ref(sp, index));
-			if (LIKELY(head))
-				*head = links[index] & RMAP_END ? 0 : links[index];
-			else
-				remove_by_key(mmu, &s, sp, index);
+			remove_leaf(mmu, sp, index, LEVEL_4K, spte_hpa(table[index]), links[index]);
 			spte_write(&table[index], SPTE_EMPTY);
 		}
 	memset(present, 0, SP_BITMAP_WORDS * sizeof(uint64_t));

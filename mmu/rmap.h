@@ -89,8 +89,8 @@ static inline bool rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, uint32_t
 
 /* The gfn that a filed entry is filed under. */
 gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index);
-/* Takes the present leaf off its list. *hint: the slot of the last one removed in this hold of the lock, or NULL. */
-void rmap_remove(struct mmu *mmu, const struct slot **hint, struct sp *sp, uint32_t index);
+/* Takes the present leaf off its list. */
+void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index);
 /* Takes every present leaf of the 4K-level page off its list, and empties its entry and bit. Returns how many. */
 uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp);
 

@@ -16,16 +16,15 @@
 static inline uint64_t leaf_for(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, uint64_t gpte,
 				const struct gpte_format *format)
 {
-	uint32_t access = gpte_access(format, gpte);
-	bool allowed = (access & ACCESS_WRITE) && (gpte & PTE_D);
+	bool allowed = gpte_is_written(format, gpte);
 	bool writable = allowed && shadow_may_write(mv, s, gfn, UNSYNC_PREFETCH, false);
-	uint64_t spte = shadow_leaf_make(slot_hpa(s, gfn), LEVEL_4K, access, gpte & format->pkey);
 
-	return shadow_with_writing(s, spte, allowed, writable);
+	return shadow_with_writing(s, gpte_leaf(format, gpte, slot_hpa(s, gfn)), allowed, writable);
 }
 
 /* The entries of the window that are missing: bit i stands for number first + i. */
-static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void *table, uint32_t first, uint32_t missing)
+static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void *table, uint32_t first,
+			 uint32_t missing)
 {
 	struct mmu *mmu = a->mv->mmu;
 	struct gpte_format format = gpte_format_of(mmu, sp);

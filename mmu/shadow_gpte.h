@@ -46,27 +46,31 @@ static inline uint64_t gpte_load(const struct sp *sp, const void *table, uint32_
 	return table ? gpte_at64(table, i) : ~(uint64_t)0;
 }
 
-/* What the entries of the guest's 4K table behind a shadow page have in common. */
+/*
+ * How an entry of the guest's 4K table becomes a leaf. Rights, key and XD are at the same places in both, so they are
+ * copied as far as the levels above allow them.
+ */
 struct gpte_format {
-	uint64_t reserved; /* bits that must be clear */
-	uint64_t xd;       /* the bit that forbids fetches, or 0 */
-	uint64_t pkey;     /* where the protection key is; the CPU heeds it while CR4.PKE is set */
-	uint32_t access;   /* rights of the levels above, together */
+	uint64_t usable;  /* bits that must be P and A alone: these, and the reserved ones */
+	uint64_t copied;
+	uint64_t set;     /* in every leaf */
+	uint64_t written; /* R/W and D: both are set in an entry that lets the guest write. Or what no entry has */
 };
 
 static inline struct gpte_format gpte_format_of(const struct mmu *mmu, const struct sp *sp)
 {
-	struct gpte_format f = { .access = sp->role.access };
-	uint32_t top = sp->role.mode == PAGING_PAE ? 62 : 51;
+	uint32_t access = sp->role.access, top = sp->role.mode == PAGING_PAE ? 62 : 51;
+	struct gpte_format f = { .usable = PTE_P | PTE_A, .copied = access & ACCESS_USER };
 
+	f.set = PTE_P | PTE_A | SPTE_PRESENT | (access & ACCESS_EXEC ? 0 : PTE_XD);
+	f.written = access & ACCESS_WRITE ? PTE_RW | PTE_D : ~(uint64_t)0;
 	if (sp->role.mode == PAGING_32)
 		return f;
-	f.xd = sp->role.nx ? PTE_XD : 0;
-	f.reserved = PTE_XD & ~f.xd;
+	*(sp->role.nx ? &f.copied : &f.usable) |= PTE_XD;
 	if (mmu->config.gpa_bits <= top)
-		f.reserved |= BITS(top, mmu->config.gpa_bits);
+		f.usable |= BITS(top, mmu->config.gpa_bits);
 	if (sp->role.mode >= PAGING_4)
-		f.pkey = PTE_PKEY;
+		f.copied |= PTE_PKEY; /* the CPU heeds it while CR4.PKE is set */
 	return f;
 }
 
@@ -75,13 +79,19 @@ static inline bool gpte_was_used(uint64_t gpte) { return (gpte & (PTE_P | PTE_A)
 /* Present, used before, and no reserved bit set. */
 static inline bool gpte_is_usable(const struct gpte_format *f, uint64_t gpte)
 {
-	return (gpte & (PTE_P | PTE_A | f->reserved)) == (PTE_P | PTE_A);
+	return (gpte & f->usable) == (PTE_P | PTE_A);
 }
 
-/* Rights of the translation that ends with the entry. */
-static inline uint32_t gpte_access(const struct gpte_format *f, uint64_t gpte)
+/* Whether the translation that ends with the entry lets the guest write, and has been written through. */
+static inline bool gpte_is_written(const struct gpte_format *f, uint64_t gpte)
 {
-	return guest_entry_access(gpte, f->xd) & f->access;
+	return (gpte & (PTE_RW | PTE_D)) == f->written;
+}
+
+/* The leaf for that page, but for the right to write. */
+static inline uint64_t gpte_leaf(const struct gpte_format *f, uint64_t gpte, hpa_t page)
+{
+	return page | f->set | (gpte & f->copied);
 }
 
 static inline gfn_t gpte_gfn(uint64_t gpte) { return (gpte & PTE_ADDR) >> PAGE_SHIFT; }

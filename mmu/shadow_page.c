@@ -199,7 +199,6 @@ static void unlink_child(struct mmu *mmu, struct sp *parent, uint32_t index, str
 
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token)
 {
-	const struct slot *hint = NULL;
 	uint64_t spte = sp->table[index];
 	struct sp *child;
 
@@ -207,7 +206,7 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 	sp_bit_clear(sp_present_bits(sp), index);
 	shadow_owe(token);
 	if (spte_is_leaf(spte, sp->level)) {
-		rmap_remove(mmu, &hint, sp, index);
+		rmap_remove(mmu, sp, index);
 		spte_write(&sp->table[index], SPTE_EMPTY);
 		mmu->host.stats.mapped[sp->level]--;
 		return;

@@ -191,8 +191,26 @@ static void set_remove(struct slot_set *set, uint32_t at)
 	memmove(&set->entry[at], &set->entry[at + 1], (set->count - at) * sizeof(set->entry[0]));
 }
 
+static bool share_frames(const struct slot *a, const struct slot *b)
+{
+	hpa_t first_a = slot_hpa(a, a->base), first_b = slot_hpa(b, b->base);
+
+	return first_a < slot_hpa(b, slot_end(b)) && first_b < slot_hpa(a, slot_end(a));
+}
+
+static bool is_aliased(const struct slot_set *set)
+{
+	for (uint32_t i = 0; i < set->count; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (share_frames(set->entry[i].slot, set->entry[k].slot))
+				return true;
+	return false;
+}
+
 static void set_store(struct mmu *mmu, struct slot_set *set)
 {
+	set->aliased = is_aliased(set);
+	mmu->rmap_slot = NULL;
 	__atomic_store_n(&mmu->slots, set, __ATOMIC_RELEASE);
 	__atomic_store_n(&mmu->generation, set->generation, __ATOMIC_RELEASE);
 }

@@ -46,6 +46,7 @@ struct slot_entry {
 struct slot_set {
 	uint64_t generation; /* from 1; 0 is what no hint has */
 	uint32_t count;
+	bool aliased; /* some host frame is behind more than one gfn */
 	struct slot_entry entry[SLOTS_MAX]; /* sorted by base, disjoint */
 };
 _Static_assert(sizeof(struct slot_set) <= PAGE_SIZE, "a slot set is one frame");

@@ -3,6 +3,7 @@
  */
 #include "mmu/unsync.h"
 
+#include "mmu/bitmap.h"
 #include "mmu/gpa.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
@@ -72,7 +73,7 @@ bool unsync_try(struct mmu_vcpu *mv, const struct slot *s, gfn_t gfn, enum unsyn
 }
 
 /* Whether a page shadows gfn as a 4K table in step. */
-static inline bool is_in_step(const struct mmu *mmu, gfn_t gfn)
+static inline bool has_page_in_step(const struct mmu *mmu, gfn_t gfn)
 {
 	struct sp *sp = *shadow_bucket(mmu, gfn);
 
@@ -95,7 +96,7 @@ struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t f
 		if (UNLIKELY(track_is_tracked(s, first + i)))
 			continue;
 		asked++;
-		if (skip || LIKELY(!is_in_step(mmu, first + i)))
+		if (skip || LIKELY(!has_page_in_step(mmu, first + i)))
 			sp_bit_set(may.word, i);
 	}
 	c->unsync_calls[UNSYNC_PREFETCH] += count;
@@ -105,15 +106,16 @@ struct unsync_bits unsync_try_run(struct mmu *mmu, const struct slot *s, gfn_t f
 
 /* ---- bringing up to date ---- */
 
-/* An unsync page whose entries are read again. */
+/* An unsync page whose entries are read again. What is asked for every entry is kept at hand. */
 struct refresh {
 	struct mmu_vcpu *mv;
 	struct sp *sp;
 	struct flush_token *token;
 	const void *table;         /* the guest's */
 	const uint32_t *links;
-	const struct slot *slot;   /* that the entry before led into; most lead into one */
 	struct gpte_format format;
+	gfn_t base;                /* of the slot that the entry before led into; most lead into one */
+	uint64_t npages, offset;
 };
 
 static struct refresh refresh_of(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
@@ -122,30 +124,43 @@ static struct refresh refresh_of(struct mmu_vcpu *mv, struct sp *sp, struct flus
 				 .links = sp_links(sp), .format = gpte_format_of(mv->mmu, sp) };
 }
 
-/* Whether the leaf is of the frame that the guest's entry means, and filed under that gfn. */
-static bool is_same_page(struct refresh *r, uint32_t index, uint64_t spte, gfn_t gfn)
+/* False: gfn is in no slot. */
+static NOINLINE bool find_slot(struct refresh *r, gfn_t gfn)
 {
-	if (UNLIKELY(!r->slot || !slot_covers(r->slot, gfn)))
-		r->slot = slot_find(r->mv, gfn);
-	if (!r->slot || slot_hpa(r->slot, gfn) != spte_hpa(spte))
+	const struct slot *s = slot_find(r->mv, gfn);
+
+	r->npages = 0;
+	if (!s)
+		return false;
+	r->base = s->base;
+	r->npages = s->npages;
+	r->offset = s->offset;
+	return true;
+}
+
+/* Whether the leaf is of the frame that the guest's entry means, and filed under that gfn. */
+static inline bool is_same_page(struct refresh *r, uint32_t index, uint64_t spte, gfn_t gfn)
+{
+	if (UNLIKELY(gfn - r->base >= r->npages) && !find_slot(r, gfn))
+		return false;
+	if ((gfn << PAGE_SHIFT) + r->offset != spte_hpa(spte))
 		return false;
 	return LIKELY(r->links[index] == (RMAP_END | gfn)) || rmap_key(r->mv->mmu, r->sp, index) == gfn;
 }
 
-/* The leaf as the guest's entry now wants it, but for the right to write, which is kept or lost. */
-static uint64_t wanted(const struct refresh *r, uint64_t gpte, uint64_t spte)
+/* The leaf as the guest's entry now wants it; the right to write is kept or lost. */
+static inline uint64_t wanted(const struct refresh *r, uint64_t gpte, uint64_t spte)
 {
-	uint32_t access = gpte_access(&r->format, gpte);
-	uint64_t kept = (access & ACCESS_WRITE) && (gpte & PTE_D) ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE;
+	uint64_t kept = gpte_is_written(&r->format, gpte) ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE;
 
-	return shadow_leaf_make(spte_hpa(spte), LEVEL_4K, access, gpte & r->format.pkey) | (spte & kept);
+	return gpte_leaf(&r->format, gpte, spte_hpa(spte)) | (spte & kept);
 }
 
-static void sync_entry(struct refresh *r, uint32_t index)
+static void sync_entry(struct refresh *r, uint32_t index, uint64_t gpte)
 {
-	uint64_t gpte = gpte_load(r->sp, r->table, index), spte = r->sp->table[index], want;
+	uint64_t *sptep = &r->sp->table[index], spte = *sptep, want;
 
-	if (!gpte_is_usable(&r->format, gpte) || !is_same_page(r, index, spte, gpte_gfn(gpte))) {
+	if (UNLIKELY(!gpte_is_usable(&r->format, gpte)) || UNLIKELY(!is_same_page(r, index, spte, gpte_gfn(gpte)))) {
 		shadow_drop_entry(r->mv->mmu, r->sp, index, r->token);
 		return;
 	}
@@ -153,21 +168,63 @@ static void sync_entry(struct refresh *r, uint32_t index)
 	/* The CPU has set no flag in it: those it may set were set from the start. */
 	if (LIKELY(spte == want))
 		return;
-	spte_write(&r->sp->table[index], want);
+	spte_write(sptep, want);
 	shadow_owe(r->token);
+}
+
+/*
+ * Whether the leaf is as the entry wants it, told by a glance: of a usable entry whose page and rights it has, and not
+ * writable if the entry is not. While no frame has two gfns, the frame is proof of the gfn. False says nothing.
+ */
+static inline bool is_in_step(const struct refresh *r, uint64_t gpte, uint64_t spte)
+{
+	uint64_t differ = (gpte + r->offset) ^ spte;
+
+	return (gpte & r->format.usable) == (PTE_P | PTE_A) && gpte_gfn(gpte) - r->base < r->npages &&
+	       !(differ & (PTE_ADDR | r->format.copied)) && (gpte_is_written(&r->format, gpte) || !(spte & PTE_D));
+}
+
+/* Entries of 8 bytes in memory, as nearly all are: the guest's table is read as it stands. */
+static void refresh_64(struct refresh *r)
+{
+	const uint64_t *present = sp_present_bits(r->sp), *gptes = r->table, *sptes = r->sp->table;
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
+			uint64_t gpte = gpte_at64(gptes, index);
+
+			if (!is_in_step(r, gpte, sptes[index]))
+				sync_entry(r, index, gpte);
+		}
+}
+
+static void refresh_any(struct refresh *r)
+{
+	for (uint32_t index = 0; index < SPTES_PER_TABLE; index++)
+		if (sp_bit(sp_present_bits(r->sp), index))
+			sync_entry(r, index, gpte_load(r->sp, r->table, index));
+}
+
+static uint32_t present_count(const struct sp *sp)
+{
+	uint32_t count = 0;
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		count += bitmap_weight(sp_present_bits(sp)[w]);
+	return count;
 }
 
 void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
 {
 	struct refresh r = refresh_of(mv, sp, token);
-	const uint64_t *present = sp_present_bits(sp);
 
 	mv->mmu->shadow->counts.syncs++;
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
-			sync_entry(&r, w * 64 + (uint32_t)__builtin_ctzl(bits));
-			mv->mmu->shadow->counts.synced_entries++;
-		}
+	mv->mmu->shadow->counts.synced_entries += present_count(sp);
+	if (LIKELY(sp->role.mode != PAGING_32 && r.table && !mv->mmu->slots->aliased))
+		refresh_64(&r);
+	else
+		refresh_any(&r);
 }
 
 struct sync {
@@ -237,5 +294,5 @@ void unsync_sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, struc
 	if (!sp->unsync || !spte_is_present(sp->table[index]))
 		return;
 	r = refresh_of(mv, sp, token);
-	sync_entry(&r, index);
+	sync_entry(&r, index, gpte_load(sp, r.table, index));
 }

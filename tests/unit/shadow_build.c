@@ -55,11 +55,22 @@ static const gfn_t hot[] = {
 
 struct table tables[TABLES];
 static uint32_t maxphyaddr;
+static bool alias_slots;
 
 static bool present(gfn_t gfn)
 {
 	for (uint32_t i = 0; i < mem_slot_count; i++)
 		if (mem_slots[i].gfn == gfn)
+			return true;
+	return false;
+}
+
+/* Of frames that a place before it has. */
+static bool is_alias(size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (places[i].offset < places[k].offset + (places[k].npages << PAGE_SHIFT) &&
+		    places[k].offset < places[i].offset + (places[i].npages << PAGE_SHIFT))
 			return true;
 	return false;
 }
@@ -70,7 +81,7 @@ void build_change_slots(void)
 
 	if (present(places[i].gfn))
 		guest_slot_delete(places[i].gfn);
-	else
+	else if (alias_slots || !is_alias(i))
 		guest_slot_add(places[i].gfn, places[i].npages, places[i].offset, places[i].readonly);
 }
 
@@ -221,8 +232,9 @@ void build_guest(const struct build_options *o)
 	uint32_t n = 0;
 
 	maxphyaddr = o->maxphyaddr;
+	alias_slots = o->alias_slots;
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		if (i == 0 || often(80))
+		if ((i == 0 || often(80)) && (alias_slots || !is_alias(i)))
 			guest_slot_add(places[i].gfn, places[i].npages, places[i].offset, places[i].readonly);
 	for (enum table_kind kind = 0; kind < TABLE_KINDS; kind++)
 		for (uint32_t i = 0; i < kinds[kind].count; i++, n++)

@@ -20,6 +20,7 @@ struct table {
 extern struct table tables[TABLES];
 
 struct build_options {
+	bool alias_slots;    /* memory may be seen at two places */
 	bool alias_tables;   /* tables may lie in memory that is seen at two places */
 	uint32_t maxphyaddr; /* of the guest */
 };

@@ -465,6 +465,7 @@ static void set_up(const struct history *h)
 	w.maxphyaddr = widths[rnd(ARRAY_LEN(widths))];
 	run.untracked = rnd(4) == 0;
 	run.alloc_fails = rnd(3) == 0;
+	b.alias_slots = rnd(2);
 	b.alias_tables = run.untracked;
 	b.maxphyaddr = w.maxphyaddr;
 	SAY("set up: max_level %d, %lu shadow pages, maxphyaddr %u\n", w.max_level, w.shadow_pages, w.maxphyaddr);
