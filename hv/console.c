@@ -34,6 +34,7 @@ struct console_guest {
 	uint64_t lost;        /* out of focus, overwritten */
 	bool refused;         /* the guest waits for vuart_output_ready */
 	char *scrollback;     /* SCROLLBACK_SIZE bytes */
+	struct console_tap *tap; /* NULL: nobody reads along */
 };
 
 static struct console_guest guests[CONFIG_MAX_VMS];
@@ -69,10 +70,26 @@ static size_t scrollback_put(struct console_guest *g, const uint8_t *bytes, size
 	return n;
 }
 
+/* Copies n bytes; true when the reader is to be woken. */
+static bool tap_put(struct console_tap *tap, const uint8_t *bytes, size_t n)
+{
+	bool wake = !tap->told && n;
+
+	for (size_t i = 0; i < n; i++)
+		tap->bytes[tap->head++ % tap->size] = (char)bytes[i];
+	if (tap->head - tap->tail > tap->size) {
+		tap->lost += tap->head - tap->tail - tap->size;
+		tap->tail = tap->head - tap->size;
+	}
+	tap->told |= wake;
+	return wake;
+}
+
 static size_t guest_out(void *ctx, const uint8_t *bytes, size_t n)
 {
 	struct console_guest *g = ctx;
 	size_t taken;
+	bool wake;
 
 	spin_lock(&g->lock);
 	if (!in_focus(g))
@@ -82,7 +99,10 @@ static size_t guest_out(void *ctx, const uint8_t *bytes, size_t n)
 	else
 		taken = uart_write((const char *)bytes, min_u64(n, line_room()));
 	g->refused = taken < n;
+	wake = UNLIKELY(g->tap != NULL) && tap_put(g->tap, bytes, taken);
 	spin_unlock(&g->lock);
+	if (wake)
+		monitor_wake();
 	return taken;
 }
 
@@ -108,6 +128,53 @@ struct console_guest *console_guest(struct vm *vm)
 struct vuart_host console_vuart_host(struct console_guest *g)
 {
 	return (struct vuart_host){ .out = guest_out, .want_input = guest_wants_input, .ctx = g };
+}
+
+/* ---- the second reader's side ---- */
+
+void console_set_tap(struct vm *vm, struct console_tap *tap)
+{
+	struct console_guest *g = &guests[vm->id - 1];
+
+	if (tap) {
+		tap->head = tap->tail = tap->lost = 0;
+		tap->told = false;
+	}
+	spin_lock(&g->lock);
+	g->tap = tap;
+	spin_unlock(&g->lock);
+}
+
+bool console_tap_waits(struct vm *vm)
+{
+	struct console_guest *g = &guests[vm->id - 1];
+	bool waits;
+
+	spin_lock(&g->lock);
+	waits = g->tap && g->tap->head != g->tap->tail;
+	spin_unlock(&g->lock);
+	return waits;
+}
+
+size_t console_tap_read(struct vm *vm, void *to, size_t n)
+{
+	struct console_guest *g = &guests[vm->id - 1];
+	struct console_tap *tap;
+	size_t i = 0;
+
+	spin_lock(&g->lock);
+	tap = g->tap;
+	for (; tap && i < n && tap->tail != tap->head; i++)
+		((char *)to)[i] = tap->bytes[tap->tail++ % tap->size];
+	if (tap && tap->tail == tap->head)
+		tap->told = false;
+	spin_unlock(&g->lock);
+	return i;
+}
+
+size_t console_guest_input(struct vm *vm, const uint8_t *bytes, size_t n)
+{
+	return guests[vm->id - 1].vm && vm->pc ? vuart_rx(&vm->pc->com1, bytes, n) : n;
 }
 
 /* ---- the operator's side ---- */

@@ -29,6 +29,25 @@ struct console_guest *console_guest(struct vm *vm);
 void console_guest_gone(struct vm *vm);
 struct vuart_host console_vuart_host(struct console_guest *g);
 
+/*
+ * A copy of what a guest writes, for a second reader: a ring that the guest's CPU fills without ever waiting for it.
+ * The reader is woken (monitor_wake) when something is put into it for the first time after it was empty.
+ */
+struct console_tap {
+	char *bytes;
+	uint32_t size;       /* a power of two */
+	bool told;           /* the reader has been woken */
+	uint64_t head, tail; /* bytes ever put in, and taken out or overwritten */
+	uint64_t lost;       /* overwritten */
+};
+/* NULL: none. It stays when the guest stops and starts again. Monitor's context, as the next three. */
+void console_set_tap(struct vm *vm, struct console_tap *tap);
+bool console_tap_waits(struct vm *vm);
+/* Takes up to n bytes; returns how many, 0 when none wait or there is no tap. */
+size_t console_tap_read(struct vm *vm, void *to, size_t n);
+/* Input for the guest besides the line's; returns how many bytes it took: all while it has no devices. */
+size_t console_guest_input(struct vm *vm, const uint8_t *bytes, size_t n);
+
 /* A guest gets the focus when it starts and the monitor has it unasked; one that stops gives it to the
  * next that runs. Monitor's context. */
 void console_guest_started(struct vm *vm);

@@ -11,7 +11,7 @@
 #include "hv/base/spin.h"
 
 #define RING_SIZE 131072u /* a power of two, so that positions may wrap */
-#define MAX_TEXT 400
+#define MAX_TEXT LOG_TEXT_MAX
 #define MAX_SINKS 4
 
 static const char prefix[] = "gnomon: ";
@@ -19,12 +19,14 @@ static const char prefix[] = "gnomon: ";
 #define MAX_LINE (PREFIX_LEN + MAX_TEXT + 2)
 
 struct record {
+	uint64_t tsc;
 	uint16_t len;
 	uint8_t level;
 };
 
 static char ring[RING_SIZE];
 static uint64_t ring_first, ring_end; /* positions count all bytes ever written */
+static uint64_t ring_number;          /* records overwritten: the number of the one at ring_first */
 static struct spinlock lock = SPINLOCK_INIT;
 static log_sink_fn sinks[MAX_SINKS];
 static enum log_level max_level = LOG_INFO;
@@ -47,11 +49,12 @@ static void ring_read(uint64_t at, void *data, size_t len)
 
 static void ring_append(enum log_level level, const char *line, size_t len)
 {
-	struct record r = { .len = (uint16_t)len, .level = (uint8_t)level }, old;
+	struct record r = { .tsc = __builtin_ia32_rdtsc(), .len = (uint16_t)len, .level = (uint8_t)level }, old;
 
 	while (ring_end + sizeof r + len - ring_first > RING_SIZE) {
 		ring_read(ring_first, &old, sizeof old);
 		ring_first += sizeof old + old.len;
+		ring_number++;
 	}
 	ring_write(ring_end, &r, sizeof r);
 	ring_write(ring_end + sizeof r, line, len);
@@ -129,6 +132,42 @@ int log_add_sink(log_sink_fn sink)
 	}
 	spin_unlock(&lock);
 	return i < MAX_SINKS ? 0 : -ENOSPC;
+}
+
+/* The record that r stands at, or the oldest there is when that one has been overwritten. */
+static bool next_for(struct log_reader *r, struct record *record, char *line)
+{
+	if (r->number < ring_number) {
+		r->lost += ring_number - r->number;
+		r->at = ring_first;
+		r->number = ring_number;
+	}
+	if (!next_record(&r->at, record, line))
+		return false;
+	r->number++;
+	return true;
+}
+
+bool log_next(struct log_reader *r, struct log_entry *e)
+{
+	char line[MAX_LINE];
+	struct record record;
+	bool found;
+
+	spin_lock(&lock);
+	do
+		found = next_for(r, &record, line);
+	while (found && record.level > max_level);
+	spin_unlock(&lock);
+	if (!found)
+		return false;
+	e->lost = r->lost;
+	r->lost = 0;
+	e->level = record.level;
+	e->tsc = record.tsc;
+	e->len = record.len - PREFIX_LEN - 2;
+	memcpy(e->text, line + PREFIX_LEN, e->len);
+	return true;
 }
 
 static void replay_from(uint64_t at, void (*each)(void *ctx, const char *line, size_t len), void *ctx)

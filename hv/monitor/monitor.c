@@ -8,6 +8,7 @@
 #include "hv/console.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
+#include "hv/net/guest_console.h"
 #include "hv/net/net.h"
 #include "hv/reset.h"
 #include "hv/vm_life.h"
@@ -83,6 +84,7 @@ void monitor_add_commands(struct monitor_line *l)
 	monitor_line_add(l, commands_tdx);
 	monitor_line_add(l, commands_pci);
 	monitor_line_add(l, commands_net);
+	monitor_line_add(l, commands_console);
 	monitor_line_add(l, commands_host);
 }
 

@@ -26,6 +26,7 @@ struct stream {
 	char peer[STREAM_PEER_MAX];
 	bool open;    /* the service knows it */
 	bool closing; /* by the service */
+	bool ending;  /* the service is being told */
 	bool over;    /* stream_write_all failed */
 	bool starved; /* a write took less than it was given */
 	size_t in_len, out_len;
@@ -81,14 +82,15 @@ struct stream_listener *stream_listen(const struct stream_service *service, uint
 
 static void end(struct stream *s)
 {
-	if (!s->open)
+	if (!s->open || s->ending)
 		return;
-	s->open = false;
+	s->ending = true;
 	if (s->listener->service->closed) {
 		depth++;
 		s->listener->service->closed(s);
 		depth--;
 	}
+	s->open = s->ending = false;
 }
 
 void fake_settle(void)

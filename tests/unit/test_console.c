@@ -39,7 +39,7 @@ static size_t refill;         /* room that comes back with every yield */
 static const char *typed = "";
 static uint8_t received[2][300];
 static size_t received_len[2], rx_room;
-static unsigned ready[2], shown, services, screen_sinks;
+static unsigned wakes, ready[2], shown, services, screen_sinks;
 static uint32_t poll_ms;
 static const char *serial;
 static void *pixels; /* where the screen is drawn */
@@ -86,7 +86,7 @@ void *map_device(hpa_t pa, uint64_t size, enum map_cache cache)
 	assert_int_equal(cache, MAP_WRITE_COMBINING);
 	return pa && size && !no_memory ? line : NULL;
 }
-void monitor_wake(void) {}
+void monitor_wake(void) { wakes++; }
 void monitor_show(void) { shown++; }
 void sched_yield(void) { room += refill; }
 uint32_t vms_count(void) { return 2; }
@@ -368,6 +368,47 @@ static void the_screen_moves(void **state)
 			    " network");
 }
 
+/* A second reader gets what the first got, once, and is woken once; a slow one loses the oldest, the guest nothing. */
+static void second_reader(void **state)
+{
+	static char bytes[64];
+	struct console_tap tap = { .bytes = bytes, .size = sizeof bytes };
+	char text[101];
+
+	(void)state;
+	console_focus(&vms[0]);
+	line_len = 0;
+	assert_int_equal(say(0, "before"), 6);
+	console_set_tap(&vms[0], &tap);
+	assert_false(console_tap_waits(&vms[0]));
+	wakes = 0;
+	room = 2;
+	assert_int_equal(say(0, "abcdef"), 2);
+	room = 1000;
+	assert_int_equal(say(0, "cdef"), 4);
+	assert_int_equal(wakes, 1);
+	assert_true(console_tap_waits(&vms[0]));
+	assert_int_equal(console_tap_read(&vms[0], text, 4), 4);
+	assert_int_equal(say(0, "g"), 1);
+	assert_int_equal(wakes, 1); /* it has not come to the end */
+	assert_int_equal(console_tap_read(&vms[0], text + 4, 100), 3);
+	assert_memory_equal(text, "abcdefg", 7);
+	assert_int_equal(console_tap_read(&vms[0], text, 100), 0);
+	console_focus(NULL); /* out of focus it is the same */
+	memset(text, 'x', 100);
+	text[100] = 0;
+	assert_int_equal(say(0, text), 100);
+	assert_int_equal(wakes, 2);
+	assert_int_equal(tap.lost, 36);
+	assert_int_equal(console_tap_read(&vms[0], text, 100), 64);
+	console_set_tap(&vms[0], NULL);
+	assert_int_equal(say(0, "behind"), 6);
+	assert_int_equal(console_tap_read(&vms[0], text, 100), 0);
+	rx_room = 3;
+	assert_int_equal(console_guest_input(&vms[0], (const uint8_t *)"typed", 5), 3);
+	assert_memory_equal(received[0], "typ", 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, start)
 
 int main(void)
@@ -375,7 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(first_guest_gets_the_focus), TEST(full_line), TEST(order_is_kept),
 		TEST(scrollback_keeps_the_last), TEST(switch_key), TEST(input_waits), TEST(monitor_lines),
-		TEST(guest_gone), TEST(polled_serial_sets_a_deadline), TEST(the_screen_moves),
+		TEST(second_reader), TEST(guest_gone), TEST(polled_serial_sets_a_deadline), TEST(the_screen_moves),
 	};
 
 	return cmocka_run_group_tests(tests, group_start, group_end);

@@ -121,6 +121,45 @@ static void the_last_lines(void **state)
 	assert_in_range(lines, 1000, 20001);
 }
 
+/* Who follows at his own pace gets what sinks get, each line once, and is told how many he missed. */
+static void readers(void **state)
+{
+	static struct log_reader r;
+	static struct log_entry e;
+	uint64_t read = 0, lost = 0, before;
+
+	(void)state;
+	while (log_next(&r, &e))
+		;
+	before = __builtin_ia32_rdtsc();
+	log_info("one");
+	log_debug("not for sinks");
+	log_error("two");
+	assert_true(log_next(&r, &e));
+	assert_true(e.len == 3 && memcmp(e.text, "one", 3) == 0 && e.level == LOG_INFO && e.lost == 0);
+	assert_true(e.tsc >= before && e.tsc <= __builtin_ia32_rdtsc());
+	assert_true(log_next(&r, &e));
+	assert_true(e.len == 3 && memcmp(e.text, "two", 3) == 0 && e.level == LOG_ERROR);
+	assert_false(log_next(&r, &e));
+	for (unsigned i = 0; i < 20000; i++) {
+		forget();
+		log_info("number %u", i);
+		if (i % 3 == 0 && i < 9000 && log_next(&r, &e))
+			read++, lost += e.lost;
+	}
+	while (log_next(&r, &e))
+		read++, lost += e.lost;
+	assert_int_equal(read + lost, 20000);
+	assert_true(lost > 1000);
+	assert_true(e.len == 12 && memcmp(e.text, "number 19999", 12) == 0);
+	for (unsigned i = 0; i < 20000; i++) /* nothing for sinks, but much is gone */
+		log_debug("quiet");
+	assert_false(log_next(&r, &e));
+	log_info("last");
+	assert_true(log_next(&r, &e));
+	assert_true(e.lost > 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +168,7 @@ int main(void)
 		cmocka_unit_test(a_late_sink_hears_what_was_said),
 		cmocka_unit_test(the_ring_keeps_the_newest),
 		cmocka_unit_test(the_last_lines),
+		cmocka_unit_test(readers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

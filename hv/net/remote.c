@@ -1,0 +1,240 @@
+/*
+ * Sessions of the monitor over TCP: greeted with a challenge, given one try at it, then a command line.
+ */
+#include "hv/net/remote.h"
+
+#include <string.h>
+
+#include "hv/base/clock.h"
+#include "hv/base/frame.h"
+#include "hv/base/log.h"
+#include "hv/base/phys.h"
+#include "hv/base/x86.h"
+#include "hv/monitor/monitor.h"
+#include "hv/net/counts.h"
+#include "hv/net/remote_auth.h"
+#include "hv/net/stream.h"
+#include "hv/sched.h"
+
+#define KEY_CTRL_D 4
+
+struct session {
+	struct stream *stream; /* NULL: free */
+	bool shown;            /* the key; from then on bytes go to the command line */
+	bool ended;            /* nothing is read or written any more */
+	uint64_t deadline;     /* host TSC: the challenge must be answered by then */
+	struct remote_challenge challenge;
+	size_t len;
+	char answer[REMOTE_ANSWER_MAX];
+	struct monitor_out out;
+	struct monitor_line line;
+};
+
+static const char *key; /* net_key */
+static struct session *sessions; /* REMOTE_SESSIONS */
+static struct session *current;  /* whose command is being carried out */
+static struct remote_brake brake;
+
+/* ---- output ---- */
+
+static void write_session(void *ctx, const char *text, size_t len)
+{
+	struct session *s = ctx;
+
+	if (!s->ended && !stream_write_all(s->stream, text, len))
+		s->ended = true;
+}
+
+static void end_session(struct session *s)
+{
+	if (!s->ended)
+		stream_close(s->stream);
+	s->ended = true;
+}
+
+static int exit_command(struct monitor_out *out, int argc, char **argv)
+{
+	(void)out;
+	(void)argc;
+	(void)argv;
+	if (current)
+		end_session(current);
+	return 0;
+}
+
+static const struct monitor_command own_commands[] = {
+	{ "exit", "", "end this session", exit_command },
+	{ NULL, NULL, NULL, NULL },
+};
+
+/* ---- the challenge ---- */
+
+static void begin(struct session *s, bool echo)
+{
+	s->shown = s->out.trusted = true;
+	monitor_line_init(&s->line, &s->out);
+	s->line.quiet = !echo;
+	monitor_add_commands(&s->line);
+	monitor_line_add(&s->line, own_commands);
+	net_counts.remote_sessions++;
+	log_info("monitor: session with %s", stream_peer(s->stream));
+	mon_printf(&s->out, "welcome; `help` lists commands, `exit` ends the session\n");
+	monitor_line_show(&s->line);
+}
+
+static void put_off(struct session *s, uint32_t seconds)
+{
+	net_counts.remote_put_off++;
+	mon_printf(&s->out, "after a wrong answer the next one is taken in %u seconds\n", seconds);
+	end_session(s);
+}
+
+static void judge(struct session *s)
+{
+	uint64_t now = rdtsc();
+	enum remote_answer a;
+
+	if (remote_brake_left(&brake, now)) {
+		put_off(s, remote_brake_left(&brake, now));
+		return;
+	}
+	a = remote_answer_judge(&s->challenge, key, s->answer, s->len);
+	remote_brake_judged(&brake, a != REMOTE_WRONG, now);
+	if (a != REMOTE_WRONG) {
+		begin(s, a == REMOTE_RIGHT_ECHO);
+		return;
+	}
+	net_counts.remote_wrong++;
+	log_warn("monitor: wrong answer from %s; the next one is taken in %u s", stream_peer(s->stream),
+		 remote_brake_left(&brake, now));
+	mon_printf(&s->out, "wrong answer\n");
+	end_session(s);
+}
+
+/* Collects the line; one that is too long is judged as it is, which makes it wrong. */
+static void answer_byte(struct session *s, uint8_t byte)
+{
+	if (byte == '\r')
+		return;
+	if (byte != '\n')
+		s->answer[s->len++] = (char)byte;
+	if (byte == '\n' || s->len == REMOTE_ANSWER_MAX)
+		judge(s);
+}
+
+/* ---- the service ---- */
+
+static void take_byte(struct session *s, uint8_t byte)
+{
+	if (!s->shown)
+		answer_byte(s, byte);
+	else if (byte == KEY_CTRL_D && s->line.len == 0)
+		end_session(s);
+	else
+		monitor_line_byte(&s->line, byte);
+}
+
+static void received(struct stream *stream)
+{
+	struct session *s = stream_state(stream);
+	uint8_t byte;
+
+	current = s;
+	while (!s->ended && stream_read(stream, &byte, 1) == 1)
+		take_byte(s, byte);
+	current = NULL;
+}
+
+static struct session *free_session(void)
+{
+	for (uint32_t i = 0; i < REMOTE_SESSIONS; i++)
+		if (!sessions[i].stream)
+			return &sessions[i];
+	return NULL;
+}
+
+static bool opened(struct stream *stream)
+{
+	struct session *s = free_session();
+	uint64_t now = rdtsc();
+
+	if (!s)
+		return false;
+	memset(s, 0, sizeof *s);
+	s->stream = stream;
+	s->out = (struct monitor_out){ .write = write_session, .ctx = s };
+	s->deadline = now + REMOTE_ANSWER_SECONDS * 1000 * tsc_khz;
+	stream_set_state(stream, s);
+	if (remote_brake_left(&brake, now)) {
+		put_off(s, remote_brake_left(&brake, now));
+		return true;
+	}
+	remote_challenge_make(&s->challenge, key);
+	mon_printf(&s->out, "Gnomon's monitor. Answer with the HMAC-SHA-256 of \"" REMOTE_PREFIX "NONCE\" under net_key, "
+			    "in hexadecimal.\nnonce %s\n", s->challenge.nonce);
+	return true;
+}
+
+static void closed(struct stream *stream)
+{
+	struct session *s = stream_state(stream);
+
+	if (s->shown)
+		log_info("monitor: session with %s is over", stream_peer(stream));
+	s->stream = NULL;
+}
+
+static const struct stream_service service = {
+	.name = "monitor",
+	.max_connections = REMOTE_SESSIONS,
+	.idle_seconds = REMOTE_IDLE_SECONDS,
+	.opened = opened,
+	.received = received,
+	.closed = closed,
+};
+
+static bool take_memory(void)
+{
+	hpa_t pa = frame_alloc_run(align_up(REMOTE_SESSIONS * sizeof(*sessions), PAGE_SIZE) >> PAGE_SHIFT, 1, OWNER_NET);
+
+	sessions = pa == HPA_NONE ? NULL : phys_to_virt(pa);
+	return sessions != NULL;
+}
+
+static void start(const struct config *c)
+{
+	struct failure f = { 0 };
+
+	if (!c->monitor_port.number)
+		return;
+	key = c->net_key;
+	brake = (struct remote_brake){ 0 };
+	if (!take_memory())
+		log_error("monitor: no memory for sessions over TCP");
+	else if (!stream_listen(&service, (uint16_t)c->monitor_port.number, NULL, NULL, &f))
+		log_error("monitor: %s", f.text);
+	else
+		log_info("monitor: on port %u for who has net_key", c->monitor_port.number);
+}
+
+/* Ends connections that have not answered in time. */
+static uint64_t poll(uint64_t now)
+{
+	uint64_t next = NEVER;
+
+	for (uint32_t i = 0; sessions && i < REMOTE_SESSIONS; i++) {
+		struct session *s = &sessions[i];
+
+		if (!s->stream || s->shown || s->ended)
+			continue;
+		if (s->deadline > now) {
+			next = min_u64(next, s->deadline);
+			continue;
+		}
+		net_counts.remote_late++;
+		end_session(s);
+	}
+	return next;
+}
+
+const struct net_service remote_service = { .name = "monitor", .start = start, .poll = poll };
