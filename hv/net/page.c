@@ -28,8 +28,9 @@ static const char style[] =
 	"body{background:#14191e}}"
 	"body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);max-width:62rem;margin:2rem auto;padding:0 1rem}"
 	"h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .4rem}h3{font-size:.95rem;margin:1.2rem 0 .3rem}"
-	"p{margin:.3rem 0}.dim,th{color:var(--dim)}"
-	"table{border-collapse:collapse;width:100%}th{font-weight:500;text-align:left;font-size:.85rem}"
+	"p{margin:.3rem 0}.dim,th{color:var(--dim)}a{color:var(--main)}"
+	"table{border-collapse:collapse;width:100%}table.few{width:auto;min-width:24rem}"
+	"th{font-weight:500;text-align:left;font-size:.85rem}"
 	"td,th{padding:.25rem .6rem;border-bottom:1px solid var(--rule)}tr:hover td{background:var(--tint)}"
 	".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
 	"svg{display:block}svg.key{display:inline}.line{fill:none;stroke:var(--main);stroke-width:1.5}"
@@ -282,7 +283,7 @@ static bool mmu_row(struct text *t, const struct page_at *at)
 	if (at->row == 0) {
 		text_add(t, "<h3>Memory management, ");
 		text_html(t, vm_mmu_name(vm_at(at->vm)));
-		text_add(t, "</h3>\n<table><tr><th>what<th class=\"n\">count</tr>\n");
+		text_add(t, "</h3>\n<table class=\"few\"><tr><th>what<th class=\"n\">count</tr>\n");
 		return true;
 	}
 	write_number(t, numbers[at->row - 1].name, numbers[at->row - 1].value);
@@ -376,7 +377,7 @@ static bool memory_head(struct text *t, const struct page_at *at)
 	for (uint32_t i = 0; i < ARRAY_LEN(shares); i++)
 		if (frames[i])
 			write_key(t, i, shares[i].name);
-	text_add(t, "</p>\n<table><tr><th>owner<th class=\"n\">KiB</tr>\n");
+	text_add(t, "</p>\n<table class=\"few\"><tr><th>owner<th class=\"n\">KiB</tr>\n");
 	return true;
 }
 
@@ -415,11 +416,19 @@ static bool memory_row(struct text *t, const struct page_at *at)
 	return true;
 }
 
+static bool memory_end(struct text *t, const struct page_at *at)
+{
+	if (at->row > 0)
+		return false;
+	text_add(t, "</table>\n");
+	return true;
+}
+
 static bool foot(struct text *t, const struct page_at *at)
 {
 	if (at->row > 0)
 		return false;
-	text_add(t, "</table>\n</body></html>\n");
+	text_add(t, "</body></html>\n");
 	return true;
 }
 
@@ -431,9 +440,10 @@ static const struct {
 	bool (*write)(struct text *t, const struct page_at *at);
 } parts[] = {
 	{ false, head }, { false, host }, { false, guests_row }, { false, guests_end },
+	{ false, memory_head }, { false, memory_row }, { false, memory_end },
 	{ true, guest_head }, { true, vcpu_row }, { true, exits_row }, { true, mmu_row }, { true, fault_row },
 	{ true, shadow_row }, { true, mmu_end },
-	{ false, memory_head }, { false, memory_row }, { false, foot },
+	{ false, foot },
 };
 
 /* Part by part; from the last one of a guest back to the first one of the next guest. */

@@ -213,8 +213,8 @@ static void longest(void **state)
 {
 	static char buffer[SYSLOG_MESSAGE_MAX], line[400];
 	struct text t = { .at = buffer, .size = sizeof buffer };
-	struct syslog_message m = { .level = LOG_DEBUG, .time_us = UINT64_MAX, .sequence = INT32_MAX, .text = line, .len = 400,
-		.host = "2001:0db8:1111:2222:3333:4444:5555:6666%verylong" };
+	struct syslog_message m = { .level = LOG_DEBUG, .time_us = UINT64_MAX, .sequence = INT32_MAX, .text = line,
+		.len = 400, .host = "2001:0db8:1111:2222:3333:4444:5555:6666%verylong" };
 
 	(void)state;
 	syslog_format(&t, &m);
