@@ -322,7 +322,7 @@ static bool take_memory(void)
 				   OWNER_NET);
 
 	connections = pa == HPA_NONE ? NULL : phys_to_virt(pa);
-	return connections && stats_init();
+	return connections && stats_start();
 }
 
 static void start(const struct config *c)

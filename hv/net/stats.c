@@ -16,7 +16,7 @@ struct stats {
 
 static struct stats *stats;
 
-bool stats_init(void)
+bool stats_start(void)
 {
 	hpa_t pa = frame_alloc_run(align_up(sizeof(*stats), PAGE_SIZE) >> PAGE_SHIFT, 1, OWNER_NET);
 

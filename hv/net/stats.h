@@ -33,7 +33,7 @@ struct stats_mmu {
 };
 
 /* Takes the memory for samples; false when there is none. */
-bool stats_init(void);
+bool stats_start(void);
 /* Takes a sample unless the last one is recent. now: host TSC. */
 void stats_refresh(uint64_t now);
 

@@ -43,6 +43,12 @@ class Screen:
 
 
 @dataclasses.dataclass
+class Call:
+    """A function of the case's own, given the machine: what it returns is why it failed, None when it went well."""
+    function: object
+
+
+@dataclasses.dataclass
 class Absent:
     """The pattern must not have appeared so far."""
     pattern: str
@@ -136,6 +142,8 @@ class Player:
         if isinstance(step, Command):
             self.machine.command(step.text)
             return None
+        if isinstance(step, Call):
+            return step.function(self.machine)
         if isinstance(step, Absent):
             found = re.search(step.pattern, self.machine.text())
             return f"must not appear: {found.group(0)!r}" if found else None

@@ -197,8 +197,16 @@ def spcr(port, irq):
 class Qemu(Machine):
     """
     options: cpu, count, memory (MiB), serial: where the line is, com1, a card on pci, a port that only the ACPI
-    table spcr names, or none. Software emulation, no VMX.
+    table spcr names, or none; forward: TCP ports of the machine, which has a network card then, to be reached on
+    ports of this host's loopback: self.ports. Software emulation, no VMX.
     """
+
+    def _network(self, forward):
+        self.ports = {port: free_port() for port in forward}
+        if not forward:
+            return ["-net", "none"]
+        rules = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{port}" for port, here in self.ports.items())
+        return ["-netdev", "user,id=net" + rules, "-device", "e1000e,netdev=net"]
 
     def _serial(self, kind, path):
         chardev = ["-chardev", f"socket,id=line,path={path},server=on,wait=on", "-serial"]
@@ -227,7 +235,7 @@ class Qemu(Machine):
                     answer += line.recv(4096)
 
     def _launch(self):
-        option = dict(cpu="qemu64", count=1, memory=512, serial="com1")
+        option = dict(cpu="qemu64", count=1, memory=512, serial="com1", forward=())
         option.update(self.options)
         # The path of a UNIX socket is limited to about 100 characters; a build folder's is not.
         self._sockets = tempfile.TemporaryDirectory()
@@ -235,7 +243,8 @@ class Qemu(Machine):
         self._spawn(["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", option["cpu"],
                      "-smp", str(option["count"]), "-m", str(option["memory"]), "-bios", OVMF,
                      "-drive", f"if=none,id=stick,format=raw,snapshot=on,file={self.image}",
-                     "-device", "qemu-xhci", "-device", "usb-storage,drive=stick", "-net", "none",
+                     "-device", "qemu-xhci", "-device", "usb-storage,drive=stick",
+                     *self._network(option["forward"]),
                      "-display", "none", "-no-reboot",
                      "-monitor", f"unix:{os.path.join(self._sockets.name, 'monitor')},server=on,wait=off",
                      *self._serial(option["serial"], path)])

@@ -28,7 +28,7 @@ static int setup(void **state)
 {
 	(void)state;
 	net_world_start();
-	assert_true(stats_init());
+	assert_true(stats_start());
 	net_vcpus[0].stats.count[12] = 1234567;
 	net_vcpus[0].stats.cycles[12] = 5000000000;
 	net_vcpus[1].stats.count[30] = 7;
