@@ -387,7 +387,7 @@ static uint64_t tally(unsigned kind, unsigned id)
 {
 	int64_t n = 0;
 
-	for (uint32_t i = 0; i < MAX_CPUS; i++)
+	for (uint32_t i = 0; i < cpu_count; i++)
 		n += __atomic_load_n(&tallies[i].frames[kind][id], __ATOMIC_RELAXED);
 	return n < 0 ? 0 : (uint64_t)n;
 }
