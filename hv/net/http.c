@@ -17,6 +17,7 @@
 #include "hv/net/page.h"
 #include "hv/net/stats.h"
 #include "hv/net/stream.h"
+#include "hv/net/trace_page.h"
 
 #define PIECE_SIZE 4096
 #define INPUT_SIZE 256
@@ -28,6 +29,7 @@
 struct answer_at {
 	struct metrics_at metrics;
 	struct page_at page;
+	struct trace_page_at trace;
 };
 
 struct resource {
@@ -65,10 +67,13 @@ static bool still_page(struct text *t, struct answer_at *at)
 
 static bool metrics(struct text *t, struct answer_at *at) { return metrics_piece(t, &at->metrics); }
 
+static bool trace(struct text *t, struct answer_at *at) { return trace_piece(t, &at->trace); }
+
 static const struct resource resources[] = {
 	{ "/", "text/html; charset=utf-8", page },
 	{ "/still", "text/html; charset=utf-8", still_page },
 	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics },
+	{ "/trace", "text/plain; charset=utf-8", trace },
 };
 
 static const struct resource *find_resource(const char *path)
@@ -85,10 +90,10 @@ static const struct {
 } statuses[] = {
 	{ OK, "OK", "" },
 	{ 400, "Bad Request", "This is no request of HTTP/1.1." },
-	{ NOT_FOUND, "Not Found", "There are /, /still and /metrics." },
+	{ NOT_FOUND, "Not Found", "There are /, /still, /metrics and /trace." },
 	{ 405, "Method Not Allowed", "Everything here is read-only: GET and HEAD." },
 	{ 413, "Content Too Large", "Nothing here takes a body." },
-	{ 414, "URI Too Long", "There are /, /still and /metrics." },
+	{ 414, "URI Too Long", "There are /, /still, /metrics and /trace." },
 	{ 431, "Request Header Fields Too Large", "A request has at most 8192 bytes." },
 	{ 501, "Not Implemented", "Nothing here takes a body." },
 	{ 505, "HTTP Version Not Supported", "This is a server of HTTP/1.1." },
@@ -165,14 +170,18 @@ static void answer_text(struct connection *c, uint32_t status)
 	c->resource = NULL;
 }
 
-/* A chunk's size is written in front of it when it is there; leading zeros are allowed. */
+/* A chunk's size is written in front of it when it is there; leading zeros are allowed. One without bytes would be
+ * the end, which is written for the last one alone. */
 static void frame_chunk(struct connection *c, size_t len, bool last)
 {
 	struct text t = { .at = c->piece, .size = sizeof c->piece };
 
-	text_printf(&t, "%04lx\r\n", (uint64_t)len);
-	t.len = CHUNK_HEAD + len;
-	text_add(&t, last ? "\r\n0\r\n\r\n" : "\r\n");
+	if (len) {
+		text_printf(&t, "%04lx\r\n", (uint64_t)len);
+		t.len = CHUNK_HEAD + len;
+		text_add(&t, "\r\n");
+	}
+	text_add(&t, last ? "0\r\n\r\n" : "");
 	c->piece_len = (uint32_t)t.len;
 }
 

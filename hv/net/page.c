@@ -74,7 +74,7 @@ static bool host(struct text *t, const struct page_at *at)
 		text_add(t, ". This page stays as it is; <a href=\"/\">the other one</a> is loaded anew every 5 seconds.");
 	else
 		text_add(t, ". Loaded anew every 5 seconds; <a href=\"/still\">stop that</a>.");
-	text_add(t, " Numbers for machines: <a href=\"/metrics\">/metrics</a>.</p>\n");
+	text_add(t, " Numbers for machines: <a href=\"/metrics\">/metrics</a>; <a href=\"/trace\">/trace</a>.</p>\n");
 	return true;
 }
 

@@ -1,4 +1,4 @@
-/* sources: hv/net/http.c hv/net/http_request.c hv/net/metrics.c hv/net/page.c hv/net/plot.c hv/net/stats.c hv/net/text.c hv/net/counts.c hv/base/format.c tests/unit/fake_stream.c tests/unit/net_world.c */
+/* sources: hv/net/http.c hv/net/http_request.c hv/net/metrics.c hv/net/page.c hv/net/plot.c hv/net/stats.c hv/net/text.c hv/net/counts.c hv/net/trace_page.c hv/base/format.c tests/unit/fake_stream.c tests/unit/net_world.c */
 /*
  * Any bytes to the web server, in pieces of any size, taken by the client in pieces of any size: every answer begins
  * with a status line, what is refused ends the connection, and the next client is served.

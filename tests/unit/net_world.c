@@ -1,10 +1,12 @@
 /* A host with guests, as far as the network's services look at it. */
 #include "tests/unit/net_world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hv/host.h"
+#include "hv/trace.h"
 #include "hv/vm_life.h"
 #include "mmu/inspect.h"
 #include "tests/unit/support/support.h"
@@ -47,6 +49,22 @@ void mmu_shadow_count(struct mmu *mmu, struct shadow_counts *counts)
 {
 	(void)mmu;
 	*counts = net_shadow_counts;
+}
+
+bool trace_on = true;
+
+uint32_t trace_read(uint32_t cpu, struct trace_event *out, uint32_t n)
+{
+	(void)cpu;
+	out[0] = (struct trace_event){ .kind = 1 };
+	out[1] = (struct trace_event){ .kind = 2 };
+	return n < 2 ? n : 2;
+}
+
+void trace_format(const struct trace_event *e, uint64_t previous, char *text, size_t size)
+{
+	(void)previous;
+	snprintf(text, size, "event %u", e->kind);
 }
 
 static const char *reason_name(uint32_t reason)

@@ -1,4 +1,4 @@
-/* sources: hv/net/http.c hv/net/http_request.c hv/net/metrics.c hv/net/page.c hv/net/plot.c hv/net/stats.c hv/net/text.c hv/net/counts.c hv/base/format.c tests/unit/fake_stream.c tests/unit/net_world.c */
+/* sources: hv/net/http.c hv/net/http_request.c hv/net/metrics.c hv/net/page.c hv/net/plot.c hv/net/stats.c hv/net/text.c hv/net/counts.c hv/net/trace_page.c hv/base/format.c tests/unit/fake_stream.c tests/unit/net_world.c */
 /*
  * The web server with clients of all kinds: well-behaved, malformed, slow, many. The other end of each connection is
  * the test.
@@ -116,11 +116,32 @@ static void pages(void **state)
 	ask("GET http://10.0.0.1:80/metrics HTTP/1.1\r\nhost:x\r\n\r\n");
 	expect_status(200);
 	assert_non_null(strstr(got, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+	ask("GET /trace HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_status(200);
+	assert_string_equal(unchunk(body()), "");
+	assert_string_equal(body(), "the trace is on; the TSC counts 1000000 kHz\nCPU 0\n  event 1\n  event 2\n");
 	ask("GET /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect_status(404);
 	assert_false(fake_is_closed(client));
-	assert_int_equal(net_counts.http_answers[2], 3);
+	assert_int_equal(net_counts.http_answers[2], 4);
 	assert_int_equal(net_counts.http_answers[4], 1);
+}
+
+/* Wherever the pieces of an answer end, the answer ends once: also when its last piece turns out empty. */
+static void any_length(void **state)
+{
+	(void)state;
+	for (unsigned name = 1; name < CONFIG_NAME_MAX; name++) {
+		memset(net_configs[0].name, 'n', name);
+		net_configs[0].name[name] = 0;
+		again();
+		for (uint64_t count = 1; count < 1000000000; count *= 10) {
+			net_vcpus[1].stats.count[12] = count;
+			ask("GET /still HTTP/1.1\r\nHost: x\r\n\r\n");
+			assert_string_equal(unchunk(body()), "");
+			assert_non_null(strstr(body(), "</html>"));
+		}
+	}
 }
 
 static void head_has_no_body(void **state)
@@ -352,8 +373,8 @@ static void port_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(pages), TEST(head_has_no_body), TEST(old_clients), TEST(connection_close), TEST(pipeline),
-		TEST(connections_end), TEST(malformed), TEST(byte_by_byte), TEST(slow_reader), TEST(half_open),
+		TEST(pages), TEST(any_length), TEST(head_has_no_body), TEST(old_clients), TEST(connection_close),
+		TEST(pipeline), TEST(connections_end), TEST(malformed), TEST(byte_by_byte), TEST(slow_reader), TEST(half_open),
 		TEST(leaving_at_any_time), TEST(off_by_default), TEST(port_in_use),
 	};
 
