@@ -49,18 +49,28 @@ void pc_eoi(struct pc *pc, uint8_t vector) { vioapic_eoi(&pc->ioapic, vector); }
 
 /* ---- events ---- */
 
-static void power_off(void *vm) { vm_stop(vm, "it powered itself off"); }
+static void power_off(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	vm->ended_itself = true;
+	vm_stop(vm, "it powered itself off");
+}
 
 static void reset(void *opaque, const char *why)
 {
 	struct vm *vm = opaque;
 
+	vm->ended_itself = true;
 	vm->reset_wanted = 1;
 	vm_stop(vm, "it reset itself through %s", why);
 }
 
-static void debug_exit(void *vm, uint32_t value)
+static void debug_exit(void *opaque, uint32_t value)
 {
+	struct vm *vm = opaque;
+
+	vm->ended_itself = true;
 	vm_stop(vm, "debug exit with value %u (%xh)", value, value);
 }
 

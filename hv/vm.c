@@ -10,6 +10,7 @@
 #include "hv/base/log.h"
 #include "hv/base/phys.h"
 #include "hv/base/x86.h"
+#include "hv/gdb/server.h"
 #include "hv/guest/acpi.h"
 #include "hv/guest/loader.h"
 #include "hv/guest/wakeup.h"
@@ -155,6 +156,7 @@ static void set_going(struct vm *vm)
 	vm->stop_reason[0] = 0;
 	vm->culprit = NULL;
 	vm->reset_wanted = 0;
+	vm->ended_itself = false;
 	vm->announced = false;
 	vm->powered = 0;
 	vm->running_vcpus = vm->vcpu_count;
@@ -266,6 +268,7 @@ bool vms_poll(void)
 
 		if (announce_stopped(vm)) {
 			console_guest_stopped(vm);
+			gdb_guest_stopped(vm);
 			unload(vm);
 			if (vm->reset_wanted)
 				restart(vm);

@@ -8,6 +8,7 @@
 
 extern const struct monitor_command commands_vm[];    /* vm, regs */
 extern const struct monitor_command commands_exits[]; /* exits */
+extern const struct monitor_command commands_gdb[];   /* gdb; in hv/gdb/server.c */
 extern const struct monitor_command commands_trace[]; /* trace; in hv/trace.c */
 extern const struct monitor_command commands_host[];  /* cpu, caps, mem, log, reboot, poweroff */
 extern const struct monitor_command commands_mmu[];   /* mmu, audit */

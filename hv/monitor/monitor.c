@@ -6,6 +6,7 @@
 #include "hv/base/log.h"
 #include "hv/base/panic.h"
 #include "hv/console.h"
+#include "hv/gdb/server.h"
 #include "hv/host.h"
 #include "hv/monitor/commands.h"
 #include "hv/net/guest_console.h"
@@ -69,6 +70,7 @@ static void run(void *arg)
 	for (;;) {
 		if (vms_poll())
 			all_done();
+		gdb_poll();
 		console_pump();
 		read_input();
 		sched_block(min_u64(net_poll(), console_deadline()));
@@ -81,6 +83,7 @@ void monitor_add_commands(struct monitor_line *l)
 	monitor_line_add(l, commands_exits);
 	monitor_line_add(l, commands_mmu);
 	monitor_line_add(l, commands_trace);
+	monitor_line_add(l, commands_gdb);
 	monitor_line_add(l, commands_tdx);
 	monitor_line_add(l, commands_pci);
 	monitor_line_add(l, commands_net);

@@ -13,6 +13,7 @@
 
 #include "hv/base/phys.h"
 #include "hv/console.h"
+#include "hv/gdb/server.h"
 #include "hv/guest/acpi.h"
 #include "hv/guest/loader.h"
 #include "hv/guest/wakeup.h"
@@ -44,6 +45,7 @@ static int build_error, load_error, unload_error;
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return 1; }
 void sched_yield(void) {}
+void gdb_guest_stopped(struct vm *stopped) { (void)stopped; }
 
 /* A back end whose guests keep their memory to themselves. */
 static int load_itself(struct vm *vm, const struct guest_image *img, struct failure *f)
