@@ -51,6 +51,16 @@ void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed)
 	__atomic_store_n(word, rest | (mixed ? HUGEPAGE_MIXED : 0), __ATOMIC_RELAXED);
 }
 
+void hugepage_uninhibit(const struct slot *s)
+{
+	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {
+		uint32_t *words = s->disallow[level - LEVEL_2M];
+
+		for (uint64_t i = 0; i < level_words(s->base, s->npages, level); i++)
+			__atomic_fetch_and(&words[i], ~HUGEPAGE_INHIBIT, __ATOMIC_RELAXED);
+	}
+}
+
 void hugepage_forbid(const struct slot *s, gfn_t gfn)
 {
 	for (int level = LEVEL_2M; level < LEVEL_2M + HUGE_LEVELS; level++) {

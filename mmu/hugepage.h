@@ -37,10 +37,13 @@ void hugepage_init(struct slot *s, uint32_t *words, int cpu_level);
 uint32_t hugepage_initial(const struct slot *s, uint64_t index, int level);
 
 /*
- * Of a word, too: the guest accepts this frame, as private memory, in smaller pieces. Set for good by
- * mmu_mirror_accept(). It says nothing about the frame as shared memory.
+ * Of a word, too: the guest accepts this frame, as private memory, in smaller pieces. Set by
+ * mmu_mirror_accept() for the life of the guest. It says nothing about the frame as shared memory.
  */
 #define HUGEPAGE_INHIBIT ((uint32_t)1 << 30)
+
+/* Forgets it all over the slot: another guest comes. The lock is held exclusively. */
+void hugepage_uninhibit(const struct slot *s);
 
 #define HUGEPAGE_MIXED ((uint32_t)1 << 31) /* of a word, beside the count: the frame has private and shared pages */
 

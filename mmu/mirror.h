@@ -43,7 +43,8 @@ int mmu_mirror_build(struct mmu_vcpu *mv, gfn_t gfn, struct failure *f);
 int mmu_mirror_reclaim(struct mmu *mmu, struct failure *f);
 
 /* After a reclaim that lost nothing: private memory can be mapped again, in another external table of the
- * same kind, which is empty. Takes the lock. */
+ * same kind, which is empty. What the guest that is no more said about the size of its pages is forgotten.
+ * Takes the lock. */
 void mmu_mirror_renew(struct mmu *mmu);
 
 /* Whether the external table has failed, and why: the guest must be stopped. Takes the lock. */

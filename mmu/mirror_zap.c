@@ -285,6 +285,8 @@ void mmu_mirror_renew(struct mmu *mmu)
 		INVARIANT(!spte_is_present(spte_read(&mmu->mirror->table[i])));
 		spte_write(&mmu->mirror->table[i], SPTE_EMPTY);
 	}
+	for (uint32_t i = 0; i < mmu->slots->count; i++)
+		hugepage_uninhibit(mmu->slots->entry[i].slot);
 	mmu->broken = 0;
 	mmu->broken_why = (struct failure){ 0 };
 	mmu_exclusive_end(mmu);

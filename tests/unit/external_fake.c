@@ -498,6 +498,15 @@ static void free_table(struct fake_table *table)
 	free(table);
 }
 
+void fake_renew(struct fake *f)
+{
+	for (uint64_t i = 0; i < FAKE_FRAMES; i++)
+		INVARIANT(f->metadata[i] == NOBODYS);
+	free_table(f->root);
+	f->root = calloc(1, sizeof(*f->root));
+	f->dead = f->running = false;
+}
+
 void fake_end(struct fake *f, bool may_lose)
 {
 	for (uint64_t i = 0; !may_lose && i < FAKE_FRAMES; i++)

@@ -65,6 +65,8 @@ struct fake {
 
 /* max_level: of a leaf; a module's is 2. */
 void fake_start(struct fake *f, int max_level);
+/* Another guest's, empty: every page of the last one has been reclaimed. */
+void fake_renew(struct fake *f);
 /* Ends it. Every page must have been reclaimed, unless lost are allowed. */
 void fake_end(struct fake *f, bool may_lose);
 

@@ -39,6 +39,24 @@ void mirror_world_start(int max_level)
 		mmu_vcpu_init(&mirror_vcpus[i], &mirrored);
 }
 
+static void leave_guest(void)
+{
+	fake.dead = true;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
+		fake_exit(&fake, i);
+}
+
+void mirror_world_renew(void)
+{
+	struct failure why;
+
+	leave_guest();
+	if (mmu_mirror_reclaim(&mirrored, &why))
+		fail_msg("%s", why.text);
+	fake_renew(&fake);
+	mmu_mirror_renew(&mirrored);
+}
+
 void mirror_world_end(bool may_lose)
 {
 	struct failure why;
@@ -46,11 +64,9 @@ void mirror_world_end(bool may_lose)
 
 	fake.stuck = false;
 	fake.fail_in = 0;
-	fake.dead = true;
-	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
-		fake_exit(&fake, i);
+	leave_guest();
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++)
 		mmu_vcpu_destroy(&mirror_vcpus[i]);
-	}
 	err = mmu_mirror_reclaim(&mirrored, &why);
 	if (!may_lose && (err || fake.rejected))
 		fail_msg("%s, %s", err ? why.text : "all reclaimed", fake.why);

@@ -24,6 +24,9 @@ void mirror_world_start(int max_level);
 /* Dismantles the guest. may_lose: pages may stay with the external table. */
 void mirror_world_end(bool may_lose);
 
+/* Dismantles the guest and makes another one in its memory. */
+void mirror_world_renew(void);
+
 void mirror_add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags);
 /* The guest has started, and all vCPUs are in it. */
 void mirror_run(void);

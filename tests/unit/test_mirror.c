@@ -204,6 +204,21 @@ static void accept_smaller(void **state)
 	assert_int_equal(mirror_accept(2 * FRAME, LEVEL_2M), LEVEL_2M);
 }
 
+/* What a guest said about its pages is not the next one's affair. */
+static void next_guest(void **state)
+{
+	(void)state;
+	mirror_run();
+	assert_int_equal(mirror_accept(FRAME + 9, LEVEL_4K), LEVEL_4K);
+	assert_int_equal(mirror_convert(2 * FRAME, 3, false), 0);
+	mirror_world_renew();
+	assert_int_equal(mirror_convert(2 * FRAME, 3, true), 0);
+	mirror_run();
+	for (gfn_t gfn = 0; gfn < 4 * FRAME; gfn += FRAME)
+		assert_int_equal(mirror_accept(gfn, LEVEL_2M), LEVEL_2M);
+	mirror_agrees();
+}
+
 /* Part of a 2M page becomes shared: the rest keeps its contents, and nothing is promoted on the way back. */
 static void convert_part(void **state)
 {
@@ -519,6 +534,7 @@ int main(void)
 		TEST(large_over_children),
 		TEST(goal_1g_over_tables),
 		TEST(accept_smaller),
+		TEST(next_guest),
 		TEST(convert_part),
 		TEST(shared_root_collapses),
 		TEST(two_vcpus_one_frame),
