@@ -242,7 +242,8 @@ int mmu_mirror_build(struct mmu_vcpu *mv, gfn_t gfn, struct failure *f)
 
 	if (mv->mmu->broken)
 		return fail(f, -EIO, "%s", mv->mmu->broken_why.text);
-	sp_topup(mv, MMU_SPARES);
+	if (mv->spare_count < MIRROR_PER_FAULT)
+		sp_topup(mv, MMU_SPARES);
 	mmu_enter(mv);
 	err = build_page(mv, gfn);
 	mmu_leave(mv);

@@ -219,6 +219,27 @@ static void next_guest(void **state)
 	mirror_agrees();
 }
 
+/* Each guest of the same memory needs the same tables: who builds the images keeps none of those given back. */
+static void many_lives(void **state)
+{
+	uint64_t blocks = 0;
+
+	(void)state;
+	for (int life = 0; life < 12; life++) {
+		fake.adding = true;
+		for (gfn_t gfn = 0; gfn < 100; gfn++)
+			assert_int_equal(mmu_mirror_build(&mirrored.host, gfn, &why), 0);
+		fake.adding = false;
+		mirror_run();
+		for (gfn_t gfn = FRAME; gfn < 5 * FRAME; gfn += FRAME)
+			assert_int_equal(mirror_accept(gfn, LEVEL_4K), LEVEL_4K);
+		if (life == 3) /* by then every cache has its fill */
+			blocks = mirrored.pool.block_count;
+		mirror_world_renew();
+	}
+	assert_int_equal(mirrored.pool.block_count, blocks);
+}
+
 /* Part of a 2M page becomes shared: the rest keeps its contents, and nothing is promoted on the way back. */
 static void convert_part(void **state)
 {
@@ -535,6 +556,7 @@ int main(void)
 		TEST(goal_1g_over_tables),
 		TEST(accept_smaller),
 		TEST(next_guest),
+		TEST(many_lives),
 		TEST(convert_part),
 		TEST(shared_root_collapses),
 		TEST(two_vcpus_one_frame),
