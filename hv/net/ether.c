@@ -129,13 +129,12 @@ bool ether_receive(void)
 	return true;
 }
 
-bool ether_follow_link(void)
+void ether_follow_link(void)
 {
 	if (card->link == (bool)netif_is_link_up(&interface))
-		return false;
+		return;
 	if (card->link)
 		netif_set_link_up(&interface);
 	else
 		netif_set_link_down(&interface);
-	return true;
 }

@@ -28,8 +28,8 @@ extern struct ether_counters ether_counters;
 void ether_start(struct nic *nic, const struct net_config *c);
 /* Guarded. Takes up to ETHER_BURST frames and hands them to lwIP; true when there may be more. */
 bool ether_receive(void);
-/* Guarded. Tells lwIP when the card's link has changed; true when it has. */
-bool ether_follow_link(void);
+/* Guarded. Tells lwIP when the card's link has changed. */
+void ether_follow_link(void);
 
 /* NULL before ether_start. */
 struct netif *ether_netif(void);

@@ -71,8 +71,7 @@ static void serve_card(struct nic *nic, uint64_t now)
 		return;
 	poll_at = nic->poll_ms ? now + nic->poll_ms * tsc_khz : NEVER;
 	nic->service(nic);
-	if (ether_follow_link())
-		log_info("net: the link is %s", nic->link ? "up" : "down");
+	ether_follow_link();
 	more = ether_receive();
 	pause_until = more ? now + ns_to_tsc(ETHER_PAUSE_US * 1000) : 0;
 	stream_tcp_demote_half_open();

@@ -49,6 +49,14 @@ class Call:
 
 
 @dataclasses.dataclass
+class Inside:
+    """Runs a command in the case's network, again and again until it succeeds and prints the pattern."""
+    command: list
+    pattern: str = ""
+    seconds: float = 120
+
+
+@dataclasses.dataclass
 class Absent:
     """The pattern must not have appeared so far."""
     pattern: str
@@ -151,9 +159,21 @@ class Player:
             return self._compare(step)
         if isinstance(step, Screen):
             return self._look(step)
+        if isinstance(step, Inside):
+            return self._run_inside(step)
         if isinstance(step, Ended):
             return None if self.machine.ended.wait(step.seconds) else "the machine is still on"
         return self._expect(step)
+
+    def _run_inside(self, step):
+        deadline = time.monotonic() + step.seconds
+        while True:
+            status, text = self.machine.network.run(step.command, max(1, deadline - time.monotonic()))
+            if status == 0 and re.search(step.pattern, text):
+                return None
+            if time.monotonic() > deadline or self.machine.ended.is_set():
+                return f"{' '.join(step.command)} ended with {status}: {text[-300:]}"
+            time.sleep(1)
 
     def _look(self, step):
         deadline = time.monotonic() + step.seconds

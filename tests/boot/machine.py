@@ -12,6 +12,8 @@ import termios
 import threading
 import time
 
+from network import TAP, Network
+
 OVMF = "/usr/share/ovmf/OVMF.fd"
 
 # clock, time0 and vga are set so that two runs of one image execute the same instructions.
@@ -35,6 +37,11 @@ boot: disk
 {more}
 """
 
+MAC = "52:54:00:67:6e:01"
+BOCHS_CARD = """\
+e1000: enabled=1, mac={mac}, ethmod=tuntap, ethdev=/dev/net/tun:{tap}, script=none
+"""
+
 
 def bochs_program():
     return os.environ.get("BOCHS") or "bochs"
@@ -54,7 +61,10 @@ def free_port():
 
 
 class Machine:
-    """Runs from start() to stop(). Output collects in self.output; write() types on the serial line."""
+    """
+    Runs from start() to stop(). Output collects in self.output; write() types on the serial line. With the option
+    network it has a card in a network of its own, self.network.
+    """
 
     def __init__(self, folder, image, **options):
         self.folder = folder
@@ -67,9 +77,12 @@ class Machine:
         self.ended = threading.Event()
         self._lock = threading.Lock()
         self._log = None
+        self.network = Network(os.path.basename(folder)) if options.pop("network", False) else None
 
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
+        if self.network:
+            self.network.open()
         self._log = open(os.path.join(self.folder, "serial.log"), "wb")
         self._launch()
         threading.Thread(target=self._read_line, daemon=True).start()
@@ -77,6 +90,8 @@ class Machine:
     def _spawn(self, command):
         """On a terminal of its own, which Bochs insists on; what it prints there is dropped."""
         self.terminal, slave = pty.openpty()
+        if self.network:
+            command = self.network.prefix() + command
 
         def own_terminal():
             os.setsid()
@@ -98,7 +113,7 @@ class Machine:
         for _ in range(600):
             if self.process.poll() is not None:
                 break
-            line = socket.socket(family)
+            line = self.network.socket(family) if self.network else socket.socket(family)
             try:
                 line.connect(address)
                 return line
@@ -145,6 +160,8 @@ class Machine:
         if self.terminal is not None:
             os.close(self.terminal)
             self.terminal = None
+        if self.network:
+            self.network.close()
 
 
 class Bochs(Machine):
@@ -167,6 +184,8 @@ class Bochs(Machine):
             out.write(BOCHSRC.format(display="term", ovmf=OVMF, log=os.path.join(self.folder, "bochs.log"),
                                      com1=f"mode=socket-server, dev=localhost:{port}",
                                      **dict(option, disk=disks[option["disk"]])))
+            if self.network:
+                out.write(BOCHS_CARD.format(mac=MAC, tap=TAP))
         program = bochs_program()
         command = [program, "-q", "-f", rc]
         if bochs_is_debugger(program):
@@ -201,7 +220,10 @@ class Qemu(Machine):
     ports of this host's loopback: self.ports. Software emulation, no VMX.
     """
 
-    def _network(self, forward):
+    def _card(self, forward):
+        if self.network:
+            return ["-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no",
+                    "-device", f"e1000e,id=card,netdev=net,mac={MAC}"]
         self.ports = {port: free_port() for port in forward}
         if not forward:
             return ["-net", "none"]
@@ -243,8 +265,7 @@ class Qemu(Machine):
         self._spawn(["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", option["cpu"],
                      "-smp", str(option["count"]), "-m", str(option["memory"]), "-bios", OVMF,
                      "-drive", f"if=none,id=stick,format=raw,snapshot=on,file={self.image}",
-                     "-device", "qemu-xhci", "-device", "usb-storage,drive=stick",
-                     *self._network(option["forward"]),
+                     "-device", "qemu-xhci", "-device", "usb-storage,drive=stick", *self._card(option["forward"]),
                      "-display", "none", "-no-reboot",
                      "-monitor", f"unix:{os.path.join(self._sockets.name, 'monitor')},server=on,wait=off",
                      *self._serial(option["serial"], path)])

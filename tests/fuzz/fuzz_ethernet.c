@@ -1,4 +1,4 @@
-/* sources: hv/net/address.c hv/net/ether.c hv/net/net.c hv/net/stream.c hv/net/stream_tcp.c hv/net/datagram.c hv/net/hop.c drivers/lwip/port.c hv/base/digest.c hv/base/ip_address.c hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/features.c hv/base/failure.c hv/base/format.c tests/unit/net_station.c tests/unit/net_dhcp_server.c */
+/* sources: hv/net/address.c hv/net/ether.c hv/net/net.c hv/net/stream.c hv/net/stream_tcp.c hv/net/datagram.c hv/net/hop.c drivers/lwip/port.c hv/base/digest.c hv/base/ip_address.c hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/config_serial.c hv/base/features.c hv/base/failure.c hv/base/format.c tests/unit/net_station.c tests/unit/net_dhcp_server.c */
 /*
  * Ethernet into lwIP: an exchange of DHCP, ARP, TCP, UDP, ICMP and IPv6 whose frames are changed on their way to the
  * host, most with their checksums made right again. Whatever comes, lwIP's assertions hold, its pools' guards

@@ -1,4 +1,4 @@
-/* sources: hv/net/address.c hv/net/ether.c hv/net/net.c hv/net/stream.c hv/net/stream_tcp.c drivers/lwip/port.c hv/base/digest.c hv/base/ip_address.c hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/features.c hv/base/failure.c hv/base/format.c tests/unit/net_station.c */
+/* sources: hv/net/address.c hv/net/ether.c hv/net/net.c hv/net/stream.c hv/net/stream_tcp.c drivers/lwip/port.c hv/base/digest.c hv/base/ip_address.c hv/base/config.c hv/base/config_key.c hv/base/config_net.c hv/base/config_serial.c hv/base/features.c hv/base/failure.c hv/base/format.c tests/unit/net_station.c */
 #include "hv/net/stream.h"
 
 #include <setjmp.h>
