@@ -24,10 +24,10 @@ $(BUILD)/font.bin: tests/boot/dump_font.c drivers/font.c drivers/font.h
 # The hypervisor of the cases `crash-*`: the shipped one's objects, and what hangs and faults on purpose.
 CRASH_OBJS := $(BUILD)/tests/boot/crash/crash.o
 BOOT_NEEDS += $(BUILD)/provoke/crash.elf
-$(BUILD)/provoke/crash.elf: $(HV_OBJS) $(CRASH_OBJS) linker.ld $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+$(BUILD)/provoke/crash.elf: $(HV_OBJS) $(CRASH_OBJS) linker.ld $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@mkdir -p $(@D)
 	@echo "  LD     $@"
-	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(CRASH_OBJS) $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(CRASH_OBJS) $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@objcopy --strip-debug $@
 -include $(CRASH_OBJS:.o=.d)
 
