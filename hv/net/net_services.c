@@ -3,11 +3,13 @@
 
 #include "hv/net/guest_console.h"
 #include "hv/net/http.h"
+#include "hv/net/panic_send.h"
 #include "hv/net/remote.h"
 #include "hv/net/syslog.h"
 #include "hv/sched.h"
 
 static const struct net_service *const services[] = {
+	&panic_send_service,
 	&syslog_service,
 	&remote_service,
 	&http_service,

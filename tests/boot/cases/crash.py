@@ -1,5 +1,58 @@
 """Crashes on purpose: hangs that the watch sees, NMIs from outside, panics whose report is hit by more faults."""
-from case import Case, Command, Expect
+import re
+import socket
+import threading
+import time
+
+from case import Call, Case, Expect
+from machine import free_port
+
+LOG_PORT = free_port()
+REPORT_SENT = [
+    r"<130>1 - 10\.0\.2\.15 gnomon - panic \[meta sequenceId=\"1\"\] PANIC on CPU 0$",
+    r"<130>.*\] stack overflow: rsp \w+ is in a guard page$",
+    r"<130>.*\]   cr0 \w+ cr2 ",
+    r"<130>.*\]   at \w+ overflow\+",
+    r"<130>.*\] \| .*watch",
+    r"<130>.*\] the panic was on CPU 0: stack overflow",
+    r"<130>.*\] the machine has stopped$",
+]
+
+
+class Collector:
+    """Takes the datagrams that a machine sends to LOG_PORT of its network's host."""
+
+    def listen(self, machine):
+        self.datagrams = []
+        line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        line.bind(("127.0.0.1", LOG_PORT))
+        line.settimeout(1)
+        threading.Thread(target=self._receive, args=(machine, line), daemon=True).start()
+
+    def _receive(self, machine, line):
+        with line:
+            while not machine.ended.is_set():
+                try:
+                    self.datagrams.append(line.recv(2048).decode("utf-8", "replace"))
+                except TimeoutError:
+                    pass
+
+    def check(self, _):
+        """The lines of the report that matter, in their order."""
+        deadline = time.monotonic() + 30
+        while True:
+            missing = list(REPORT_SENT)
+            for datagram in list(self.datagrams):
+                if missing and re.search(missing[0], datagram):
+                    missing.pop(0)
+            if not missing:
+                return None
+            if time.monotonic() > deadline:
+                return f"no datagram has {missing[0]!r}; there are: {self.datagrams}"
+            time.sleep(0.2)
+
+
+COLLECTOR = Collector()
 
 REPORT_ENDS = [
     Expect(r"gnomon: the log's last lines:"),
@@ -36,7 +89,9 @@ CASES = [
         Expect(r"gnomon: another fault in the broken report, whose rest is lost: page fault at 8h"),
         Expect(r"gnomon: another fault in the wrong report, whose rest is lost: broken invariant at .*: nowhere"),
     ] + REPORT_ENDS, {"/k": "tests/guests/spin.elf"}, host={"cpu": "corei7_skylake_x", "count": 2}),
-    crash("crash-one-cpu", "watchdog = 1\n", [
+    # In QEMU, with a network to which the panic sends its report past lwIP.
+    crash("crash-one-cpu", f"watchdog = 1\nnet = dhcp\nsyslog = 10.0.2.2:{LOG_PORT}\n", [
+        Call(COLLECTOR.listen),
         Expect(r"gnomon: watch: CPU 0 is watched by the PIT's NMI, 1 s", 120),
         Expect(r"gnomon: watch: CPU 0 had not come back for 1 s:\r\ngnomon: CPU 0 runs overflow, at \w+ hang\+"),
         Expect(r"gnomon: watch: CPU 0 has not come back for \d s, and no other CPU has said so:\r\n"
@@ -45,5 +100,7 @@ CASES = [
         Expect(r"gnomon: stack overflow: rsp \w+ is in a guard page"),
         Expect(r"gnomon:   at \w+ overflow\+"),
         Expect(r"gnomon:   \?  \w+ overflow\+"),
-    ] + REPORT_ENDS, {}, machine="qemu"),
+    ] + REPORT_ENDS + [
+        Call(COLLECTOR.check),
+    ], {}, machine="qemu", host={"forward": (514,)}),
 ]

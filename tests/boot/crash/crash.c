@@ -15,6 +15,7 @@
 
 #define BEGIN_MS 500
 #define STEP_MS 1500
+#define NET_MS 5000 /* an address, and the next station's */
 
 /* The linker (--wrap) makes hv_main call the first for monitor_init. */
 void crash_then_monitor(void) __asm__("__wrap_monitor_init");
@@ -106,7 +107,7 @@ static void hang_and_overflow(void *arg)
 	hang(patience + patience / 2);
 	sched_block(rdtsc() + tsc_khz * BEGIN_MS);
 	hang(3 * patience);
-	sched_block(rdtsc() + tsc_khz * BEGIN_MS);
+	sched_block(rdtsc() + tsc_khz * NET_MS);
 	log_info("overflow %lu", overflow(0));
 }
 
