@@ -160,11 +160,11 @@ struct sp *shadow_get(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct fl
 void shadow_link(struct mmu *mmu, struct sp *parent, uint32_t index, struct sp *child)
 {
 	INVARIANT(parent->table[index] == SPTE_EMPTY && child->level == parent->level - 1);
-	INVARIANT(child->state == SP_LINKED && !child->unsync_children);
+	INVARIANT(child->state == SP_LINKED);
 	spte_write(&parent->table[index], shadow_table_make(sp_hpa(child)));
 	sp_bit_set(sp_present_bits(parent), index);
 	parents_add(child, parent, index);
-	if (child->unsync)
+	if (child->unsync || child->unsync_children)
 		unsync_mark_parents(mmu, child);
 }
 

@@ -50,6 +50,7 @@ struct sp {
 	struct sp *external; /* of a mirror's table: the page behind its twin in the external table */
 	/* Shadow pages only; under the exclusive lock. */
 	bool unsync;               /* the guest writes its table freely: entries are as stale as a TLB's */
+	uint8_t light_syncs;       /* since it has become so, those that left it unsync */
 	union role role;
 	uint32_t id;               /* number of the block and of the frame in it */
 	uint32_t parents;          /* first of the entries that lead here: mmu/rmap.h */

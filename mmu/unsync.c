@@ -13,6 +13,8 @@
 #include "mmu/track.h"
 
 #define SYNC_BATCH 16
+#define LIGHT_ENTRIES 8 /* of a page that is not protected again each time it is brought up to date */
+#define LIGHT_SYNCS 8   /* but is after that many times */
 
 /* ---- marking ---- */
 
@@ -34,6 +36,7 @@ static void mark(struct mmu *mmu, struct sp *sp)
 {
 	INVARIANT(sp->level == LEVEL_4K && !sp->role.direct && !sp->unsync);
 	sp->unsync = true;
+	sp->light_syncs = 0;
 	mmu->shadow->counts.unsync++;
 	mmu->shadow->counts.unsyncs++;
 	unsync_mark_parents(mmu, sp);
@@ -208,10 +211,12 @@ static void refresh_any(struct refresh *r)
 
 static uint32_t present_count(const struct sp *sp)
 {
+	const uint64_t *present = sp_present_bits(sp);
 	uint32_t count = 0;
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		count += bitmap_weight(sp_present_bits(sp)[w]);
+		if (present[w])
+			count += bitmap_weight(present[w]);
 	return count;
 }
 
@@ -254,23 +259,41 @@ static void sync_batch(struct sync *b)
 	b->count = 0;
 }
 
-/* Gathers the unsync pages below sp, whose bits are cleared as they are met: other parents' bits may
- * be left set for nothing, never clear for something. */
+/*
+ * A table with few entries in the shadow is only read again: the guest may go on writing to it, without the fault that
+ * a protected table costs, which is more than this. One that is left alone is protected in the end. Linux writes one
+ * entry of such a table for every instruction that it patches.
+ */
+static bool sync_lightly(struct sync *b, struct sp *sp)
+{
+	if (sp->light_syncs == LIGHT_SYNCS || present_count(sp) > LIGHT_ENTRIES)
+		return false;
+	sp->light_syncs++;
+	unsync_refresh(b->mv, sp, b->token);
+	return true;
+}
+
+/*
+ * Gathers the unsync pages below sp, whose bits are cleared as they are met unless they stay unsync: other parents'
+ * bits may be left set for nothing, never clear for something.
+ */
 static void gather(struct sync *b, struct sp *sp)
 {
 	uint64_t *bits = sp_unsync_bits(sp);
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		while (bits[w]) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits[w]);
+		for (uint64_t left = bits[w]; left; left &= left - 1) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(left);
 			struct sp *child = sp_of(spte_hpa(sp->table[index]));
 
+			if (child->unsync_children)
+				gather(b, child);
+			if (child->unsync_children || (child->unsync && sync_lightly(b, child)))
+				continue;
 			sp_bit_clear(bits, index);
 			sp->unsync_children--;
 			if (child->unsync)
 				b->page[b->count++] = child;
-			else if (child->unsync_children)
-				gather(b, child);
 			if (b->count == SYNC_BATCH)
 				sync_batch(b);
 		}

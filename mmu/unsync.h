@@ -34,8 +34,8 @@ void unsync_mark_parents(struct mmu *mmu, struct sp *sp);
 void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token);
 
 /*
- * Brings all unsync pages below sp up to date and makes their tables write-protected again. The
- * tables are protected and TLBs flushed before an entry is read.
+ * Brings all unsync pages below sp up to date and makes their tables write-protected again, but for some of those
+ * with few entries, which stay unsync. What is protected is so, and TLBs are flushed, before an entry is read.
  */
 void unsync_sync_below(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token);
 
