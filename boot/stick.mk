@@ -23,13 +23,25 @@ $(BUILD)/grub.efi: boot/stick.mk | $(BUILD)/packages/build
 	@echo "  GRUB   $@"
 	@grub-mkimage -O x86_64-efi -p /gnomon -o $@ $(GRUB_MODULES)
 
+STICK_NEEDS := boot/make_stick.sh boot/stick/grub.cfg $(BUILD)/grub.efi $(BUILD)/gnomon.efi $(BUILD)/gnomon.elf \
+	$(SAMPLES)/vmlinuz $(SAMPLES)/initrd $(SAMPLES)/memtest
+STICK_FILES := /EFI/BOOT/BOOTX64.EFI=$(BUILD)/grub.efi /gnomon/grub.cfg=boot/stick/grub.cfg \
+	/gnomon/gnomon.efi=$(BUILD)/gnomon.efi /gnomon/gnomon.elf=$(BUILD)/gnomon.elf /guests/vmlinuz=$(SAMPLES)/vmlinuz \
+	/guests/initrd=$(SAMPLES)/initrd /guests/memtest=$(SAMPLES)/memtest
+
 image: $(BUILD)/gnomon.img ## the USB stick's image, build/gnomon.img
-$(BUILD)/gnomon.img: boot/make_stick.sh boot/stick/gnomon.conf boot/stick/grub.cfg $(BUILD)/grub.efi \
-		$(BUILD)/gnomon.efi $(BUILD)/gnomon.elf $(SAMPLES)/vmlinuz $(SAMPLES)/initrd $(SAMPLES)/memtest
+$(BUILD)/gnomon.img: boot/stick/gnomon.conf $(STICK_NEEDS)
 	@echo "  IMAGE  $@"
-	@sh boot/make_stick.sh $@ /EFI/BOOT/BOOTX64.EFI=$(BUILD)/grub.efi /gnomon/grub.cfg=boot/stick/grub.cfg \
-		/gnomon/gnomon.efi=$(BUILD)/gnomon.efi /gnomon/gnomon.elf=$(BUILD)/gnomon.elf \
-		/gnomon.conf=boot/stick/gnomon.conf /guests/vmlinuz=$(SAMPLES)/vmlinuz \
-		/guests/initrd=$(SAMPLES)/initrd /guests/memtest=$(SAMPLES)/memtest
+	@sh boot/make_stick.sh $@ $(STICK_FILES) /gnomon.conf=$<
+
+# The same with the host on the network, for `make run NET=1`; its key is this build folder's own.
+$(BUILD)/net_key:
+	@od -An -v -tx1 -N16 /dev/urandom | tr -d ' \n' > $@
+$(BUILD)/gnomon-net.conf: boot/stick/gnomon.conf $(BUILD)/net_key
+	@{ echo "net = dhcp"; echo "http_port = 80"; echo "monitor_port = 2323"; echo "net_key = $$(cat $(BUILD)/net_key)"; \
+	   cat $<; } > $@
+$(BUILD)/gnomon-net.img: $(BUILD)/gnomon-net.conf $(STICK_NEEDS)
+	@echo "  IMAGE  $@"
+	@sh boot/make_stick.sh $@ $(STICK_FILES) /gnomon.conf=$<
 
 .PHONY: image

@@ -47,7 +47,8 @@ test-boot: $(BOOT_NEEDS) | $(BUILD)/packages/test ## boot runs in Bochs and QEMU
 boot-%: $(BOOT_NEEDS) | $(BUILD)/packages/test
 	@$(PYTHON) tests/boot/run.py --build $(BUILD) --verbose $*
 
-run: $(BUILD)/gnomon.img | $(BUILD)/packages/test ## the stick in Bochs, its serial line in this terminal (CPU=, CPUS=, MEMORY=, DISK=)
-	@$(PYTHON) tests/boot/console.py --build $(BUILD) --cpu $(CPU) --count $(CPUS) --memory $(MEMORY) --disk $(DISK)
+run: $(BUILD)/gnomon$(if $(NET),-net).img | $(BUILD)/packages/test ## the stick in Bochs, its serial line in this terminal (CPU=, CPUS=, MEMORY=, DISK=, NET=1)
+	@$(PYTHON) tests/boot/console.py --build $(BUILD) --cpu $(CPU) --count $(CPUS) --memory $(MEMORY) --disk $(DISK) \
+		$(if $(NET),--network)
 
 .PHONY: test-boot run

@@ -11,6 +11,7 @@ import tty
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from machine import Bochs  # noqa: E402  (found through the path above)
+from network import LEASE  # noqa: E402
 
 LEAVE = b"\x1c"  # Ctrl-\
 
@@ -33,6 +34,15 @@ def relay(machine):
             shown = len(text)
 
 
+def explain(network, key):
+    """How to reach the host from another terminal."""
+    inside = f"ip netns exec {network.namespace}"
+    print(f"The host gets the address {LEASE} in a network of its own, {network.namespace}. As root, in another terminal:\n"
+          f"  {inside} busybox ping {LEASE}\n"
+          f"  {inside} curl http://{LEASE}/\n"
+          f"  {inside} env GNOMON_KEY={key} tests/net/monitor.py {LEASE} 2323", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
@@ -40,15 +50,19 @@ def main():
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--memory", type=int, default=1024)
     parser.add_argument("--disk", choices=["ehci", "ata0"], default="ehci")
+    parser.add_argument("--network", action="store_true")
     args = parser.parse_args()
 
     folder = os.path.abspath(os.path.join(args.build, "run"))
-    machine = Bochs(folder, os.path.abspath(os.path.join(args.build, "gnomon.img")), cpu=args.cpu, count=args.count,
-                    memory=args.memory, disk=args.disk, sync="slowdown", reset_on_triple_fault=1)
+    image = "gnomon-net.img" if args.network else "gnomon.img"
+    machine = Bochs(folder, os.path.abspath(os.path.join(args.build, image)), cpu=args.cpu, count=args.count,
+                    memory=args.memory, disk=args.disk, sync="slowdown", reset_on_triple_fault=1, network=args.network)
     print("Bochs starts; the firmware takes some twenty seconds, the guest a minute or two. Ctrl-\\ leaves.", flush=True)
     saved = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     try:
         machine.start()
+        if args.network:
+            explain(machine.network, pathlib.Path(args.build, "net_key").read_text())
         if saved:
             tty.setraw(sys.stdin)
         relay(machine)

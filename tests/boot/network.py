@@ -35,7 +35,7 @@ def why_not():
         return "network cases need /dev/net/tun; load the kernel's module tun"
     for program in ("ip", "udhcpd"):
         if not shutil.which(program):
-            return f"network cases need the program {program}; install the packages that `make packages` names"
+            return f"network cases need the program {program}; install the Debian packages iproute2 and udhcpd"
     return None
 
 
