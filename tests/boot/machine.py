@@ -23,7 +23,7 @@ memory: guest={memory}, host={memory}
 cpu: model={cpu}, count={count}, ips=100000000, reset_on_triple_fault={reset_on_triple_fault}
 romimage: file={ovmf}, address=0xffe00000
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-pci: enabled=1, chipset=i440fx
+pci: enabled=1, chipset=i440fx{slots}
 {disk}
 vga: extension=vbe, update_freq=5, realtime=0
 com1: enabled=1, {com1}
@@ -167,13 +167,28 @@ class Machine:
 class Bochs(Machine):
     """
     options: cpu, count, memory (MiB), disk (ata0 or ehci), sync, reset_on_triple_fault, more (lines of the
-    rc file), debugger (what Debian's build is told instead of to go on)
+    rc file), debugger (what Debian's build is told instead of to go on); forward: TCP ports of the machine, which
+    has a network card then, to be reached on ports of this host's loopback: self.ports
     """
+
+    def _network(self, forward):
+        """The card's line of the rc file; the network behind it is Bochs's own, with DHCP."""
+        self.ports = {port: free_port() for port in forward}
+        if not forward:
+            return ""
+        script = os.path.join(self.folder, "slirp.conf")
+        with open(script, "w") as out:
+            out.write("# slirp config\ndhcpstart = 10.0.2.15\n")
+            for port, here in self.ports.items():
+                out.write(f"hostfwd = tcp:127.0.0.1:{here}-10.0.2.15:{port}\n")
+        return f"e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, script={script}\n"
 
     def _launch(self):
         option = dict(cpu="corei7_haswell_4770", count=1, memory=1024, disk="ata0", sync="none",
-                      reset_on_triple_fault=0, more="", debugger="c\n")
+                      reset_on_triple_fault=0, more="", debugger="c\n", forward=())
         option.update(self.options)
+        option["more"] += self._network(option["forward"])
+        option["slots"] = ", slot1=e1000" if option["forward"] else ""
         disks = {
             "ata0": f"ata0-master: type=disk, path={self.image}, mode=volatile",
             "ehci": f"usb_ehci: enabled=1, port1=disk:{self._own_copy(option['disk'])}",

@@ -77,6 +77,16 @@ def scrapes(host, port, count):
     return None
 
 
+def wait_for(host, port):
+    """Until a place on the server is free again: at most 15 seconds of the machine's time."""
+    for _ in range(120):
+        try:
+            return pages(host, port)
+        except OSError:
+            time.sleep(1)
+    return "no page for two minutes"
+
+
 def nuisance(host, ports, count):
     """Connections that say nothing, half of something, or anything: left open, closed, reset. Nobody waits for them."""
     chance = random.Random(1)

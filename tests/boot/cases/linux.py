@@ -1,5 +1,8 @@
 """Debian's unmodified kernel to a shell, and out of it again. Few: each takes a minute in Debian's Bochs."""
-from case import Case, Expect, Send
+import threading
+
+import net_clients
+from case import Call, Case, Expect, Send
 
 FILES = {"/guests/vmlinuz": "guests/vmlinuz", "/guests/initrd": "linux/initrd"}
 
@@ -47,10 +50,38 @@ PVH_FILES = {"/guests/vmlinux": "guests/vmlinux"}
 PVH_STEPS = [Send("vm start pvh\n"), Expect(r"gnomon: guest pvh starts"), Expect(r"Linux 6\.1\S* on 1 CPU"),
              Expect(r"linux# ")]
 
+# Meanwhile somebody looks at the host over its network, and others mean no good: neither changes a sum.
+NET = "net = dhcp\nhttp_port = 80\n"
+
+
+def look_at(machine):
+    """Scrapes and nuisance beside the guest; what came of it is in machine.seen."""
+    def clients():
+        port = machine.ports[80]
+        net_clients.nuisance("127.0.0.1", [port], 60)
+        net_clients.wait_for("127.0.0.1", port)
+        machine.seen.append(net_clients.scrapes("127.0.0.1", port, 60) or net_clients.pages("127.0.0.1", port))
+
+    machine.seen = []
+    machine.looking = threading.Thread(target=clients, daemon=True)
+    machine.looking.start()
+
+
+def looked_at(machine):
+    """All clients are served, and the counters that they saw say that the guest has been running."""
+    machine.looking.join(300)
+    if machine.seen != [None]:
+        return f"clients beside the guest: {machine.seen or 'not done'}"
+    samples = net_clients.parse_metrics(net_clients.get("127.0.0.1", machine.ports[80], "/metrics")[2])
+    exits = sum(value for key, value in samples.items() if key.startswith("gnomon_vcpu_exits_total"))
+    return None if exits > 1000 and samples['gnomon_guest_running{guest="linux"}'] == 1 else f"{exits} exits"
+
+
 CASES = [
     # With all memory mapped up front: then there is no EPT violation at all, where large pages are executable.
-    Case("linux-1cpu-haswell-poweroff", long=True, conf=conf(1, more="premap = yes\nnx_huge = off\n") + PVH,
-         files=FILES | PVH_FILES, steps=shell(1) + WORK + [Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
+    Case("linux-1cpu-haswell-poweroff", long=True, conf=conf(1, head=NET, more="premap = yes\nnx_huge = off\n") + PVH,
+         host={"forward": [80]}, files=FILES | PVH_FILES, steps=shell(1) + [Call(look_at)] + WORK + [
+                           Call(looked_at), Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
                            Send("exits\n"), Expect(r"CPUID +\d+[^>]*\n\r?> ")] + PVH_STEPS, never=[r"EPT violation +\d"]),
     # All memory in large pages, then logged page by page under load, the CPU logging what is written again, then in
     # large pages again. Without virtual-interrupt delivery, which meets protected pages: there Bochs leaves the

@@ -4,7 +4,6 @@ and without, the log by syslog; and what clients do that mean no good. There are
 """
 import re
 import socket
-import time
 
 import net_clients
 from case import Call, Case, Expect, Send
@@ -66,13 +65,7 @@ def session(machine, key, commands, pattern):
 
 
 def served_again(machine):
-    """After 15 seconds at most every place on the server is free again."""
-    for _ in range(30):
-        try:
-            return pages(machine)
-        except OSError:
-            time.sleep(1)
-    return "no page for 30 seconds"
+    return net_clients.wait_for("127.0.0.1", machine.ports[HTTP])
 
 
 def call(function, *arguments):
