@@ -53,7 +53,8 @@ struct nic {
 	size_t (*receive)(struct nic *nic, void *frame, size_t max);
 	/*
 	 * Looks at what the interrupt told, at link and statistics; resets a stuck card; lets the card
-	 * interrupt again. To be called before receive(), after every notify and every poll_ms.
+	 * interrupt again. To be called before receive(), after every notify, every poll_ms, and about once a
+	 * second when something else woke the caller: so interrupts that get lost and a stuck card are seen.
 	 * When receive() has been called until it returned 0, no frame waits unannounced.
 	 */
 	void (*service)(struct nic *nic);

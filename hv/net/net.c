@@ -19,11 +19,13 @@
 
 #define TURNS_MAX 8 /* of lwIP and the services in one turn of the monitor */
 #define SOON_MS 1   /* the least that services leave to others */
+#define LOOK_MS 1000
 
 static const struct config *config; /* NULL: no network */
 static bool notified;               /* written by the card's interrupt */
 static uint64_t pause_until;        /* host TSC: after a burst the card waits */
 static uint64_t poll_at;            /* host TSC: for a card without interrupt */
+static uint64_t look_at;            /* host TSC: from here on a look at the card is due, but wakes nobody */
 static bool gave_up;
 
 static void on_notify(void)
@@ -67,9 +69,10 @@ static void serve_card(struct nic *nic, uint64_t now)
 
 	if (now < pause_until)
 		return;
-	if (!__atomic_exchange_n(&notified, false, __ATOMIC_ACQUIRE) && !pause_until && now < poll_at)
+	if (!__atomic_exchange_n(&notified, false, __ATOMIC_ACQUIRE) && !pause_until && now < poll_at && now < look_at)
 		return;
 	poll_at = nic->poll_ms ? now + nic->poll_ms * tsc_khz : NEVER;
+	look_at = now + LOOK_MS * tsc_khz;
 	nic->service(nic);
 	ether_follow_link();
 	more = ether_receive();
