@@ -21,7 +21,8 @@ NEWLIB := $(BUILD)/newlib
 # Installed when root, otherwise named with the command that installs them.
 PACKAGES := gcc make binutils libc6-dev python3 xz-utils dpkg-dev gnu-efi newlib-source acpica-tools \
 	grub-efi-amd64-bin grub-common mtools dosfstools gdisk busybox-static
-TEST_PACKAGES := iproute2 udhcpd libcmocka-dev libzydis-dev lz4 spin bochs bochs-term vgabios ovmf qemu-system-x86
+TEST_PACKAGES := iproute2 udhcpd libcmocka-dev libzydis-dev lz4 spin bochs bochs-term vgabios ovmf qemu-system-x86 \
+	gdb
 CHECK_PACKAGES := clang
 
 packages_stamp = $(BUILD)/packages/$(1)

@@ -110,7 +110,7 @@ static void check_flags(void)
 	report_equal("no-debug-exception", trap_count[VEC_DB], 0);
 }
 
-static void check_registers(void)
+static NOINLINE void check_registers(void)
 {
 	report_equal("dr0", read_dr0(), own_dr[0]);
 	report_equal("dr1", read_dr1(), own_dr[1]);
