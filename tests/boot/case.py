@@ -70,6 +70,12 @@ class Kept:
 
 
 @dataclasses.dataclass
+class Same:
+    """What the pattern's groups captured must be the same each time so far, of which there are two at least."""
+    pattern: str
+
+
+@dataclasses.dataclass
 class Ended:
     """The emulated machine must switch itself off."""
     seconds: float = 300
@@ -87,6 +93,7 @@ class Case:
     machine: str = "bochs"
     host: dict = dataclasses.field(default_factory=dict)   # options of the machine class
     never: list = dataclasses.field(default_factory=list)
+    by_name: bool = False       # takes long and shows little that others do not: runs when it is asked for
     long: bool = False          # starts before the others, so that it is not what all wait for at the end
     panics: bool = False        # on purpose
 
@@ -161,6 +168,9 @@ class Player:
             return self._look(step)
         if isinstance(step, Inside):
             return self._run_inside(step)
+        if isinstance(step, Same):
+            found = re.findall(step.pattern, self.machine.text())
+            return None if len(found) > 1 and len(set(found)) == 1 else f"not the same, or not twice: {found}"
         if isinstance(step, Ended):
             return None if self.machine.ended.wait(step.seconds) else "the machine is still on"
         return self._expect(step)

@@ -34,7 +34,7 @@ def load_cases():
 
 def choose(cases, names):
     if not names:
-        return cases
+        return [case for case in cases if not case.by_name]
     exact = {case.name for case in cases}
     chosen = [case for case in cases
               if any(case.name == name or (name not in exact and case.name.startswith(name)) for name in names)]
@@ -61,10 +61,10 @@ def main():
     args = parser.parse_args()
 
     os.chdir(HERE.parent.parent)
-    cases = choose(load_cases(), args.names)
     if args.list:
-        print("\n".join(case.name for case in cases))
+        print("\n".join(case.name for case in load_cases()))
         return 0
+    cases = choose(load_cases(), args.names)
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
