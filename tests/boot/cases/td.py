@@ -43,9 +43,9 @@ NO_VID = "disable = vid\n"
 LINUX_FILES = {"/guests/vmlinuz": "guests/vmlinuz-td", "/guests/initrd": "linux/initrd"}
 
 
-def linux_conf(vcpus):
+def linux_conf(vcpus, more=""):
     return (f"[vm linux]\ntype = td\nkernel = /guests/vmlinuz\ninitrd = /guests/initrd\nautostart = no\n"
-            f"cmdline = console=ttyS0 cryptomgr.notests quiet\nmemory = 512M\nvcpus = {vcpus}\n")
+            f"cmdline = console=ttyS0 cryptomgr.notests quiet\nmemory = 512M\nvcpus = {vcpus}\n{more}")
 
 
 def typed(command, *patterns):
@@ -66,6 +66,13 @@ def linux(cpus):
 
 
 LINUX_RESTART = [Send("reboot -f\n"), Expect(r"guest linux has stopped: .*reset")]
+# All that was not accepted at the start, then more than there is: the kernel ends who asks for that, and goes on.
+PRESSURE = (typed("grep Unaccepted /proc/meminfo", r"Unaccepted: +[1-9]") +
+            typed("mkdir /m; mount -t tmpfs -o size=900m none /m; echo -1000 >/proc/$$/oom_score_adj") +
+            typed("sh -c 'echo 1000 >/proc/$$/oom_score_adj; exec fallocate -l 800m /m/a'; echo $((8 * 6)) ended",
+                  r"48 ended") +
+            typed("rm -f /m/a; dmesg | grep -c 'Out of memory'; grep Unaccepted /proc/meminfo",
+                  r"\n[1-9]\d*\s", r"Unaccepted: +0 kB"))
 LINUX_OFF = [Send("poweroff -f\n"), Expect(r"guest linux has stopped: it powered itself off"), Expect(r"> ")]
 
 CASES = [
@@ -76,7 +83,7 @@ CASES = [
          start("tdwild", r"NEXT tdwild: d0000000", r"guest tdwild has stopped: .*d0000000") +
          start("elf", r"guest elf has stopped: the guest gave up: error 1, the kernel is no bzImage") + AUDIT,
          never=[r"FAIL \w"]),
-    # One power-on for what takes two CPUs. A TD that switched itself off is made anew by the next start.
+    # One power-on for what takes two CPUs.
     Case("td-2cpu", long=True, conf=NO_VID + vm("tdsmp", "tdsmp", "vcpus = 2") + linux_conf(2),
          files=files("tdsmp") | LINUX_FILES, host=TWO,
          steps=READY + proof("tdsmp") + linux(2) + LINUX_OFF + AUDIT, never=[r"FAIL \w"]),
@@ -91,4 +98,6 @@ CASES = [
     # A restart is the end of one TD and the making of another.
     Case("td-linux-again", by_name=True, conf=NO_VID + linux_conf(1), files=LINUX_FILES, host=HOST,
          steps=READY + linux(1) + LINUX_RESTART + linux_up(1) + LINUX_OFF + AUDIT),
+    Case("td-linux-lazy", by_name=True, conf=NO_VID + linux_conf(1, "lazy_accept = yes\n"), files=LINUX_FILES,
+         host=HOST, steps=READY + linux(1) + PRESSURE + LINUX_OFF + AUDIT),
 ]
