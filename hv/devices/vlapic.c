@@ -113,7 +113,7 @@ static inline uint32_t *top_word(const struct vlapic *a, uint32_t base)
 	return w;
 }
 
-static inline unsigned top_bit(uint32_t word) { return 31 - (unsigned)__builtin_clz(word); }
+static inline unsigned top_bit(uint32_t word) { return (unsigned)__builtin_clz(word) ^ 31; }
 
 static inline int highest_vector(const struct vlapic *a, uint32_t base)
 {

@@ -213,6 +213,10 @@ uint32_t vlapic_mmio_read(struct vlapic *a, uint32_t offset)
 
 void vlapic_mmio_write(struct vlapic *a, uint32_t offset, uint32_t value)
 {
+	if (LIKELY(offset == VLAPIC_EOI)) { /* which takes any value, and is what a guest writes most */
+		vlapic_eoi(a);
+		return;
+	}
 	const struct reg_rule *r = xapic_rule(a, offset);
 	if (r && r->access & XW)
 		write_reg(a, offset, value & r->mask);

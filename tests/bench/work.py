@@ -42,7 +42,7 @@ def measure(build, name, kernel, stubs, mmu, skip=True):
     case = Case("", [], conf=conf("linux", vm, KVM_LINE, MEMORY, ("rdrand", "vid")),
                 files={"/guests/vmlinuz": kernel, "/guests/initrd": "linux/initrd.bench"})
     with Run(build, name, case, memory=HOST_MEMORY) as run:
-        run.expect(r"CPUs run\s+> $")
+        run.expect(r"CPUs run\s+(gnomon: watch: .*\s+)?> $")
         run.command("vm start linux")
         if not skip:
             run.expect(r"console: guest linux")
