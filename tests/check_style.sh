@@ -1,5 +1,5 @@
 #!/bin/sh
-# What can be seen without reading: long files, long lines, marks of unfinished work, machine paths.
+# What can be seen without reading: long files, long lines, marks of unfinished work, binary files.
 bad=0
 files=$(find boot hv mmu vmx tdx drivers tests -name '*.[chS]' | sort)
 
@@ -17,6 +17,9 @@ long=$(echo "$files" | xargs expand -t 4 2>/dev/null | grep -v '^/\* sources:' |
 [ -z "$long" ] || complain "lines far over 110 columns: $long"
 marks=$(echo "$files" | xargs grep -nE '\b(TODO|FIXME|XXX)\b|#if 0' || true)
 [ -z "$marks" ] || complain "marks of unfinished work: $marks"
+# Images and compiled files come into a commit by accident. Without git, nothing is in a commit.
+binary=$(git ls-files -z 2>/dev/null | xargs -0 -r grep -LI -e '' -- 2>/dev/null || true)
+[ -z "$binary" ] || complain "files that are no text: $binary"
 
 echo "style: $bad complaints"
 [ "$bad" -eq 0 ]
