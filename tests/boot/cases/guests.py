@@ -38,7 +38,7 @@ def files(vms):
     return {f"/guests/{kernel}": f"tests/guests/{kernel}.elf" for kernel, *_ in vms}
 
 
-READY = [Expect(r"CPUs run"), Expect(r"\n> ")]
+READY = [Expect(r"CPUs run"), Expect(r"\s> ")]
 
 
 def in_turn(vms):
