@@ -102,7 +102,7 @@ def logged(name):
         *show * 3, Send("audit\n"), Expect(r"its own memory only"),
         Send(f"mmu dirty {name} off\n"), Expect(r"> "),
         Send(f"mmu dirty {name} show\n"), Expect(r"not logged"), Send("audit\n"), Expect(r"its own memory only"),
-        Send(f"vm stop {name}\n"), Expect(rf"guest {name} has stopped"), Expect(r"> "),
+        Send(f"vm stop {name}\n"), Expect(rf"guest {name} has stopped"),
     ]
 
 
