@@ -11,6 +11,7 @@ import signal
 
 import linux
 import paths
+import td
 import work
 from measure import Case, Run, RunFailed, bochs_is_debugger, bochs_program, conf, stop_all
 
@@ -161,6 +162,7 @@ def report_all(report, build, kernel):
         bare = pool.submit(linux.boot_bare, build, "bare", kernel, "")
         guest = pool.submit(linux.boot_guest, build, "linux", kernel, "", stubs)
         programs = measure_programs(pool, build, kernel, stubs)
+        domain = pool.submit(td.measure, build, "td", os.path.join(os.path.abspath(build), "guests/vmlinuz-td"))
 
     report_cost(report, "Seen from inside, median ticks of an operation (guest cost, untrapped RDTSC)", [
         ("all features", cost.result()), ("no APICv, 4K", cost_plain.result()), ("2 vCPUs", cost_two)])
@@ -171,6 +173,7 @@ def report_all(report, build, kernel):
     for name, boot in guests[:2] + [("guest without any option", guest.result())]:
         report_exits(report, name, boot)
     work.report(report, {column: outcome.result() for column, outcome in programs.items()})
+    td.report(report, *domain.result())
     violations = guests[1][1].exits.get("EPT violation", (0, 0))[0]
     report.line()
     report.line(f"EPT violations with all memory mapped up front: {violations} (target: 0)")
