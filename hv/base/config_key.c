@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "hv/base/format.h"
+#include "hv/base/hex.h"
 #include "hv/base/log.h"
 #include "hv/base/percpu.h"
 
@@ -71,15 +72,6 @@ static int read_path(const struct config_key *k, void *field, struct slice v, co
 			return config_refuse(p, "%s holds '%.1s', which no file name on the stick can; rename it",
 			                     k->name, (unsigned char)v.at[i] >= 0x80 ? "?" : v.at + i);
 	return read_text(k, field, v, p);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return 99;
 }
 
 bool config_number(struct slice v, unsigned base, uint64_t *out)

@@ -1,54 +1,21 @@
 /* Framing of gdb's remote protocol. */
 #include "hv/gdb/packet.h"
 
+#include "hv/base/hex.h"
+
 #define INTERRUPT 0x03
 #define ESCAPE '}'
 #define ESCAPE_BIT 0x20
-
-static const char digits[] = "0123456789abcdef";
-
-int gdb_hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-void gdb_hex_put(char *out, const void *bytes, size_t n)
-{
-	const uint8_t *b = bytes;
-
-	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = digits[b[i] >> 4];
-		out[2 * i + 1] = digits[b[i] & 15];
-	}
-}
-
-bool gdb_hex_get(const char *text, void *bytes, size_t n)
-{
-	uint8_t *b = bytes;
-
-	for (size_t i = 0; i < n; i++) {
-		int high = gdb_hex_digit(text[2 * i]), low = high < 0 ? -1 : gdb_hex_digit(text[2 * i + 1]);
-
-		if (low < 0)
-			return false;
-		b[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
 
 bool gdb_hex_number(const char **text, uint64_t *value)
 {
 	const char *at = *text;
 
 	*value = 0;
-	for (; gdb_hex_digit(*at) >= 0; at++) {
+	for (; hex_digit(*at) >= 0; at++) {
 		if (*value >> 60)
 			return false;
-		*value = *value << 4 | (uint64_t)gdb_hex_digit(*at);
+		*value = *value << 4 | (uint64_t)hex_digit(*at);
 	}
 	if (at == *text)
 		return false;
@@ -109,7 +76,7 @@ static void in_text(struct gdb_parser *p, uint8_t byte)
 
 static void sum_digit(struct gdb_parser *p, uint8_t byte)
 {
-	int digit = gdb_hex_digit((char)byte);
+	int digit = hex_digit((char)byte);
 
 	p->bad_digit |= digit < 0;
 	p->sent_sum = (uint8_t)(p->sent_sum << 4 | (digit & 15));
@@ -155,6 +122,6 @@ size_t gdb_frame(const char *text, size_t len, char *out)
 	for (size_t i = 1; i < at; i++)
 		sum = (uint8_t)(sum + (uint8_t)out[i]);
 	out[at++] = '#';
-	gdb_hex_put(out + at, &sum, 1);
+	hex_put(out + at, &sum, 1);
 	return at + 2;
 }

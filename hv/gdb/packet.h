@@ -33,11 +33,6 @@ enum gdb_input gdb_parse(struct gdb_parser *p, uint8_t byte);
 /* The packet with that text; out has GDB_FRAME_MAX bytes, len is at most GDB_TEXT_MAX. Returns its size. */
 size_t gdb_frame(const char *text, size_t len, char *out);
 
-/* Hexadecimal digits: the value of one, or -1; two per byte, low address first. */
-int gdb_hex_digit(char c);
-void gdb_hex_put(char *out, const void *bytes, size_t n);
-/* False: not 2 * n digits. */
-bool gdb_hex_get(const char *text, void *bytes, size_t n);
 /* A number of digits, most significant first, *text moved behind it. False: no digit there, or too many. */
 bool gdb_hex_number(const char **text, uint64_t *value);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hv/base/format.h"
+#include "hv/base/hex.h"
 #include "hv/gdb/registers.h"
 #include "hv/gdb/reply.h"
 
@@ -37,7 +38,7 @@ void gdb_put_hex(struct gdb *g, const void *bytes, size_t n)
 {
 	if (n > (sizeof g->reply - g->reply_len) / 2)
 		n = (sizeof g->reply - g->reply_len) / 2;
-	gdb_hex_put(g->reply + g->reply_len, bytes, n);
+	hex_put(g->reply + g->reply_len, bytes, n);
 	g->reply_len += 2 * n;
 }
 
@@ -139,7 +140,7 @@ static void write_all(struct gdb *g, const char *text, size_t len)
 	for (unsigned n = 0; n < gdb_register_count() && len >= 2 * gdb_register_size(n); n++) {
 		size_t size = gdb_register_size(n);
 
-		ok &= gdb_hex_get(text, bytes, size) && gdb_register_set(registers(g), n, bytes);
+		ok &= hex_get(text, bytes, size) && gdb_register_set(registers(g), n, bytes);
 		text += 2 * size;
 		len -= 2 * size;
 	}
@@ -169,7 +170,7 @@ static void write_one(struct gdb *g, const char *text)
 
 	if (gdb_hex_number(&text, &n) && skip(&text, '=') && n < gdb_register_count() &&
 	    strlen(text) == 2 * gdb_register_size((unsigned)n) &&
-	    gdb_hex_get(text, bytes, gdb_register_size((unsigned)n)) &&
+	    hex_get(text, bytes, gdb_register_size((unsigned)n)) &&
 	    gdb_register_set(registers(g), (unsigned)n, bytes))
 		gdb_put(g, "OK");
 	else
@@ -221,7 +222,7 @@ static void write_hex(struct gdb *g, const char *text)
 	}
 	for (; done < length; done += n) {
 		n = length - done < sizeof bytes ? length - done : sizeof bytes;
-		if (!gdb_hex_get(text + 2 * done, bytes, n) ||
+		if (!hex_get(text + 2 * done, bytes, n) ||
 		    g->target->write(g->ctx, g->selected, address + done, bytes, n) != n)
 			break;
 	}

@@ -5,21 +5,11 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/digest.h"
+#include "hv/base/hex.h"
 #include "hv/base/random.h"
 
 #define BRAKE_MAX_SHIFT 6 /* 64 seconds */
 #define ECHO_WORD " echo"
-
-static const char digits[] = "0123456789abcdef";
-
-static void write_hex(char *out, const uint8_t *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = digits[bytes[i] >> 4];
-		out[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	out[2 * n] = 0;
-}
 
 /* The count and the time of day, as far as the TSC has one, make it a new one; the key makes that unknown to others. */
 void remote_challenge_make(struct remote_challenge *c, const char *key)
@@ -34,30 +24,8 @@ void remote_challenge_make(struct remote_challenge *c, const char *key)
 
 	random_bytes(from.random, sizeof from.random);
 	hmac_sha256(key, strlen(key), &from, sizeof from, nonce);
-	write_hex(c->nonce, nonce, sizeof nonce);
-}
-
-/* The value of a hexadecimal digit, or 16. */
-static unsigned digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0');
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (unsigned)((c | 0x20) - 'a') + 10;
-	return 16;
-}
-
-static bool read_hex(uint8_t *bytes, size_t n, const char *text)
-{
-	unsigned bad = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		unsigned high = digit_value(text[2 * i]), low = digit_value(text[2 * i + 1]);
-
-		bad |= high | low;
-		bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	return !(bad & 16);
+	hex_put(c->nonce, nonce, sizeof nonce);
+	c->nonce[2 * sizeof nonce] = 0;
 }
 
 /* No branch depends on where they differ. */
@@ -82,7 +50,7 @@ enum remote_answer remote_answer_judge(const struct remote_challenge *c, const c
 		return REMOTE_WRONG;
 	if (echo && memcmp(line + REMOTE_NONCE_DIGITS, ECHO_WORD, strlen(ECHO_WORD)) != 0)
 		return REMOTE_WRONG;
-	if (!read_hex(given, sizeof given, line))
+	if (!hex_get(line, given, sizeof given))
 		return REMOTE_WRONG;
 	memcpy(text + strlen(REMOTE_PREFIX), c->nonce, REMOTE_NONCE_DIGITS);
 	hmac_sha256(key, strlen(key), text, strlen(REMOTE_PREFIX) + REMOTE_NONCE_DIGITS, wanted);

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "hv/base/hex.h"
+
 static struct fake *still(void *ctx)
 {
 	struct fake *f = ctx;
@@ -176,7 +178,7 @@ static const char *text_of(char *bytes)
 	assert_non_null(end);
 	for (char *p = begin; p < end; p++)
 		sum = (uint8_t)(sum + (uint8_t)*p);
-	assert_true(gdb_hex_get(end + 1, &said, 1));
+	assert_true(hex_get(end + 1, &said, 1));
 	assert_int_equal(sum, said);
 	to = begin;
 	for (char *p = begin; p < end; p++)
