@@ -25,19 +25,29 @@ _Static_assert(STREAM_TX_SIZE >= TCP_SND_BUF, "lwIP sends from the ring");
 _Static_assert(STREAM_MAX < MEMP_NUM_TCP_PCB, "half-open connections need some too");
 _Static_assert(STREAM_LISTENERS_MAX <= MEMP_NUM_TCP_PCB_LISTEN, "a port each");
 
-/* lwIP keeps the connection, to end it in its own time, and knows the stream no more. */
-static void detach(struct stream *s)
+/* The stream is over and lwIP's connection knows it no more. The connection, NULL when it was gone already. */
+static struct tcp_pcb *part(struct stream *s)
 {
 	struct tcp_pcb *pcb = s->pcb;
 
 	s->pcb = NULL;
 	s->over = true;
 	if (!pcb)
-		return;
+		return NULL;
 	tcp_arg(pcb, NULL);
 	tcp_recv(pcb, NULL);
 	tcp_sent(pcb, NULL);
 	tcp_err(pcb, NULL);
+	return pcb;
+}
+
+/* lwIP keeps the connection, to end it in its own time. */
+static void detach(struct stream *s)
+{
+	struct tcp_pcb *pcb = part(s);
+
+	if (!pcb)
+		return;
 	tcp_setprio(pcb, PRIORITY_CLOSING);
 	tcp_close(pcb); /* a FIN has gone: this only says that nobody reads any more */
 }
@@ -52,15 +62,10 @@ static void let_go_if_settled(struct stream *s)
 
 static void abort_stream(struct stream *s)
 {
-	struct tcp_pcb *pcb = s->pcb;
+	struct tcp_pcb *pcb = part(s);
 
-	s->pcb = NULL;
-	s->over = true;
-	if (!pcb)
-		return;
-	tcp_arg(pcb, NULL);
-	tcp_err(pcb, NULL);
-	tcp_abort(pcb);
+	if (pcb)
+		tcp_abort(pcb);
 }
 
 static void store(struct stream *s, const struct pbuf *p)
