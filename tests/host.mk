@@ -9,8 +9,8 @@ MODELS := $(sort $(wildcard tests/model/*.pml))
 HOST_BUILD := $(BUILD)/host
 HOST_TESTS := $(UNIT_C:%.c=$(HOST_BUILD)/%) $(FUZZ_C:%.c=$(HOST_BUILD)/%)
 
-HOST_CFLAGS := $(WARNINGS) -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-fno-sanitize-recover=all -DGNOMON_HOST_TEST -I. -I$(GENERATED) -isystem $(MBEDTLS)/include $(LWIP_INCLUDES)
+HOST_CHECKS := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_CFLAGS := $(WARNINGS) -g $(HOST_CHECKS) -DGNOMON_HOST_TEST -I. -I$(GENERATED) -isystem $(MBEDTLS)/include $(LWIP_INCLUDES)
 
 test_words = $(shell sed -n '1s|^/\* sources: *\(.*[^ ]\) *\*/.*|\1|p' $(1))
 test_sources = $(call sources_of,$(call test_words,$(1)))
@@ -63,7 +63,7 @@ $(HOST_BUILD)/%.o: %.S tests/host.mk | $(BUILD)/packages/build
 define host_test_rule
 $(HOST_BUILD)/$(1:.c=): $(addprefix $(HOST_BUILD)/,$(1:.c=.o) $(addsuffix .o,$(basename $(call test_sources,$(1))))) \
 		$(call lwip_of,$(call test_sources,$(1))) $(SUPPORT_A) $(call digests_of,$(call test_sources,$(1)))
-	@$(CC) -fsanitize=address,undefined -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1)))
+	@$(CC) $(HOST_CHECKS) -o $$@ $$^ -lcmocka $(addprefix -l,$(call test_libraries,$(1)))
 endef
 $(foreach c,$(UNIT_C) $(FUZZ_C),$(eval $(call host_test_rule,$(c))))
 
@@ -85,10 +85,13 @@ mutants: | $(BUILD)/packages/test ## wrong versions of the source that tests mus
 mutants-quick: | $(BUILD)/packages/test
 	@$(MUTANTS) --quick
 
-# Random histories of guests under shadow paging, as long as wanted.
+# Random histories as long as wanted, of guests under shadow paging, on EPT, on mirror roots, and of calls to the TDX
+# module in software. Without sanitizers: `make test` runs the short ones with them, a million steps would take a day.
 STEPS ?= 1000000
-random: $(HOST_BUILD)/tests/unit/test_shadow_random ## a million random steps under shadow paging; STEPS=N, MMU_TEST_SEED=N
-	MMU_TEST_STEPS=$(STEPS) $<
+RANDOM_TESTS := $(addprefix tests/unit/test_,shadow_random mmu_random mirror_random soft_random)
+random: ## a million random steps of each kind of history; STEPS=N, MMU_TEST_SEED=N, SOFT_TEST_SEED=N
+	@$(MAKE) --no-print-directory HOST_BUILD=$(BUILD)/random HOST_CHECKS=-O2 $(RANDOM_TESTS:%=$(BUILD)/random/%)
+	@set -e; for t in $(RANDOM_TESTS); do MMU_TEST_STEPS=$(STEPS) SOFT_TEST_STEPS=$(STEPS) $(BUILD)/random/$$t; done
 
 check: $(NEWLIB)/libc.a $(OFFSETS_H) $(AML_H) ## layering, headers that stand alone, style
 	@sh tests/check_layering.sh
