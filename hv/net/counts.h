@@ -14,6 +14,7 @@ struct net_counts {
 	uint64_t remote_wrong;       /* answers to a challenge that were wrong */
 	uint64_t remote_late;        /* connections that did not answer in time */
 	uint64_t remote_put_off;     /* connections refused while wrong answers hold the port back */
+	uint64_t remote_dropped;     /* sessions whose clients did not take what was said */
 	uint64_t syslog_sent;
 	uint64_t syslog_dropped;     /* lines gone from the log before they could be sent */
 	uint64_t console_bytes;      /* to clients of guests' consoles */

@@ -254,6 +254,7 @@ static const struct {
 	{ "monitor wrong answers", &net_counts.remote_wrong },
 	{ "monitor no answer in time", &net_counts.remote_late },
 	{ "monitor connections put off", &net_counts.remote_put_off },
+	{ "monitor sessions cut off", &net_counts.remote_dropped },
 	{ "syslog messages", &net_counts.syslog_sent },
 	{ "syslog lines dropped", &net_counts.syslog_dropped },
 	{ "console bytes", &net_counts.console_bytes },

@@ -12,7 +12,6 @@
 #include "hv/monitor/monitor.h"
 #include "hv/net/address.h"
 #include "hv/net/ether.h"
-#include "hv/net/net_priv.h"
 #include "hv/net/net_services.h"
 #include "hv/net/stream_priv.h"
 #include "hv/sched.h"
@@ -98,12 +97,16 @@ static uint64_t timers_deadline(uint64_t now, uint32_t sleep_ms)
 	return sleep_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? NEVER : (due + grain - 1) / grain * grain;
 }
 
-uint64_t net_serve(void)
+/*
+ * One turn of card and lwIP without any service's function: frames, timers, streams. The host TSC at which it wants
+ * the next, unless the card wakes the monitor before; NEVER when lwIP has broken down.
+ */
+static uint64_t net_serve(void)
 {
 	uint32_t sleep_ms = 0;
 	uint64_t deadline;
 
-	if (!config || gave_up)
+	if (gave_up)
 		return NEVER;
 	if (!lwip_guard(serve, &sleep_ms)) {
 		gave_up = true;

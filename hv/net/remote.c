@@ -1,5 +1,7 @@
 /*
- * Sessions of the monitor over TCP: greeted with a challenge, given one try at it, then a command line.
+ * Sessions of the monitor over TCP: greeted with a challenge, given one try at it, then a command line. What a command
+ * says is kept for its client, who takes it when he likes: the monitor waits for nobody. The next command is read when
+ * all that the last one said is on its way.
  */
 #include "hv/net/remote.h"
 
@@ -12,6 +14,7 @@
 #include "hv/base/x86.h"
 #include "hv/monitor/monitor.h"
 #include "hv/net/counts.h"
+#include "hv/net/outbox.h"
 #include "hv/net/remote_auth.h"
 #include "hv/net/stream.h"
 #include "hv/sched.h"
@@ -21,13 +24,15 @@
 struct session {
 	struct stream *stream; /* NULL: free */
 	bool shown;            /* the key; from then on bytes go to the command line */
-	bool ended;            /* nothing is read or written any more */
-	uint64_t deadline;     /* host TSC: the challenge must be answered by then */
+	bool ended;            /* nothing is read any more; what is kept is still sent */
+	uint64_t deadline;     /* host TSC: the challenge must be answered, what is kept moved on by then */
 	struct remote_challenge challenge;
 	size_t len;
 	char answer[REMOTE_ANSWER_MAX];
 	struct monitor_out out;
 	struct monitor_line line;
+	struct outbox outbox;
+	char kept[REMOTE_OUTPUT];
 };
 
 static const char *key; /* net_key */
@@ -37,19 +42,36 @@ static struct remote_brake brake;
 
 /* ---- output ---- */
 
-static void write_session(void *ctx, const char *text, size_t len)
-{
-	struct session *s = ctx;
-
-	if (!s->ended && !stream_write_all(s->stream, text, len))
-		s->ended = true;
-}
+/* It has got on, and has so long for the next step. */
+static void progress(struct session *s, uint32_t seconds) { s->deadline = rdtsc() + seconds * 1000 * tsc_khz; }
 
 static void end_session(struct session *s)
 {
-	if (!s->ended)
+	if (outbox_empty(&s->outbox))
 		stream_close(s->stream);
 	s->ended = true;
+}
+
+/* What it has not taken is lost. */
+static void drop_session(struct session *s, const char *why)
+{
+	log_warn("monitor: the session with %s is cut off: %s", stream_peer(s->stream), why);
+	net_counts.remote_dropped++;
+	outbox_init(&s->outbox, s->kept, sizeof s->kept);
+	end_session(s);
+}
+
+static void write_session(void *ctx, const char *text, size_t len)
+{
+	struct session *s = ctx;
+	bool waited = !outbox_empty(&s->outbox);
+
+	if (s->ended)
+		return;
+	if (!outbox_say(&s->outbox, s->stream, text, len))
+		drop_session(s, "one command said more than is kept for a client");
+	else if (!waited)
+		progress(s, REMOTE_STALL_SECONDS);
 }
 
 static int exit_command(struct monitor_out *out, int argc, char **argv)
@@ -134,15 +156,27 @@ static void take_byte(struct session *s, uint8_t byte)
 		monitor_line_byte(&s->line, byte);
 }
 
-static void received(struct stream *stream)
+static void read_on(struct session *s)
 {
-	struct session *s = stream_state(stream);
 	uint8_t byte;
 
 	current = s;
-	while (!s->ended && stream_read(stream, &byte, 1) == 1)
+	while (!s->ended && outbox_empty(&s->outbox) && stream_read(s->stream, &byte, 1) == 1)
 		take_byte(s, byte);
 	current = NULL;
+}
+
+static void received(struct stream *stream) { read_on(stream_state(stream)); }
+
+static void writable(struct stream *stream)
+{
+	struct session *s = stream_state(stream);
+
+	if (outbox_move(&s->outbox, stream))
+		progress(s, REMOTE_STALL_SECONDS);
+	if (s->ended && outbox_empty(&s->outbox))
+		stream_close(stream);
+	read_on(s);
 }
 
 static struct session *free_session(void)
@@ -160,10 +194,10 @@ static bool opened(struct stream *stream)
 
 	if (!s)
 		return false;
-	memset(s, 0, sizeof *s);
+	memset(s, 0, offsetof(struct session, kept));
+	outbox_init(&s->outbox, s->kept, sizeof s->kept);
 	s->stream = stream;
 	s->out = (struct monitor_out){ .write = write_session, .ctx = s };
-	s->deadline = now + REMOTE_ANSWER_SECONDS * 1000 * tsc_khz;
 	stream_set_state(stream, s);
 	if (remote_brake_left(&brake, now)) {
 		put_off(s, remote_brake_left(&brake, now));
@@ -172,6 +206,7 @@ static bool opened(struct stream *stream)
 	remote_challenge_make(&s->challenge, key);
 	mon_printf(&s->out, "Gnomon's monitor. Answer with the HMAC-SHA-256 of \"" REMOTE_PREFIX "NONCE\" under net_key, "
 			    "in hexadecimal.\nnonce %s\n", s->challenge.nonce);
+	progress(s, REMOTE_ANSWER_SECONDS);
 	return true;
 }
 
@@ -190,6 +225,7 @@ static const struct stream_service service = {
 	.idle_seconds = REMOTE_IDLE_SECONDS,
 	.opened = opened,
 	.received = received,
+	.writable = writable,
 	.closed = closed,
 };
 
@@ -217,22 +253,32 @@ static void start(const struct config *c)
 		log_info("monitor: on port %u for who has net_key", c->monitor_port.number);
 }
 
-/* Ends connections that have not answered in time. */
+/* Something is awaited of its client. */
+static bool waits(const struct session *s)
+{
+	return s->stream && (!outbox_empty(&s->outbox) || (!s->shown && !s->ended));
+}
+
+static void run_out(struct session *s)
+{
+	if (!outbox_empty(&s->outbox)) {
+		drop_session(s, "its client takes nothing");
+		return;
+	}
+	net_counts.remote_late++;
+	end_session(s);
+}
+
+/* Ends connections that have not answered, or not taken what was said, in time. */
 static uint64_t poll(uint64_t now)
 {
 	uint64_t next = NEVER;
 
 	for (uint32_t i = 0; sessions && i < REMOTE_SESSIONS; i++) {
-		struct session *s = &sessions[i];
-
-		if (!s->stream || s->shown || s->ended)
-			continue;
-		if (s->deadline > now) {
-			next = min_u64(next, s->deadline);
-			continue;
-		}
-		net_counts.remote_late++;
-		end_session(s);
+		if (waits(&sessions[i]) && sessions[i].deadline <= now)
+			run_out(&sessions[i]);
+		if (waits(&sessions[i]))
+			next = min_u64(next, sessions[i].deadline);
 	}
 	return next;
 }

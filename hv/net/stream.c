@@ -8,7 +8,6 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "hv/net/ether.h"
-#include "hv/net/net_priv.h"
 #include "hv/sched.h"
 
 #define STREAM_PAGES ((sizeof(struct stream) + PAGE_SIZE - 1) / PAGE_SIZE)
@@ -173,27 +172,6 @@ size_t stream_write(struct stream *s, const void *buf, size_t n)
 	s->touched |= put != 0;
 	s->wants_room = may_write(s) && put < n;
 	return put;
-}
-
-static uint64_t stall_limit(const struct stream *s) { return s->moved_at + tsc_khz * STREAM_STALL_MS; }
-
-bool stream_write_all(struct stream *s, const void *buf, size_t n)
-{
-	for (;;) {
-		size_t put = stream_write(s, buf, n);
-		uint64_t deadline;
-
-		buf = (const char *)buf + put;
-		n -= put;
-		s->wants_room = false;
-		if (!n || !may_write(s))
-			return !n && may_write(s);
-		deadline = net_serve();
-		if (lwip_port_tsc() >= stall_limit(s))
-			s->over = s->touched = true;
-		else if (!stream_room(s) && may_write(s))
-			sched_block(min_u64(deadline, stall_limit(s)));
-	}
 }
 
 void stream_close(struct stream *s)

@@ -1,7 +1,7 @@
 /*
  * TCP connections as the services of the network see them: bytes in, bytes out, bounded buffers on both
  * sides. A service knows nothing of lwIP, and its functions are never called from inside it: they run in
- * the monitor's context, one at a time, and may take as long as a monitor's command may.
+ * the monitor's context, one at a time, and never wait for a peer.
  * Everything here is for the monitor's context; no locks.
  */
 #ifndef HV_NET_STREAM_H
@@ -52,12 +52,6 @@ size_t stream_read(struct stream *s, void *buf, size_t n);
 /* Queues up to n bytes; returns how many there was room for. */
 size_t stream_write(struct stream *s, const void *buf, size_t n);
 size_t stream_room(const struct stream *s);
-/*
- * Queues all n bytes, serving the network meanwhile. False when the connection ended or the peer took
- * nothing for ten seconds; the connection is then over, but s stays valid until the service's function returns.
- * Only from a service's function.
- */
-bool stream_write_all(struct stream *s, const void *buf, size_t n);
 /* Closes after what is queued has been sent. `closed` follows after the service's function has returned. */
 void stream_close(struct stream *s);
 

@@ -14,8 +14,7 @@ struct tcp_pcb; /* lwIP */
 #define STREAM_LISTENERS_MAX 20
 #define STREAM_RX_SIZE 8192    /* bytes; more than lwIP's TCP_WND */
 #define STREAM_TX_SIZE 16384   /* bytes; lwIP's TCP_SND_BUF */
-#define STREAM_STALL_MS 10000  /* a peer that takes nothing for so long has lost a stream_write_all */
-#define STREAM_LINGER_MS 20000 /* the same for what is left to be sent at the end */
+#define STREAM_LINGER_MS 20000 /* a peer that takes nothing of what is left at the end has so long */
 
 /* Counters run on without limit: a byte's place is its number modulo the size. */
 struct stream_ring {

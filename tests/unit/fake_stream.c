@@ -27,14 +27,12 @@ struct stream {
 	bool open;    /* the service knows it */
 	bool closing; /* by the service */
 	bool ending;  /* the service is being told */
-	bool over;    /* stream_write_all failed */
 	bool starved; /* a write took less than it was given */
 	size_t in_len, out_len;
 	uint8_t in[FAKE_BUFFER], out[FAKE_BUFFER];
 };
 
 size_t fake_room = 4096;
-bool fake_stalled;
 const char *fake_peer_allowed;
 
 static struct stream_listener listeners[FAKE_STREAMS];
@@ -55,7 +53,6 @@ void fake_reset(void)
 	memset(listeners, 0, sizeof listeners);
 	memset(streams, 0, sizeof streams);
 	fake_room = 4096;
-	fake_stalled = false;
 	fake_peer_allowed = NULL;
 	depth = 0;
 }
@@ -97,7 +94,7 @@ void fake_settle(void)
 {
 	assert_int_equal(depth, 0);
 	for (unsigned i = 0; i < FAKE_STREAMS; i++)
-		if (streams[i].open && (streams[i].closing || streams[i].over))
+		if (streams[i].open && streams[i].closing)
 			end(&streams[i]);
 }
 
@@ -141,7 +138,7 @@ size_t stream_read(struct stream *s, void *buf, size_t n)
 
 size_t stream_room(const struct stream *s)
 {
-	return used(s)->over || s->closing || s->out_len >= fake_room ? 0 : fake_room - s->out_len;
+	return used(s)->closing || s->out_len >= fake_room ? 0 : fake_room - s->out_len;
 }
 
 size_t stream_write(struct stream *s, const void *buf, size_t n)
@@ -152,21 +149,6 @@ size_t stream_write(struct stream *s, const void *buf, size_t n)
 	s->out_len += take;
 	s->starved |= take < n;
 	return take;
-}
-
-bool stream_write_all(struct stream *s, const void *buf, size_t n)
-{
-	assert_true(depth > 0);
-	if (used(s)->over || s->closing)
-		return false;
-	if (fake_stalled && n > stream_room(s)) {
-		s->over = true;
-		return false;
-	}
-	assert_true(s->out_len + n <= FAKE_BUFFER); /* the peer of a test takes at its leisure */
-	memcpy(s->out + s->out_len, buf, n);
-	s->out_len += n;
-	return true;
 }
 
 void stream_close(struct stream *s) { used(s)->closing = true; }

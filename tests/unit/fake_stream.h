@@ -14,7 +14,6 @@
  * much a service may queue: 4096 bytes. */
 void fake_reset(void);
 extern size_t fake_room;            /* bytes a service may have queued per connection */
-extern bool fake_stalled;           /* stream_write_all finds that the peer takes nothing */
 extern const char *fake_peer_allowed; /* of the last stream_listen: its peer, or NULL */
 
 /* The port is open. */

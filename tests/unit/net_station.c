@@ -27,7 +27,6 @@ bool station_nic_missing;
 unsigned station_frames;
 unsigned station_services_started;
 void (*station_other)(const uint8_t *frame, size_t len);
-void (*station_blocked)(void);
 size_t (*station_change)(uint8_t *frame, size_t len);
 
 static const uint8_t host_mac[6] = { 2, 0, 0, 0, 0, 7 }, our_mac[6] = { 2, 0, 0, 0, 0, 1 };
@@ -154,17 +153,6 @@ uint32_t random_u32(void)
 }
 
 bool random_by_hardware(void) { return true; }
-
-void sched_block(uint64_t deadline)
-{
-	unsigned before = queue_head;
-
-	assert_true(deadline != NEVER && deadline >= test_net_tsc);
-	if (station_blocked)
-		station_blocked();
-	if (queue_head == before)
-		test_net_tsc = deadline;
-}
 
 void station_start(const char *conf)
 {

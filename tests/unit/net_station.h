@@ -1,7 +1,7 @@
 /*
  * A station on the wire in host tests: the card that the network gets is a fake one whose other end is this. It
  * answers ARP, speaks enough of TCP to be a good peer or a bad one, and hands everything else to the test. It
- * judges every frame that Gnomon sends: lengths and checksums. Time stands still but in station_run and sched_block.
+ * judges every frame that Gnomon sends: lengths and checksums. Time stands still but in station_run.
  */
 #ifndef TESTS_UNIT_NET_STATION_H
 #define TESTS_UNIT_NET_STATION_H
@@ -36,8 +36,6 @@ extern unsigned station_services_started;
 extern void (*station_other)(const uint8_t *frame, size_t len);
 /* Changes frames on their way to the host, in a place of NIC_FRAME_MAX + 500 bytes; returns the new length. */
 extern size_t (*station_change)(uint8_t *frame, size_t len);
-/* Called when the host blocks in the middle of a write. */
-extern void (*station_blocked)(void);
 
 /* The network with that configuration (lines of gnomon.conf); once per program. */
 void station_start(const char *conf);

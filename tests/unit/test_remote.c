@@ -1,4 +1,4 @@
-/* sources: hv/net/remote.c hv/net/remote_auth.c hv/net/counts.c hv/base/digest.c hv/base/random.c hv/monitor/line.c hv/monitor/command.c hv/base/format.c tests/unit/fake_stream.c */
+/* sources: hv/net/remote.c hv/net/remote_auth.c hv/net/outbox.c hv/net/counts.c hv/base/digest.c hv/base/random.c hv/monitor/line.c hv/monitor/command.c hv/base/format.c tests/unit/fake_stream.c */
 /*
  * The monitor over TCP: who has the key gets in, who has not is held back, and no connection outstays its time.
  */
@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,9 +19,11 @@
 #include "hv/base/x86.h"
 #include "hv/monitor/monitor.h"
 #include "hv/net/counts.h"
+#include "hv/net/outbox.h"
 #include "hv/net/remote_auth.h"
 #include "hv/sched.h"
 #include "tests/unit/fake_stream.h"
+#include "tests/unit/support/random.h"
 #include "tests/unit/support/support.h"
 
 #define PORT 2323
@@ -42,11 +45,12 @@ static int word_command(struct monitor_out *out, int argc, char **argv)
 	return 0;
 }
 
+/* much [LINES] */
 static int much_command(struct monitor_out *out, int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	for (unsigned i = 0; i < 1000; i++)
+	unsigned lines = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
+
+	for (unsigned i = 0; i < lines; i++)
 		mon_printf(out, "line %u\n", i);
 	return 0;
 }
@@ -64,7 +68,7 @@ static void take(void) { fake_take_all(client, got, sizeof got); }
 static int setup(void **state)
 {
 	(void)state;
-	test_phys_init(MIB(1), 64 * PAGE_SIZE);
+	test_phys_init(MIB(1), MIB(2));
 	fake_reset();
 	memset(&net_counts, 0, sizeof net_counts);
 	trusted_runs = untrusted_runs = 0;
@@ -326,12 +330,132 @@ static void much_output(void **state)
 	log_in(KEY, "");
 	say("much\n");
 	assert_non_null(strstr(got, "line 999\n> "));
-	assert_false(fake_is_closed(client));
-	/* Nobody takes it: the session is over, and what it said afterwards is not carried out. */
-	fake_stalled = true;
-	fake_send(client, "much\nword x\n", 12);
-	assert_true(fake_is_closed(client));
+	assert_memory_equal(got, "line 0\nline 1\n", 14);
+	/* The next command waits until what the last one said is on its way; then all goes on, and the end comes last. */
+	fake_send(client, "much\nword x\nexit\n", 17);
 	assert_int_equal(trusted_runs, 0);
+	assert_false(fake_is_closed(client));
+	take();
+	assert_int_equal(trusted_runs, 1);
+	assert_non_null(strstr(got, "line 999\n> 2 words, the last is x\n> "));
+	assert_true(fake_is_closed(client));
+	assert_int_equal(net_counts.remote_dropped, 0);
+}
+
+/* What is kept for a client outlives `exit`, up to the last byte. */
+static void the_end_waits_for_the_output(void **state)
+{
+	(void)state;
+	log_in(KEY, "");
+	fake_room = 10;
+	fake_send(client, "help\n", 5);
+	fake_send(client, "\x04", 1);
+	take();
+	assert_non_null(strstr(got, "end this session"));
+	assert_string_equal(got + strlen(got) - 2, "> ");
+	assert_true(fake_is_closed(client));
+}
+
+/* It is cut off after a while, and what it said afterwards is not carried out. Others do not notice. */
+static void a_client_that_takes_nothing(void **state)
+{
+	struct stream *other;
+	uint64_t deadline;
+
+	(void)state;
+	log_in(KEY, "");
+	other = client;
+	client = fake_connect(PORT, PEER);
+	take();
+	log_in(KEY, "");
+	fake_send(client, "much\nword x\n", 12);
+	deadline = remote_service.poll(rdtsc());
+	assert_in_range(deadline, in_seconds(REMOTE_STALL_SECONDS - 2), in_seconds(REMOTE_STALL_SECONDS));
+	fake_settle();
+	assert_false(fake_is_closed(client));
+	assert_true(fake_send(other, "word y\n", 7));
+	assert_int_equal(trusted_runs, 1);
+	assert_true(remote_service.poll(deadline) == NEVER);
+	fake_settle();
+	assert_true(fake_is_closed(client));
+	assert_false(fake_is_closed(other));
+	assert_int_equal(trusted_runs, 1);
+	assert_int_equal(net_counts.remote_dropped, 1);
+	assert_int_equal(net_counts.remote_late, 0);
+}
+
+/* Who takes some now and then stays. */
+static void a_slow_client(void **state)
+{
+	char piece[1001];
+	size_t len = 0;
+
+	(void)state;
+	log_in(KEY, "");
+	fake_send(client, "much 3000\n", 10);
+	for (unsigned i = 0; i < 200; i++) {
+		size_t n = fake_take(client, piece, 1000);
+
+		assert_true(len + n < sizeof got);
+		memcpy(got + len, piece, n);
+		len += n;
+		remote_service.poll(in_seconds(REMOTE_STALL_SECONDS - 1));
+		fake_settle();
+		assert_false(fake_is_closed(client));
+	}
+	got[len] = 0;
+	assert_string_equal(got + len - 12, "line 2999\n> ");
+}
+
+static void more_than_is_kept(void **state)
+{
+	(void)state;
+	log_in(KEY, "");
+	fake_send(client, "much 40000\nword x\n", 18);
+	assert_true(fake_is_closed(client));
+	assert_int_equal(net_counts.remote_dropped, 1);
+	assert_int_equal(trusted_runs, 0);
+	/* The place is a new one again. */
+	client = fake_connect(PORT, PEER);
+	take();
+	log_in(KEY, "");
+	say("much 10\n");
+	assert_string_equal(strstr(got, "line 9"), "line 9\n> ");
+}
+
+/* Any lengths on both sides: what comes out is what went in, until something does not fit. */
+static void any_output(void **state)
+{
+	static char kept[64], said[20000], came[20000];
+	uint64_t chance = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		struct outbox o;
+		size_t in = 0, out = 0;
+
+		outbox_init(&o, kept, sizeof kept);
+		o.head = o.tail = UINT32_MAX - (uint32_t)(test_random(&chance) % 100); /* counters go round */
+		fake_room = 16;
+		take();
+		for (unsigned step = 0; step < 200; step++) {
+			size_t n = test_random(&chance) % 30;
+
+			for (size_t i = 0; i < n; i++)
+				said[in + i] = (char)('a' + (in + i) % 23);
+			if (outbox_say(&o, client, said + in, n))
+				in += n;
+			o.full = false; /* a refusal leaves no trace */
+			out += fake_take(client, came + out, test_random(&chance) % 40);
+			outbox_move(&o, client);
+		}
+		while (out < in) {
+			out += fake_take(client, came + out, 16);
+			outbox_move(&o, client);
+		}
+		assert_true(outbox_empty(&o));
+		assert_memory_equal(came, said, in);
+	}
 }
 
 static void nonces_differ(void **state)
@@ -377,7 +501,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_key_opens), TEST(with_echo), TEST(two_sessions_do_not_mix), TEST(wrong_answers), TEST(wrong_key),
 		TEST(replay), TEST(held_back), TEST(the_brake), TEST(late_answers), TEST(byte_by_byte), TEST(much_output),
-		TEST(nonces_differ), TEST(as_openssl_has_it), TEST(off_by_default),
+		TEST(the_end_waits_for_the_output), TEST(a_client_that_takes_nothing), TEST(a_slow_client),
+		TEST(more_than_is_kept), TEST(any_output), TEST(nonces_differ), TEST(as_openssl_has_it), TEST(off_by_default),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
