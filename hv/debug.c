@@ -1,6 +1,6 @@
 /*
  * Stopping a guest's vCPUs for a debugger and setting them going. What a vCPU is asked travels as
- * REQUEST_DEBUG; what it answers, its registers, is the monitor's to use while `held` is set.
+ * REQUEST_DEBUG; what it answers, its registers, is the monitor's to use while it is HOLD_HELD.
  */
 #include "hv/debug.h"
 
@@ -36,7 +36,7 @@ static void enter_hold(struct vcpu *v, struct vcpu_debug *d)
 		d->before = d->regs;
 		d->out = true;
 	}
-	__atomic_store_n(&d->held, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->hold, HOLD_HELD, __ATOMIC_RELEASE);
 	monitor_wake();
 }
 
@@ -59,8 +59,7 @@ static void end_hold(struct vcpu *v, struct vcpu_debug *d)
 {
 	bool leave = d->leave;
 
-	if (d->out)
-		put_registers(v, d);
+	put_registers(v, d);
 	d->out = false;
 	v->vm->backend->debug(v, leave ? NULL : &d->plan);
 	if (!leave)
@@ -72,23 +71,28 @@ static void end_hold(struct vcpu *v, struct vcpu_debug *d)
 bool debug_stay(struct vcpu *v)
 {
 	struct vcpu_debug *d = v->debug;
+	uint32_t hold;
 
 	if (v->state == VCPU_STOPPED) /* the monitor may be giving d up */
 		return false;
-	if (__atomic_load_n(&d->hold, __ATOMIC_ACQUIRE)) {
-		if (!__atomic_load_n(&d->held, __ATOMIC_ACQUIRE))
-			enter_hold(v, d);
-		sched_block(NEVER);
-		return true;
+	hold = __atomic_load_n(&d->hold, __ATOMIC_ACQUIRE);
+	if (hold == HOLD_GOING) {
+		if (d->out)
+			end_hold(v, d);
+		return false;
 	}
-	if (d->out || d->leave)
-		end_hold(v, d);
-	return false;
+	if (hold == HOLD_ASKED)
+		enter_hold(v, d);
+	sched_block(NEVER);
+	return true;
 }
 
 static void halt_vcpu(struct vcpu *v)
 {
-	if (__atomic_exchange_n(&v->debug->hold, 1, __ATOMIC_ACQ_REL) == 0)
+	uint32_t going = HOLD_GOING;
+
+	if (__atomic_compare_exchange_n(&v->debug->hold, &going, HOLD_ASKED, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED))
 		vcpu_request(v, REQUEST_DEBUG);
 }
 
@@ -100,7 +104,7 @@ void debug_hit(struct vcpu *v, enum debug_event event, uint64_t address, enum de
 	d->address = address;
 	d->access = access;
 	debug_halt(v->vm->debug);
-	vcpu_request(v, REQUEST_DEBUG); /* out of the run loop, also when somebody else has set hold before */
+	vcpu_request(v, REQUEST_DEBUG); /* out of the run loop, also when somebody else has asked before */
 }
 
 /* ---- the debugger's side ---- */
@@ -114,17 +118,14 @@ void debug_halt(struct debug *d)
 bool debug_all_held(const struct debug *d)
 {
 	for (uint32_t i = 0; i < d->vcpus; i++)
-		if (!__atomic_load_n(&d->vcpu[i].held, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&d->vcpu[i].hold, __ATOMIC_ACQUIRE) != HOLD_HELD)
 			return false;
 	return true;
 }
 
 static void let_go(struct debug *d, uint32_t index)
 {
-	struct vcpu_debug *v = &d->vcpu[index];
-
-	__atomic_store_n(&v->held, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&v->hold, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->vcpu[index].hold, HOLD_GOING, __ATOMIC_RELEASE);
 	vcpu_request(d->vm->vcpus[index], REQUEST_DEBUG);
 }
 
@@ -189,7 +190,7 @@ void debug_detach(struct debug *d)
 {
 	debug_remove_all_soft(d);
 	for (uint32_t i = 0; i < d->vcpus; i++) {
-		d->vcpu[i].leave = 1;
+		d->vcpu[i].leave = true;
 		let_go(d, i);
 	}
 }

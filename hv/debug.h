@@ -45,11 +45,20 @@ struct debug_regs {
 	uint8_t fx[DEBUG_FX_BYTES]; /* as FXSAVE stores it in 64-bit mode */
 };
 
+/*
+ * One word goes round between a vCPU and the monitor's context: anybody asks a vCPU that is GOING, it alone
+ * answers, and then the monitor alone sets it going. tests/model/hold.pml.
+ */
+enum debug_hold {
+	HOLD_GOING,
+	HOLD_ASKED, /* to stay out of the guest */
+	HOLD_HELD   /* is out; all but `out` is the monitor's */
+};
+
 struct vcpu_debug {
-	uint32_t hold; /* atomic: stay out of the guest */
-	uint32_t held; /* atomic: is out, and regs are the monitor's, which ends that when it sets the vCPU going */
+	uint32_t hold; /* atomic: enum debug_hold */
 	bool out;      /* the vCPU's own: regs are to be put in place when it goes on */
-	uint32_t leave; /* with hold = 0: the debugger has gone, and so shall v->debug */
+	bool leave;    /* when it goes on: the debugger has gone, and so shall v->debug */
 	enum debug_event event;
 	uint64_t address;
 	enum debug_access access;
@@ -121,7 +130,7 @@ void debug_clear_bits(struct vcpu *v, gva_t address, uint8_t bits);
 /* Whether v must not enter the guest for now. v's context. */
 static inline bool debug_holds(const struct vcpu *v)
 {
-	return UNLIKELY(v->debug) && __atomic_load_n(&v->debug->hold, __ATOMIC_ACQUIRE);
+	return UNLIKELY(v->debug) && __atomic_load_n(&v->debug->hold, __ATOMIC_ACQUIRE) != HOLD_GOING;
 }
 /* Stops, blocks, and goes on as the debugger wants it: true when it has blocked, and the world may have
  * changed. v's context; its back end is loaded, v->debug is not NULL. */

@@ -55,12 +55,31 @@ static unsigned port_access(const uint8_t *code, unsigned prefix)
 	return prefix + (by_dx ? 1 : 2);
 }
 
+/* MOV between CR2 and a general register: 20h reads, 22h writes. */
+static unsigned cr2_access(const uint8_t *code, unsigned rex)
+{
+	static const int gregs[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+				       REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+	uint8_t op = code[rex + 1], modrm = code[rex + 2];
+	greg_t *reg = &regs[gregs[(modrm & 7) | (rex && (code[0] & 1) ? 8 : 0)]];
+
+	if (!machine.cr2 || (modrm >> 3 & 7) != 2)
+		return 0;
+	if (op == 0x20)
+		*reg = (greg_t)*machine.cr2;
+	else
+		*machine.cr2 = (uint64_t)*reg;
+	return rex + 3;
+}
+
 /* Length of the instruction carried out, 0 for what is not known. */
 static unsigned carry_out(const uint8_t *code)
 {
-	unsigned prefix = code[0] == 0x66;
+	unsigned prefix = code[0] == 0x66, rex = (code[0] & 0xf0) == 0x40;
 	uint8_t op = code[prefix];
 
+	if (code[rex] == 0x0f && (code[rex + 1] == 0x20 || code[rex + 1] == 0x22))
+		return cr2_access(code, rex);
 	if ((op >= 0xe4 && op <= 0xe7) || (op >= 0xec && op <= 0xef))
 		return port_access(code, prefix);
 	if (op == 0xfa || op == 0xfb)

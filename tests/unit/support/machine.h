@@ -15,6 +15,7 @@ struct test_machine {
 	void (*wrmsr)(uint32_t msr, uint64_t value);
 	uint32_t (*in)(uint16_t port, unsigned size);
 	void (*out)(uint16_t port, unsigned size, uint32_t value);
+	uint64_t *cr2;
 };
 
 /* Takes SIGSEGV from now on, in the test itself, as cmocka takes it before each. CLI and STI do nothing. */
