@@ -95,38 +95,44 @@ static inline enum fault_result fault_handle(struct mmu_vcpu *mv, struct fault *
 }
 
 /* Private memory, which is mapped for everything or not at all. Inside the lock. */
-static enum fault_result fault_private(struct mmu_vcpu *mv, struct fault *f)
+static inline enum fault_result fault_private(struct mmu_vcpu *mv, struct fault *f)
 {
-	if (__atomic_load_n(&mv->mmu->broken, __ATOMIC_RELAXED))
+	if (UNLIKELY(__atomic_load_n(&mv->mmu->broken, __ATOMIC_RELAXED)))
 		return FAULT_BROKEN;
-	if (!f->slot)
+	if (UNLIKELY(!f->slot))
 		return FAULT_MMIO;
-	if (f->slot->flags & SLOT_READONLY)
+	if (UNLIKELY(f->slot->flags & SLOT_READONLY))
 		return FAULT_READONLY_WRITE;
 	f->goal = mirror_goal(mv->mmu, f->slot, f->gfn);
-	return mirror_map(mv, f);
+	f->too_large = f->accept && f->goal > f->accept;
+	return UNLIKELY(f->too_large) ? FAULT_RETRY : mirror_map(mv, f);
+}
+
+enum fault_result mmu_fault_in(struct mmu_vcpu *mv, struct fault *f, bool private)
+{
+	enum fault_result result;
+
+	if (f->gfn >> (mv->mmu->config.gpa_bits - PAGE_SHIFT))
+		return FAULT_BAD_ADDRESS;
+	if (UNLIKELY(mv->spare_count < MIRROR_PER_FAULT))
+		sp_topup(mv, MMU_SPARES);
+	mmu_enter(mv);
+	f->slot = slot_find(mv, f->gfn);
+	if (UNLIKELY(f->slot && attr_is_private(f->slot, f->gfn) != private))
+		result = FAULT_WRONG_KIND;
+	else
+		result = private ? fault_private(mv, f) : fault_handle(mv, f);
+	mmu_leave(mv);
+	return result;
 }
 
 /* A fault where memory is private or shared, and the address says which is meant. */
-static __attribute__((noinline)) enum fault_result fault_either(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
+static NOINLINE enum fault_result fault_either(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)
 {
 	const struct mmu *mmu = mv->mmu;
-	bool private = mirror_is_meant(mmu, gpa);
 	struct fault f = { .gfn = (gpa & ~BIT(mmu->config.shared_bit)) >> PAGE_SHIFT, .access = access };
-	enum fault_result result;
 
-	if (f.gfn >> (mmu->config.gpa_bits - PAGE_SHIFT))
-		return FAULT_BAD_ADDRESS;
-	if (mv->spare_count < MIRROR_PER_FAULT)
-		sp_topup(mv, MMU_SPARES);
-	mmu_enter(mv);
-	f.slot = slot_find(mv, f.gfn);
-	if (f.slot && attr_is_private(f.slot, f.gfn) != private)
-		result = FAULT_WRONG_KIND;
-	else
-		result = private ? fault_private(mv, &f) : fault_handle(mv, &f);
-	mmu_leave(mv);
-	return result;
+	return mmu_fault_in(mv, &f, mirror_is_meant(mmu, gpa));
 }
 
 enum fault_result mmu_fault(struct mmu_vcpu *mv, gpa_t gpa, uint32_t access)

@@ -123,21 +123,41 @@ static void goal_lower(struct fault *f, uint64_t spte, int level)
 	f->page |= (f->gfn & (level_pages(level) - level_pages(level - 1))) << PAGE_SHIFT;
 }
 
+static enum fault_result leaf_found(struct mmu_vcpu *mv, struct fault *f, int level)
+{
+	f->level = level;
+	f->too_large = f->accept && level > f->accept;
+	mv->stats.spurious += !f->too_large;
+	return FAULT_MAPPED;
+}
+
+/* Down to the goal, or to where no table leads further: nothing is to be decided up there. */
+static inline const struct sp *table_above(const struct mmu *mmu, const struct fault *f)
+{
+	const struct sp *sp = mmu->mirror;
+	uint64_t spte;
+
+	while (sp->level > f->goal) {
+		spte = spte_read(&sp->table[spte_index(f->gfn, sp->level)]);
+		if (UNLIKELY(!spte_is_table(spte, sp->level)))
+			break;
+		sp = sp_of(spte_hpa(spte));
+	}
+	return sp;
+}
+
 enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f)
 {
 	struct mmu *mmu = mv->mmu;
-	struct transition t = entry_of(mmu, mmu->mirror, f->gfn);
+	struct transition t = entry_of(mmu, table_above(mmu, f), f->gfn);
 
 	f->page = slot_hpa(f->slot, align_down(f->gfn, level_pages(f->goal)));
 	for (;;) {
 		if (UNLIKELY(transition_is_frozen(t.old)))
 			return FAULT_RETRY;
 		goal_lower(f, t.old, t.level);
-		if (spte_is_present(t.old) && spte_is_leaf(t.old, t.level)) {
-			f->level = t.level;
-			mv->stats.spurious++;
-			return FAULT_MAPPED;
-		}
+		if (spte_is_present(t.old) && spte_is_leaf(t.old, t.level))
+			return leaf_found(mv, f, t.level);
 		if (t.level == f->goal)
 			return map_leaf(mv, f, &t);
 		if (!spte_is_present(t.old)) {
@@ -151,17 +171,6 @@ enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f)
 }
 
 /* ---- accept level ---- */
-
-/* Nothing above that level is possible at gfn any more, and nothing larger is there. Inside the lock. */
-static bool accept_is_settled(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level)
-{
-	struct transition t;
-
-	if (mirror_goal(mmu, s, gfn) > level)
-		return false;
-	t = mirror_find(mmu, gfn);
-	return t.level <= level || !spte_is_present(t.old);
-}
 
 /* The words say so only once it is so. Exclusive lock. */
 static int accept_settle(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, struct sp_reserve *tables)
@@ -203,18 +212,18 @@ static int accept_smaller(struct mmu *mmu, gfn_t gfn, int level)
 enum fault_result mmu_mirror_accept(struct mmu_vcpu *mv, gpa_t gpa, int level)
 {
 	struct mmu *mmu = mv->mmu;
-	gfn_t gfn = gpa >> PAGE_SHIFT;
-	const struct slot *s;
-	bool settled;
+	struct fault f = { .gfn = gpa >> PAGE_SHIFT, .access = MMU_WRITE, .accept = level };
+	enum fault_result result;
 	int err;
 
-	if (!mirror_is_meant(mmu, gpa) || gpa >> mmu->config.gpa_bits || level < LEVEL_4K)
+	if (!mirror_is_meant(mmu, gpa) || level < LEVEL_4K)
 		return FAULT_BAD_ADDRESS;
-	mmu_enter(mv);
-	s = private_slot(mmu, gfn);
-	settled = !s || accept_is_settled(mmu, s, gfn, level);
-	mmu_leave(mv);
-	err = settled ? 0 : accept_smaller(mmu, gfn, level);
+	result = mmu_fault_in(mv, &f, true);
+	if (LIKELY(!f.too_large)) {
+		mv->stats.faults[result]++;
+		return result;
+	}
+	err = accept_smaller(mmu, f.gfn, level);
 	return err ? result_of(err) : mmu_fault(mv, gpa, MMU_WRITE);
 }
 

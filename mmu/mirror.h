@@ -66,6 +66,10 @@ _Static_assert(MIRROR_PER_FAULT <= MMU_SPARES, "a private fault finds the tables
 int mirror_init(struct mmu *mmu);
 void mirror_destroy(struct mmu *mmu);
 
+/* A fault at f->gfn, of which f says the access and what is accepted: what mmu_fault() makes of it, but counts
+ * nothing. Takes the lock. */
+enum fault_result mmu_fault_in(struct mmu_vcpu *mv, struct fault *f, bool private);
+
 /* Maps f->gfn, which is private, at f->goal or below. Between mmu_enter() and mmu_leave(), with a slot. */
 enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f);
 

@@ -17,8 +17,6 @@ const char *const external_op_names[EXTERNAL_OPS] = {
 
 uint64_t transition_frozen(uint64_t leaf) { return SPTE_FROZEN | (leaf & SPTE_ADDR); }
 
-bool transition_is_frozen(uint64_t spte) { return !spte_is_present(spte) && (spte & ~SPTE_ADDR) == SPTE_FROZEN; }
-
 uint64_t transition_thawed(uint64_t spte, int level) { return spte_make_leaf(spte_hpa(spte), level, true); }
 
 void mmu_break(struct mmu *mmu, const char *fmt, ...)

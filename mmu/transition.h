@@ -15,6 +15,7 @@
 
 #include "mmu/flush.h"
 #include "mmu/mmu.h"
+#include "mmu/spte.h"
 
 struct transition {
 	struct mmu *mmu;
@@ -53,7 +54,10 @@ void transition_track(struct mmu *mmu);
  * CPU walks a mirror: nothing is said here about what a CPU would make of it.
  */
 uint64_t transition_frozen(uint64_t leaf);
-bool transition_is_frozen(uint64_t spte);
+static inline bool transition_is_frozen(uint64_t spte)
+{
+	return !spte_is_present(spte) && (spte & ~SPTE_ADDR) == SPTE_FROZEN;
+}
 /* The leaf that was frozen. */
 uint64_t transition_thawed(uint64_t spte, int level);
 

@@ -9,15 +9,19 @@ rm -f "$out"/*.o
 for c in mmu/*.c hv/base/failure.c hv/base/format.c; do
 	cc $flags -mgeneral-regs-only -c "$c" -o "$out/$(basename "$c" .c).o"
 done
-cc $flags tests/bench/mmu_count.c tests/unit/mmu_world.c tests/unit/support/phys.c \
+cc $flags tests/bench/mmu_count.c tests/unit/mmu_world.c tests/unit/support/phys.c tests/unit/support/trace.c \
 	tests/unit/support/panic.c "$out"/*.o -o "$out/mmu_count" -lpthread
 
-cc $flags tests/bench/shadow_count.c tests/unit/support/panic.c "$out"/*.o -o "$out/shadow_count"
+cc $flags tests/bench/shadow_count.c tests/unit/support/panic.c tests/unit/support/trace.c "$out"/*.o -o "$out/shadow_count"
 
-# count CASE FUNCTION N: instructions inside FUNCTION, all calls together
+support="phys percpu log clock panic trace"
+cc $flags tests/bench/mirror_count.c $(printf 'tests/unit/support/%s.c ' $support) hv/base/frame.c hv/base/frame_init.c \
+	tdx/sept.c tdx/seamcall.c tdx/status.c tdx/module.c tdx/module_memory.c tdx/tdmr.c "$out"/*.o -o "$out/mirror_count"
+
+# count CASE FUNCTION N: instructions inside FUNCTION, all calls together; in mirror_count without the module's
 count() {
-	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$2" "$out/mmu_count" "$1" "$3" 2>&1 |
-		sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'
+	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$2" --toggle-collect=module_answer \
+		"$out/${program:-mmu_count}" "$1" "$3" 2>&1 | sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'
 }
 
 # per CASE FUNCTION CALLS-PER-N WHAT
@@ -35,6 +39,12 @@ per all_4k mmu_fault 512 "EPT fault 4K, mean of 512 in a row, filling of tables 
 per mmio_hit mmu_mmio_hit 1 "MMIO hit"
 per read_8 gpa_read 1 "gpa_read of 8 bytes"
 per walk_4 guest_walk 1 "guest_walk, 4-level"
+
+program=mirror_count
+per fault_4k mmu_fault 1 "private fault 4K, table present, without the TDX module"
+per accept_4k mmu_mirror_accept 1 "the same for a page that is being accepted"
+per fault_4k_cold mmu_fault 1 "private fault 4K, with a new table, a spare at hand"
+per accept_2m mmu_mirror_accept 1 "private 2M page that is being accepted"
 
 # counted FUNCTION ARGUMENTS: the same of shadow_count
 counted() {
