@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "drivers/e1000.h"
+#include "drivers/vtd.h"
 #include "hv/base/format.h"
 #include "hv/base/log.h"
 
@@ -86,6 +87,7 @@ struct nic *nic_start(uint32_t address, void (*notify)(void), struct failure *f)
 		say_none(&s, f);
 		return NULL;
 	}
+	vtd_pass_dma();
 	err = e1000_start(&card, &s.found, notify, &why);
 	if (err) {
 		fail(f, err, "the %s at %s cannot be used: %s", card.nic.name, card.nic.place, why.text);

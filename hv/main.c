@@ -4,6 +4,7 @@
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
 #include "drivers/pci.h"
+#include "drivers/vtd.h"
 #include "hv/base/acpi_host.h"
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
@@ -81,6 +82,7 @@ NORETURN void hv_main(const struct boot_info *bi)
 	lapic_init();
 	ioapic_init();
 	clock_init();                    /* the TSC's frequency */
+	vtd_init();                      /* interrupts of devices arrive */
 	reset_init(bi);
 	reset_add_hook(host_disable_cpu);
 	panic_add_report("the other CPUs", where_report_others);

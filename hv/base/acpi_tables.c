@@ -1,6 +1,6 @@
 /*
- * Reads RSDP, XSDT or RSDT, MADT, FADT and MCFG; SPCR and DBG2 by hv/base/acpi_uart.c. Pure: memory
- * comes through the caller's map function.
+ * Reads RSDP, XSDT or RSDT, MADT, FADT and MCFG; SPCR and DBG2 by hv/base/acpi_uart.c, DMAR by
+ * hv/base/acpi_dmar.c. Pure: memory comes through the caller's map function.
  */
 #include "hv/base/acpi_tables.h"
 
@@ -182,6 +182,11 @@ static int read_dbg2(struct acpi_host *host, const uint8_t *t, uint64_t len, str
 	return acpi_read_dbg2(host->uarts, &host->uart_count, t, len, f);
 }
 
+static int read_dmar(struct acpi_host *host, const uint8_t *t, uint64_t len, struct failure *f)
+{
+	return acpi_read_dmar(host->dmar, &host->dmar_count, t, len, f);
+}
+
 /* The address of the XSDT, else of the RSDT; entry_size tells which. */
 static hpa_t find_root(hpa_t rsdp, acpi_map_fn map, unsigned *entry_size)
 {
@@ -212,6 +217,7 @@ static const struct {
 	{ "MCFG", read_mcfg },
 	{ "SPCR", read_spcr },
 	{ "DBG2", read_dbg2 },
+	{ "DMAR", read_dmar },
 };
 
 static int read_one(struct acpi_host *host, hpa_t pa, acpi_map_fn map, struct failure *f)

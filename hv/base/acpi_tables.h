@@ -1,11 +1,12 @@
 /*
  * What the hypervisor takes from the host's ACPI tables: I/O APICs, ISA interrupt overrides, the
- * PM timer, the reset register, PCI Express configuration windows and UARTs. The tables are input:
- * every length and sum is checked.
+ * PM timer, the reset register, PCI Express configuration windows, UARTs and units of VT-d. The tables
+ * are input: every length and sum is checked.
  */
 #ifndef HV_BASE_ACPI_TABLES_H
 #define HV_BASE_ACPI_TABLES_H
 
+#include "hv/base/acpi_dmar.h"
 #include "hv/base/acpi_uart.h"
 #include "hv/base/failure.h"
 #include "hv/base/types.h"
@@ -49,6 +50,8 @@ struct acpi_host {
 	struct acpi_ecam ecam[ACPI_MAX_ECAM];
 	uint32_t uart_count;           /* SPCR's first, as the one that firmware's own console is on */
 	struct acpi_uart uarts[ACPI_MAX_UARTS];
+	uint32_t dmar_count;
+	struct acpi_dmar_unit dmar[ACPI_MAX_DMAR_UNITS];
 };
 
 /* Makes [pa, pa + len) readable, for good; NULL when it cannot. */

@@ -1,4 +1,4 @@
-/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c boot/madt.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c hv/base/acpi_dmar.c boot/madt.c hv/base/failure.c hv/base/format.c */
 /*
  * The firmware's ACPI tables with random damage, sums corrected half of the time: whatever they say, nothing
  * outside of a table is read, and what is taken from them is within bounds.
@@ -17,15 +17,17 @@
 #define BASE 0x7fe000ul
 #define RSDP 0
 #define XSDT 0x40
-#define RSDT 0x90
-#define MADT 0xd0
+#define RSDT 0x98
+#define MADT 0xd8
 #define MADT_ENTRIES (MADT + 44)
 #define FADT 0x180
 #define SPCR (FADT + 244)
 #define SPCR_SIZE 88
 #define DBG2 (SPCR + SPCR_SIZE)
 #define DBG2_SIZE (44 + 2 * 38)
-#define SIZE (DBG2 + DBG2_SIZE)
+#define DMAR (DBG2 + DBG2_SIZE)
+#define DMAR_SIZE (48 + 24 + 16)
+#define SIZE (DMAR + DMAR_SIZE)
 #define MAX_BLOCKS 1024
 
 static const uint8_t madt_entries[] = {
@@ -41,7 +43,7 @@ static uint8_t seed[SIZE];
 static const uint8_t *memory;
 static size_t memory_size;
 static void *blocks[MAX_BLOCKS];
-static unsigned block_count, good, damaged, uarts;
+static unsigned block_count, good, damaged, uarts, units;
 
 static void put(size_t at, uint64_t value, size_t size) { memcpy(seed + at, &value, size); }
 
@@ -61,8 +63,8 @@ static void seal(uint8_t *data, size_t size, size_t at, size_t len, size_t sum_a
 static void seal_all(uint8_t *data, size_t size)
 {
 	static const struct { size_t at, usual; } tables[] = {
-		{ XSDT, 68 }, { RSDT, 44 }, { MADT, 44 + sizeof(madt_entries) }, { FADT, 244 }, { SPCR, SPCR_SIZE },
-		{ DBG2, DBG2_SIZE },
+		{ XSDT, 76 }, { RSDT, 44 }, { MADT, 44 + sizeof(madt_entries) }, { FADT, 244 }, { SPCR, SPCR_SIZE },
+		{ DBG2, DBG2_SIZE }, { DMAR, DMAR_SIZE },
 	};
 
 	seal(data, size, RSDP, 20, 8);
@@ -93,7 +95,7 @@ static void make_uarts(void)
 	table(DBG2, "DBG2", DBG2_SIZE);
 	put(DBG2 + 36, 44, 4);
 	put(DBG2 + 40, 2, 4);
-	for (size_t at = DBG2 + 44; at < SIZE; at += 38) {
+	for (size_t at = DBG2 + 44; at < DMAR; at += 38) {
 		put(at + 1, 38, 2);
 		put(at + 3, 1, 1);
 		put(at + 12, 0x8000, 2);
@@ -101,6 +103,23 @@ static void make_uarts(void)
 		put(at + 22, 0x03002000, 4);
 		put(at + 26, 0xfe034000, 8);
 	}
+}
+
+static void make_dmar(void)
+{
+	table(DMAR, "DMAR", DMAR_SIZE);
+	put(DMAR + 48 + 2, 24, 2);
+	put(DMAR + 48 + 8, 0xfed90000, 8);
+	put(DMAR + 72 + 2, 16, 2);
+	put(DMAR + 72 + 8, 0xfed91000, 8);
+}
+
+static void check_dmar(const struct acpi_host *host)
+{
+	assert_true(host->dmar_count <= ACPI_MAX_DMAR_UNITS);
+	for (uint32_t i = 0; i < host->dmar_count; i++)
+		assert_true(host->dmar[i].base && is_aligned(host->dmar[i].base, PAGE_SIZE));
+	units += host->dmar_count;
 }
 
 static void check_uarts(const struct acpi_host *host)
@@ -124,11 +143,12 @@ static void make_seed(void)
 	put(RSDP + 16, BASE + RSDT, 4);
 	put(RSDP + 20, 36, 4);
 	put(RSDP + 24, BASE + XSDT, 8);
-	table(XSDT, "XSDT", 68);
+	table(XSDT, "XSDT", 76);
 	put(XSDT + 36, BASE + FADT, 8);
 	put(XSDT + 44, BASE + MADT, 8);
 	put(XSDT + 52, BASE + DBG2, 8);
 	put(XSDT + 60, BASE + SPCR, 8);
+	put(XSDT + 68, BASE + DMAR, 8);
 	table(RSDT, "RSDT", 44);
 	put(RSDT + 36, BASE + MADT, 4);
 	put(RSDT + 40, BASE + FADT, 4);
@@ -143,6 +163,7 @@ static void make_seed(void)
 	put(FADT + 208, 1, 1);
 	put(FADT + 212, 0x608, 8);
 	make_uarts();
+	make_dmar();
 	seal_all(seed, SIZE);
 }
 
@@ -188,6 +209,7 @@ static void read_tables(const uint8_t *data, size_t size)
 	assert_true((err != 0) == (f.text[0] != 0));
 	assert_true(host.ioapic_count >= 1 && host.ioapic_count <= ACPI_MAX_IOAPICS);
 	check_uarts(&host);
+	check_dmar(&host);
 	good += err == 0;
 	damaged += err != 0;
 	list_cpus(copy, size);
@@ -203,8 +225,9 @@ static void damaged_tables(void **state)
 	read_tables(seed, SIZE);
 	assert_int_equal(good, 1); /* the seed itself is good */
 	assert_int_equal(uarts, 3);
+	assert_int_equal(units, 2);
 	fuzz_run(seed, SIZE, 60000, read_tables);
-	assert_true(good > 1000 && damaged > 1000 && uarts > 1000);
+	assert_true(good > 1000 && damaged > 1000 && uarts > 1000 && units > 1000);
 }
 
 int main(void)

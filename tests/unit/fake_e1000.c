@@ -11,6 +11,7 @@
 
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
+#include "drivers/vtd.h"
 #include "hv/base/clock.h"
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
@@ -289,4 +290,23 @@ struct fake_function *fake_e1000_begin(bool express)
 		function->config[0xa4 / 4] = 3;
 	}
 	return function;
+}
+
+void vtd_pass_dma(void) { fake.dma_passes = true; }
+
+struct nic *fake_e1000_start(struct failure *f)
+{
+	struct nic *n = nic_start(NIC_ANY, fake_e1000_notify, f);
+
+	assert_non_null(n);
+	assert_true(fake.dma_passes);
+	fake_e1000_interrupt();
+	n->service(n);
+	return n;
+}
+
+void fake_e1000_wait_ms(uint64_t ms)
+{
+	for (uint64_t until = rdtsc() + ms * tsc_khz; rdtsc() < until;)
+		;
 }

@@ -29,6 +29,7 @@ struct fake_e1000 {
 	bool line_masked;
 	uint32_t notified;
 	uint32_t table[20];
+	bool dma_passes;     /* VT-d was told to let it */
 };
 
 extern struct fake_e1000 fake;
@@ -36,6 +37,10 @@ extern void (*fake_handler)(void);
 
 /* A card on a bus of its own, everything in order; also the arena, and a TSC of 1 GHz. */
 struct fake_function *fake_e1000_begin(bool express);
+/* Its driver starts, and serves the interrupt that it provoked. */
+struct nic *fake_e1000_start(struct failure *f);
+/* Lets so much of the TSC's time pass. */
+void fake_e1000_wait_ms(uint64_t ms);
 /* The card got a frame: false when it had no descriptor. status and errors as in the descriptor; lie: the length
  * that the descriptor tells, 0: the frame's. */
 bool fake_e1000_frame(const void *frame, uint16_t len, uint8_t status, uint8_t errors, uint16_t lie);

@@ -1,4 +1,4 @@
-/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c hv/base/failure.c hv/base/format.c */
+/* sources: hv/base/acpi_tables.c hv/base/acpi_uart.c hv/base/acpi_dmar.c hv/base/failure.c hv/base/format.c */
 /*
  * The reader of the host's ACPI tables, on a small physical memory of the test's own. Every mapping
  * is a heap block of exactly the length asked for, so that ASan sees a read past it.
@@ -114,10 +114,12 @@ static int build(void **state)
 	return 0;
 }
 
+static int read_tables(void) { return acpi_host_read(&host, RSDP, map, &why); }
+
 static void good_tables_are_read(void **state)
 {
 	(void)state;
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(read_tables(), 0);
 	assert_int_equal(host.ioapic_count, 2);
 	assert_int_equal(host.ioapics[0].base, 0xfec01000);
 	assert_int_equal(host.ioapics[0].first_gsi, 24);
@@ -147,7 +149,7 @@ static void windows_that_cannot_be_are_refused(void **state)
 		build(state);
 		put(MCFG + wrong[i].at, wrong[i].value, wrong[i].size);
 		table(MCFG, "MCFG", 76);
-		assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+		assert_int_equal(read_tables(), -EINVAL);
 		assert_non_null(strstr(why.text, "MCFG"));
 		assert_int_equal(host.ecam_count, 1);
 	}
@@ -159,7 +161,7 @@ static void no_more_windows_than_there_is_room_for(void **state)
 	for (unsigned i = 0; i < ACPI_MAX_ECAM + 4; i++)
 		memcpy(at(MCFG + 44 + 16 * i), at(MCFG + 44), 16);
 	table(MCFG, "MCFG", 44 + 16 * (ACPI_MAX_ECAM + 4) + 15);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(read_tables(), 0);
 	assert_int_equal(host.ecam_count, ACPI_MAX_ECAM);
 }
 
@@ -168,7 +170,7 @@ static void the_rsdt_serves_old_firmware(void **state)
 	(void)state;
 	put(RSDP + 15, 0, 1);
 	seal(RSDP, 20, 8);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(read_tables(), 0);
 	assert_int_equal(host.ioapic_count, 2);
 	assert_int_equal(host.pm_timer.address, 0); /* the RSDT here has no FADT */
 }
@@ -179,7 +181,7 @@ static void a_memory_pm_timer_wins(void **state)
 	put(FADT + 208, 0, 1);
 	put(FADT + 212, 0xfed00000, 8);
 	table(FADT, "FACP", 244);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(read_tables(), 0);
 	assert_int_equal(host.pm_timer.address, 0xfed00000);
 	assert_int_equal(host.pm_timer.space, ACPI_SPACE_MEMORY);
 }
@@ -188,7 +190,7 @@ static void a_damaged_table_is_left_out(void **state)
 {
 	(void)state;
 	*at(MADT + 50) ^= 1;
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_int_equal(read_tables(), -EINVAL);
 	assert_non_null(strstr(why.text, "APIC"));
 	assert_int_equal(host.ioapic_count, 1); /* the default */
 	assert_int_equal(host.pm_timer.address, 0x608);
@@ -199,10 +201,10 @@ static void bad_entries_end_the_table(void **state)
 	(void)state;
 	*at(MADT + 44 + 1) = 0;
 	table(MADT, "APIC", 44 + sizeof madt_entries);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_int_equal(read_tables(), -EINVAL);
 	*at(MADT + 44 + 1) = 255;
 	table(MADT, "APIC", 44 + sizeof madt_entries);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_int_equal(read_tables(), -EINVAL);
 }
 
 /* Whichever table stands first. */
@@ -226,13 +228,72 @@ static void spcr_goes_before_dbg2(void **state)
 	put(dbg2 + 66, 0x03002000, 4);
 	put(dbg2 + 70, 0xfe034000, 8);
 	table(dbg2, "DBG2", 78);
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), 0);
+	assert_int_equal(read_tables(), 0);
 	assert_int_equal(host.uart_count, 2);
 	assert_int_equal(host.uarts[0].address, 0x2f8);
 	assert_int_equal(host.uarts[1].address, 0xfe034000);
 	*at(spcr + 44) ^= 1;
-	assert_int_equal(acpi_host_read(&host, RSDP, map, &why), -EINVAL);
+	assert_int_equal(read_tables(), -EINVAL);
 	assert_int_equal(host.uart_count, 1);
+}
+
+#define DMAR (MCFG + 0x400)
+
+/* A unit with a device scope behind it, something else, and a unit without. */
+static const uint8_t dmar_structures[] = {
+	0, 0, 24, 0, 0, 0, 0, 0, 0x00, 0x00, 0xd9, 0xfe, 0, 0, 0, 0, 1, 8, 0, 0, 0, 0, 2, 0,
+	1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0, 0, 0, 0, 0xff, 0xff, 0x7f, 0x7b, 0, 0, 0, 0,
+	0, 0, 16, 0, 1, 0, 3, 0, 0x00, 0x10, 0xd9, 0xfe, 1, 0, 0, 0,
+};
+
+static void build_dmar(void)
+{
+	put(XSDT + 52, DMAR, 8);
+	table(XSDT, "XSDT", 60);
+	memcpy(at(DMAR + 48), dmar_structures, sizeof dmar_structures);
+	table(DMAR, "DMAR", 48 + sizeof dmar_structures);
+}
+
+static void units_of_dmar(void **state)
+{
+	(void)state;
+	assert_int_equal(read_tables(), 0);
+	assert_int_equal(host.dmar_count, 0);
+	build_dmar();
+	assert_int_equal(read_tables(), 0);
+	assert_int_equal(host.dmar_count, 2);
+	assert_int_equal(host.dmar[0].base, 0xfed90000);
+	assert_int_equal(host.dmar[1].base, 0x1fed91000);
+	assert_int_equal(host.dmar[1].segment, 3);
+}
+
+static void damaged_dmar(void **state)
+{
+	static const struct {
+		unsigned at;
+		uint8_t value;
+		uint32_t units;
+	} wrong[] = {
+		{ 48 + 2, 0, 0 }, { 48 + 2, 3, 0 }, { 48 + 2, 15, 0 }, { 48 + 9, 1, 0 }, { 48 + 50, 17, 1 }, { 48 + 50, 15, 1 },
+		{ 48 + 26, 255, 1 }, { 48 + 10, 0, 0 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
+		build(state);
+		build_dmar();
+		*at(DMAR + wrong[i].at) = wrong[i].value;
+		if (wrong[i].at == 48 + 10)
+			*at(DMAR + 48 + 11) = 0; /* registers at 0 */
+		table(DMAR, "DMAR", 48 + sizeof dmar_structures);
+		assert_int_equal(read_tables(), -EINVAL);
+		assert_non_null(strstr(why.text, "DMAR"));
+		assert_int_equal(host.dmar_count, wrong[i].units);
+	}
+	for (unsigned i = 0; i < ACPI_MAX_DMAR_UNITS + 4; i++)
+		memcpy(at(DMAR + 48 + 16 * i), dmar_structures + 48, 16);
+	table(DMAR, "DMAR", 48 + 16 * (ACPI_MAX_DMAR_UNITS + 4));
+	assert_int_equal(read_tables(), 0);
+	assert_int_equal(host.dmar_count, ACPI_MAX_DMAR_UNITS);
 }
 
 static void without_a_root_the_defaults_hold(void **state)
@@ -267,26 +328,23 @@ static void no_damage_harms(void **state)
 			seal(MADT, 44 + sizeof madt_entries, 9);
 			seal(FADT, 244, 9);
 		}
-		acpi_host_read(&host, RSDP, map, &why);
+		read_tables();
 		assert_in_range(host.ioapic_count, 1, ACPI_MAX_IOAPICS);
 		assert_in_range(host.ecam_count, 0, ACPI_MAX_ECAM);
 		clean_up(state);
 	}
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, build, clean_up)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(good_tables_are_read, build, clean_up),
-		cmocka_unit_test_setup_teardown(the_rsdt_serves_old_firmware, build, clean_up),
-		cmocka_unit_test_setup_teardown(a_memory_pm_timer_wins, build, clean_up),
-		cmocka_unit_test_setup_teardown(a_damaged_table_is_left_out, build, clean_up),
-		cmocka_unit_test_setup_teardown(windows_that_cannot_be_are_refused, build, clean_up),
-		cmocka_unit_test_setup_teardown(no_more_windows_than_there_is_room_for, build, clean_up),
-		cmocka_unit_test_setup_teardown(bad_entries_end_the_table, build, clean_up),
-		cmocka_unit_test_setup_teardown(spcr_goes_before_dbg2, build, clean_up),
-		cmocka_unit_test_setup_teardown(without_a_root_the_defaults_hold, build, clean_up),
-		cmocka_unit_test_setup_teardown(no_damage_harms, build, clean_up),
+		TEST(good_tables_are_read), TEST(the_rsdt_serves_old_firmware), TEST(a_memory_pm_timer_wins),
+		TEST(a_damaged_table_is_left_out), TEST(windows_that_cannot_be_are_refused),
+		TEST(no_more_windows_than_there_is_room_for), TEST(bad_entries_end_the_table),
+		TEST(spcr_goes_before_dbg2), TEST(units_of_dmar), TEST(damaged_dmar),
+		TEST(without_a_root_the_defaults_hold), TEST(no_damage_harms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,23 +27,11 @@ static uint8_t frame[4096];
 
 static struct nic *start(bool express)
 {
-	struct nic *n;
-
 	fake_e1000_begin(express);
 	if (quick)
 		tsc_khz /= 100;
 	quick = false;
-	n = nic_start(NIC_ANY, fake_e1000_notify, &why);
-	assert_non_null(n);
-	fake_e1000_interrupt(); /* the provoked one */
-	n->service(n);
-	return n;
-}
-
-static void wait_ms(uint64_t ms)
-{
-	for (uint64_t until = rdtsc() + ms * tsc_khz; rdtsc() < until;)
-		;
+	return fake_e1000_start(&why);
 }
 
 static void both_start(void **state)
@@ -192,7 +180,7 @@ static void the_card_has_no_descriptor_left(void **state)
 	while (fake_e1000_frame(frame, 60, GOOD, 0, 0))
 		taken++;
 	assert_int_equal(taken, E1000_RECEIVE_RING - 1);
-	wait_ms(1100);
+	fake_e1000_wait_ms(1100);
 	n->service(n);
 	assert_int_equal(n->counters.receive_lost, 1);
 	while (n->receive(n, got, sizeof(got)))
@@ -241,14 +229,14 @@ static void a_stuck_sender_is_reset(void **state)
 	n = start(true);
 	fake.sender_hangs = true;
 	assert_int_equal(n->send(n, frame, 60), 0);
-	wait_ms(5100);
+	fake_e1000_wait_ms(5100);
 	fake.link = false; /* nothing can be sent then, which is no fault */
 	n->service(n);
 	assert_int_equal(n->counters.resets, 0);
 	fake.link = true;
 	n->service(n);
 	assert_int_equal(n->counters.resets, 0);
-	wait_ms(5100);
+	fake_e1000_wait_ms(5100);
 	n->service(n);
 	assert_int_equal(n->counters.resets, 1);
 	fake.sender_hangs = false;
@@ -260,7 +248,7 @@ static void a_stuck_sender_is_reset(void **state)
 	fake.sender_hangs = fake.reset_hangs = true;
 	n->service(n);
 	assert_int_equal(n->send(n, frame, 60), 0);
-	wait_ms(5100);
+	fake_e1000_wait_ms(5100);
 	n->service(n);
 	assert_non_null(strstr(test_last_log, "is lost"));
 	assert_false(n->link);
@@ -404,7 +392,7 @@ static void groups(void **state)
 	g[5] = 3;
 	fake.sender_hangs = true;
 	n->send(n, frame, 60);
-	wait_ms(5100);
+	fake_e1000_wait_ms(5100);
 	n->service(n); /* a reset forgets none */
 	assert_int_equal(n->counters.resets, 1);
 	assert_true(group_is_on(g));

@@ -25,20 +25,8 @@ static uint8_t frame[NIC_FRAME_MAX];
 
 static struct nic *start(bool express)
 {
-	struct nic *n;
-
 	fake_e1000_begin(express);
-	n = nic_start(NIC_ANY, fake_e1000_notify, &why);
-	assert_non_null(n);
-	fake_e1000_interrupt(); /* the provoked one */
-	n->service(n);
-	return n;
-}
-
-static void wait_ms(uint64_t ms)
-{
-	for (uint64_t until = rdtsc() + ms * tsc_khz; rdtsc() < until;)
-		;
+	return fake_e1000_start(&why);
 }
 
 static void interrupts_that_do_not_arrive(void **state)
@@ -97,7 +85,7 @@ static void lost_interrupts_lead_to_polling(void **state)
 		fake.intx_works = i == 4;
 		fake_e1000_frame(frame, 60, GOOD, 0, 0);
 		fake_e1000_interrupt(); /* one does arrive: the count begins anew */
-		wait_ms(11);
+		fake_e1000_wait_ms(11);
 		n->service(n);
 		assert_int_equal(n->receive(n, got, sizeof(got)), 60);
 	}
@@ -109,7 +97,7 @@ static void lost_interrupts_lead_to_polling(void **state)
 	assert_int_equal(n->irq, NIC_IRQ_INTX);
 	for (unsigned i = 0; i < 8; i++) {
 		fake_e1000_frame(frame, 60, GOOD, 0, 0);
-		wait_ms(11);
+		fake_e1000_wait_ms(11);
 		n->service(n);
 		assert_int_equal(n->receive(n, got, sizeof(got)), 60);
 	}

@@ -21,6 +21,7 @@ GUESTS = {f"/guests/{name}": f"tests/guests/{name}.elf" for name in ("fpu", "spi
 
 CASES = [
     Case("net-qemu", [
+        Expect(r"vt-d: 1 unit"),
         Expect(r"nic: .* link at 1000 Mbit/s"),
         # In either order: the one waits for a server, the other for nobody's protest.
         Expect(rf"(?s)(?=.*net: the host has the address {LEASE}/24 \(DHCP\))"
