@@ -48,10 +48,19 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* In pieces of that size, each in a block of its own, so that a byte too many is seen. */
-static size_t make_metrics(size_t piece)
+static bool next_metrics(struct text *t, void *at)
 {
-	struct metrics_at at = { 0 };
+	bool last = metrics_piece(t, at);
+
+	assert_true(t->len > 0 || last);
+	return last;
+}
+
+static bool next_page(struct text *t, void *at) { return page_piece(t, at); }
+
+/* In pieces of that size, each in a block of its own, so that a byte too many is seen. */
+static size_t collect(bool (*next)(struct text *t, void *at), void *at, size_t piece)
+{
 	size_t len = 0;
 	bool last;
 
@@ -59,9 +68,8 @@ static size_t make_metrics(size_t piece)
 	do {
 		struct text t = { .at = malloc(piece), .size = piece };
 
-		last = metrics_piece(&t, &at);
+		last = next(&t, at);
 		assert_false(t.cut);
-		assert_true(t.len > 0 || last);
 		memcpy(whole + len, t.at, t.len);
 		len += t.len;
 		free(t.at);
@@ -70,24 +78,18 @@ static size_t make_metrics(size_t piece)
 	return len;
 }
 
+static size_t make_metrics(size_t piece)
+{
+	struct metrics_at at = { 0 };
+
+	return collect(next_metrics, &at, piece);
+}
+
 static size_t make_page(size_t piece, bool still)
 {
 	struct page_at at = { .still = still };
-	size_t len = 0;
-	bool last;
 
-	stats_refresh(rdtsc());
-	do {
-		struct text t = { .at = malloc(piece), .size = piece };
-
-		last = page_piece(&t, &at);
-		assert_false(t.cut);
-		memcpy(whole + len, t.at, t.len);
-		len += t.len;
-		free(t.at);
-	} while (!last);
-	whole[len] = 0;
-	return len;
+	return collect(next_page, &at, piece);
 }
 
 /* ---- the text format's grammar ---- */
