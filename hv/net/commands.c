@@ -31,6 +31,14 @@ static void show_card(struct monitor_out *out, const struct nic *n)
 	mon_printf(out, "%lu interrupts, %lu resets\n", c->interrupts, c->resets);
 }
 
+/* In ticks of the TSC, of the CPU that the monitor shares with guests. */
+static void show_work(struct monitor_out *out)
+{
+	mon_printf(out, "work: %lu turns, %lu ticks; of them services %lu, frames received %lu, sent %lu\n",
+	           net_work.turns, net_work.ticks, net_work.services, ether_counters.receive_ticks,
+	           ether_counters.send_ticks);
+}
+
 static void show_addresses(struct monitor_out *out)
 {
 	struct address_shown list[ADDRESS_MAX];
@@ -126,6 +134,7 @@ static int net_command(struct monitor_out *out, int argc, char **argv)
 		return 0;
 	}
 	show_card(out, ether_nic());
+	show_work(out);
 	show_addresses(out);
 	show_streams(out);
 	show_pools(out);

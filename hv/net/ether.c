@@ -9,6 +9,7 @@
 #include <netif/ethernet.h>
 #include <string.h>
 
+#include "drivers/lwip/port.h"
 #include "drivers/nic.h"
 
 #define ETHERTYPE_AT 12
@@ -23,16 +24,22 @@ static uint8_t frame[NIC_FRAME_MAX]; /* one at a time, in or out */
 struct netif *ether_netif(void) { return card ? &interface : NULL; }
 struct nic *ether_nic(void) { return card; }
 
-static err_t link_output(struct netif *n, struct pbuf *p)
+static bool send(struct pbuf *p)
 {
 	uint16_t len = p->tot_len;
 
+	return len <= sizeof(frame) && pbuf_copy_partial(p, frame, len, 0) == len && !card->send(card, frame, len);
+}
+
+static err_t link_output(struct netif *n, struct pbuf *p)
+{
+	uint64_t begun = lwip_port_tsc();
+	bool sent = send(p);
+
 	(void)n;
-	if (len > sizeof(frame) || pbuf_copy_partial(p, frame, len, 0) != len || card->send(card, frame, len)) {
-		ether_counters.dropped_send++;
-		return ERR_IF;
-	}
-	return ERR_OK;
+	ether_counters.send_ticks += lwip_port_tsc() - begun;
+	ether_counters.dropped_send += !sent;
+	return sent ? ERR_OK : ERR_IF;
 }
 
 /* RFC 2464, "Address Mapping -- Multicast": 33-33 and the group's last four bytes. */
@@ -119,11 +126,13 @@ static void hand_over(size_t len)
 bool ether_receive(void)
 {
 	for (unsigned i = 0; i < ETHER_BURST; i++) {
+		uint64_t begun = lwip_port_tsc() - ether_counters.send_ticks;
 		size_t len = card->receive(card, frame, sizeof(frame));
 
 		if (!len)
 			return false;
 		hand_over(len);
+		ether_counters.receive_ticks += lwip_port_tsc() - ether_counters.send_ticks - begun;
 	}
 	ether_counters.pauses++;
 	return true;

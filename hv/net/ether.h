@@ -21,6 +21,9 @@ struct ether_counters {
 	uint64_t dropped_memory;  /* received: lwIP's pool was empty */
 	uint64_t dropped_send;    /* to be sent: the card would not take it */
 	uint64_t pauses;          /* bursts that were used up */
+	/* Host TSC ticks, guests' not among them: for frames from the card through lwIP, less what lwIP sent
+	 * meanwhile, and for frames to the card. */
+	uint64_t receive_ticks, send_ticks;
 };
 extern struct ether_counters ether_counters;
 

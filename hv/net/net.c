@@ -20,6 +20,8 @@
 #define SOON_MS 1   /* the least that services leave to others */
 #define LOOK_MS 1000
 
+struct net_work net_work;
+
 static const struct config *config; /* NULL: no network */
 static bool notified;               /* written by the card's interrupt */
 static uint64_t pause_until;        /* host TSC: after a burst the card waits */
@@ -122,8 +124,19 @@ bool net_up(void)
 	return config && !gave_up && ether_nic() && ether_nic()->link && address_any();
 }
 
+static uint64_t serve_services(void)
+{
+	uint64_t begun = lwip_port_tsc();
+	uint64_t deadline = net_services_poll(begun);
+
+	streams_dispatch();
+	net_work.services += lwip_port_tsc() - begun;
+	return deadline;
+}
+
 uint64_t net_poll(void)
 {
+	uint64_t begun = lwip_port_tsc();
 	uint64_t deadline, services, soon;
 	unsigned turns = 0;
 
@@ -134,9 +147,10 @@ uint64_t net_poll(void)
 		address_report();
 		if (net_up())
 			net_services_start(config);
-		services = net_services_poll(lwip_port_tsc());
-		streams_dispatch();
+		services = serve_services();
 	} while (streams_dirty() && ++turns < TURNS_MAX);
+	net_work.turns++;
+	net_work.ticks += lwip_port_tsc() - begun;
 	soon = lwip_port_tsc() + tsc_khz * SOON_MS;
 	return streams_dirty() ? soon : min_u64(deadline, max_u64(services, soon));
 }

@@ -20,6 +20,14 @@ void net_start(const struct config *c);
  */
 uint64_t net_poll(void);
 
+/* What it took of the boot CPU, in host TSC ticks. Monitor's context. */
+struct net_work {
+	uint64_t turns;    /* of net_poll */
+	uint64_t ticks;    /* in them, all told */
+	uint64_t services; /* of those, in the services' functions */
+};
+extern struct net_work net_work;
+
 /* Link and an address: what a service needs before it sends. */
 bool net_up(void);
 
