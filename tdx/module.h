@@ -72,7 +72,8 @@ uint32_t tdx_shared_bit(void);
 uint64_t tdx_memory_bytes(void);
 /* Whether TDs may have these frames: they lie in memory the module was given. */
 bool tdx_memory_fits(hpa_t first, uint64_t npages);
-/* A cleared frame that they may have, on record as owner's; HPA_NONE when there is none. */
+/* A cleared frame that they may have, on record as owner's and out of the hypervisor's map; HPA_NONE when there is
+ * none. */
 hpa_t tdx_frame_alloc(frame_owner_t owner);
 
 /* A free key id; 0 when all are in use. And back. Any CPU; no lock. */

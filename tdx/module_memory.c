@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hv/base/log.h"
+#include "hv/base/map_ram.h"
 #include "hv/base/phys.h"
 #include "tdx/module.h"
 #include "tdx/tdh.h"
@@ -99,8 +100,17 @@ static void free_pamts(void)
 	while (memory.pamt_count) {
 		const struct tdx_range *r = &memory.pamt[--memory.pamt_count];
 
+		map_show(r->base, r->size >> PAGE_SHIFT);
 		frame_free_run(r->base, r->size >> PAGE_SHIFT, OWNER_PAMT);
 	}
+}
+
+static int hide_pamts(struct failure *f)
+{
+	for (uint32_t i = 0; i < memory.pamt_count; i++)
+		if (map_hide(memory.pamt[i].base, memory.pamt[i].size >> PAGE_SHIFT))
+			return fail(f, -ENOMEM, "no memory for the page tables that leave the TDX module's own memory out");
+	return 0;
 }
 
 static int build_tdmrs(struct failure *f)
@@ -149,6 +159,8 @@ int module_memory_give(struct failure *f)
 
 	memset(&memory, 0, sizeof(memory));
 	err = build_tdmrs(f);
+	if (!err)
+		err = hide_pamts(f);
 	if (!err)
 		err = sys_config(f);
 	/* Once it has taken them the PAMTs are the module's, come what may. */
@@ -212,13 +224,20 @@ hpa_t tdx_frame_alloc(frame_owner_t owner)
 	int n = 0;
 
 	while (n < UNFIT_MAX) {
-		frame = frame_alloc(owner);
+		frame = frame_alloc(OWNER_HV);
 		if (frame == HPA_NONE || tdx_memory_fits(frame, 1))
 			break;
 		unfit[n++] = frame;
 		frame = HPA_NONE;
 	}
 	while (n > 0)
-		frame_free(unfit[--n], owner);
+		frame_free(unfit[--n], OWNER_HV);
+	if (frame == HPA_NONE)
+		return frame;
+	if (map_hide(frame, 1)) {
+		frame_free(frame, OWNER_HV);
+		return HPA_NONE;
+	}
+	frame_change_owner(frame, 1, OWNER_HV, owner);
 	return frame;
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "hv/base/map_ram.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
@@ -97,6 +98,7 @@ uint64_t tdx_call_alone(uint32_t leaf, struct tdx_operands *o, const struct tdx_
 void tdx_page_clear(hpa_t page, uint64_t npages)
 {
 	INVARIANT(used);
+	map_show(page, npages);
 	if (used->clear)
 		used->clear(used->ctx, page, npages);
 	else

@@ -60,7 +60,8 @@ struct tdx_kicker {
 /* The same; when it stays busy, once more with every vCPU out. k may be NULL. */
 uint64_t tdx_call_alone(uint32_t leaf, struct tdx_operands *o, const struct tdx_kicker *k);
 
-/* A page that the module has given back: its contents are cleared, its integrity restored. */
+/* A page that the module has given back: it is in the hypervisor's map again, its contents are cleared, its integrity
+ * restored. */
 void tdx_page_clear(hpa_t page, uint64_t npages);
 
 /* Since start-up, by leaf. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hv/base/format.h"
+#include "hv/base/map_ram.h"
 #include "mmu/mmu.h"
 #include "tdx/tdh.h"
 
@@ -41,14 +42,27 @@ static int result_of(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t stat
 
 /* ---- whose pages are ---- */
 
-static void hold(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+static int no_table(struct td *td)
 {
+	if (!__atomic_exchange_n(&td->broken_once, 1, __ATOMIC_RELAXED))
+		format(td->broken, sizeof(td->broken),
+		       "no memory is left for page tables that leave its private memory out of the hypervisor's map");
+	return -EIO;
+}
+
+/* From now on it is the TD's: nobody else looks at it, and it is out of the hypervisor's map. */
+static int hold(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+{
+	if (UNLIKELY(map_hide(page, npages)))
+		return no_table(td);
 	frame_change_owner(page, npages, owner, OWNER_TD(td->id));
+	return 0;
 }
 
 static void unhold(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
 {
 	frame_change_owner(page, npages, OWNER_TD(td->id), owner);
+	map_show(page, npages);
 }
 
 /* As far as anybody can tell. */
@@ -111,7 +125,7 @@ static uint64_t take_some_back(hpa_t page)
 	return 0;
 }
 
-bool sept_take_back(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+bool sept_reclaim(hpa_t page, uint64_t npages)
 {
 	uint64_t some;
 
@@ -120,8 +134,20 @@ bool sept_take_back(struct td *td, hpa_t page, uint64_t npages, frame_owner_t ow
 		if (!some)
 			return false;
 	}
+	return true;
+}
+
+void sept_give_back(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+{
+	frame_change_owner(page, npages, OWNER_TD(td->id), owner);
 	tdx_page_clear(page, npages);
-	unhold(td, page, npages, owner);
+}
+
+bool sept_take_back(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+{
+	if (!sept_reclaim(page, npages))
+		return false;
+	sept_give_back(td, page, npages, owner);
 	return true;
 }
 
@@ -142,7 +168,8 @@ static int do_link(struct td *td, gfn_t gfn, int level, hpa_t page)
 {
 	uint64_t status;
 
-	hold(td, page, 1, OWNER_VM_META(td->id));
+	if (hold(td, page, 1, OWNER_VM_META(td->id)))
+		return -EIO;
 	status = tdh_mem_sept_add(td->tdr, gpa_of(gfn), module_level(level), page);
 	return given(td, TDH_MEM_SEPT_ADD, gfn, status, page, 1, OWNER_VM_META(td->id));
 }
@@ -152,7 +179,8 @@ static int do_map(struct td *td, gfn_t gfn, int level, hpa_t page)
 	bool image = td->source != 0;
 	uint64_t status;
 
-	hold(td, page, pages_of(level), OWNER_VM(td->id));
+	if (hold(td, page, pages_of(level), OWNER_VM(td->id)))
+		return -EIO;
 	if (image)
 		status = tdh_mem_page_add(td->tdr, gpa_of(gfn), page, td->source);
 	else
@@ -198,8 +226,7 @@ static int do_remove(struct td *td, gfn_t gfn, int level, hpa_t page)
 	status = write_back(td, page, pages_of(level));
 	if (!tdx_is_done(status))
 		return unexpected(td, TDH_PHYMEM_PAGE_WBINVD, gfn, status); /* the page stays as it is */
-	tdx_page_clear(page, pages_of(level));
-	unhold(td, page, pages_of(level), OWNER_VM(td->id));
+	sept_give_back(td, page, pages_of(level), OWNER_VM(td->id));
 	return 0;
 }
 
@@ -207,7 +234,8 @@ static int do_demote(struct td *td, gfn_t gfn, int level, hpa_t page)
 {
 	uint64_t status;
 
-	hold(td, page, 1, OWNER_VM_META(td->id));
+	if (hold(td, page, 1, OWNER_VM_META(td->id)))
+		return -EIO;
 	status = tdh_mem_page_demote(td->tdr, gpa_of(gfn), module_level(level), page);
 	return given(td, TDH_MEM_PAGE_DEMOTE, gfn, status, page, 1, OWNER_VM_META(td->id));
 }

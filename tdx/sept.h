@@ -13,10 +13,13 @@
 void sept_init(struct td *td);
 
 /*
- * Takes a page of the TD back, which is no more: its key has been released. Cleared, and on record as owner's, when
- * it is ours again. False: the module keeps it, and it stays on record as the TD's.
+ * Takes a page of the TD back, which is no more: its key has been released. Cleared, in the hypervisor's map, and on
+ * record as owner's, when it is ours again. False: the module keeps it, and it stays on record as the TD's.
  */
-bool sept_take_back(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner);
+bool sept_take_back(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner);
+/* The two halves of that: the module's part, and ours. */
+bool sept_reclaim(hpa_t page, uint64_t npages);
+void sept_give_back(const struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner);
 
 /* Takes back the pages of which the module once left us in doubt. False: it keeps some. */
 bool sept_settle_doubts(struct td *td);

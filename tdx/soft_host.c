@@ -8,8 +8,9 @@
 #include "hv/base/frame.h"
 #include "hv/base/log.h"
 #include "hv/base/machine.h"
-#include "hv/base/map.h"
+#include "hv/base/map_ram.h"
 #include "hv/base/phys.h"
+#include "hv/base/window.h"
 #include "hv/base/x86.h"
 #include "hv/fpu.h"
 #include "tdx/soft_vp.h"
@@ -56,10 +57,37 @@ static uint32_t count_packages(void)
 	return highest + 1;
 }
 
+_Static_assert(SOFT_MAX_MAPS <= WINDOW_PAGES, "a CPU's windows hold what a call maps");
+
+/* What the host has given is in no map of its own: docs/tdx.md. */
 static void *map(void *ctx, hpa_t page)
 {
 	(void)ctx;
-	return frame_owner(page) != OWNER_NONE && map_has_ram(page, PAGE_SIZE) ? phys_to_virt(page) : NULL;
+	return window_map(page);
+}
+
+static void *map_large(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	return window_map_large(page);
+}
+
+static uint32_t map_mark(void *ctx)
+{
+	(void)ctx;
+	return window_mark();
+}
+
+static void map_release(void *ctx, uint32_t mark)
+{
+	(void)ctx;
+	window_release(mark);
+}
+
+static void *map_shared(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	return map_shows(page) ? phys_to_virt(page) : NULL;
 }
 
 static bool rdrand(uint64_t *value)
@@ -213,11 +241,14 @@ int soft_host_init(struct tdx_machine *machine, struct failure *f)
 	struct soft_platform p = {
 		.hpa_bits = (uint32_t)min_u64(machine->hpa_bits, ADDRESS_BITS - HKID_BITS),
 		.lps = machine->cpus, .first_private_hkid = SHARED_HKIDS, .private_hkids = PRIVATE_HKIDS,
-		.cpu = cpu_of(this_cpu()), .package_of = package_of, .map = map, .entropy = entropy,
+		.cpu = cpu_of(this_cpu()), .package_of = package_of, .map = map, .map_large = map_large, .map_mark = map_mark,
+		.map_release = map_release, .map_shared = map_shared, .entropy = entropy,
 		.interrupt_pending = interrupt_pending, .now = now,
 	};
 	int err;
 
+	if (windows_init())
+		return fail(f, -ENOMEM, "no memory for the page tables by which the software TDX module reaches its pages");
 	host = *machine;
 	p.packages = count_packages();
 	p.keyid_shift = p.hpa_bits;

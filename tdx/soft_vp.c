@@ -10,9 +10,9 @@
 #include "hv/base/log.h"
 #include "hv/base/machine.h"
 #include "hv/base/panic.h"
-#include "hv/base/phys.h"
 #include "hv/base/trap.h"
 #include "hv/base/vectors.h"
+#include "hv/base/window.h"
 #include "hv/base/x86.h"
 #include "hv/fpu.h"
 #include "tdx/soft/td_msr.h"
@@ -94,7 +94,7 @@ static void clear_vmcs(struct soft_vp *vp)
 static void vmcs_create(void *ctx, struct soft_vp *vp)
 {
 	(void)ctx;
-	*(uint32_t *)phys_to_virt(vmcs_of(vp)) = VMX_BASIC_REVISION(this_cpu()->vmx->caps.basic);
+	*(uint32_t *)window_map(vmcs_of(vp)) = VMX_BASIC_REVISION(this_cpu()->vmx->caps.basic);
 	clear_vmcs(vp);
 }
 
@@ -200,7 +200,7 @@ static void run(void *ctx, struct soft_vp *vp)
 
 static bool has_xsave(void) { return read_cr4() & CR4_OSXSAVE; }
 
-static uint8_t *xsave_area(const struct soft_vp *vp) { return phys_to_virt(vp->page[TDVPS_XSAVE]); }
+static uint8_t *xsave_area(const struct soft_vp *vp) { return window_map(vp->page[TDVPS_XSAVE]); }
 
 /* All components, also those that the guest has off in its XCR0 just now. */
 static void xsave(uint8_t *area)

@@ -7,6 +7,7 @@
 
 #include "hv/base/format.h"
 #include "hv/base/log.h"
+#include "hv/base/map_ram.h"
 #include "hv/base/percpu.h"
 #include "hv/base/x86.h"
 #include "hv/cpu_call.h"
@@ -100,6 +101,7 @@ static int start(struct failure *f)
 
 	if (err)
 		return err;
+	map_ram_init();
 	fill_machine(&machine);
 	if (no_hardware.text[0]) {
 		log_info("TDX: %s; the software module stands in", no_hardware.text);

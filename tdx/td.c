@@ -292,13 +292,11 @@ static bool free_tdr(struct td *td)
 {
 	hpa_t tdr = td->tdr, keyed = tdx_keyed(tdr, tdx_module.global_hkid);
 
-	if (!sept_take_back(td, tdr, 1, OWNER_HV))
+	if (!sept_reclaim(tdr, 1))
 		return false;
-	if (!tdx_is_done(tdh_phymem_page_wbinvd(keyed)) && !tdx_is_done(tdh_phymem_page_wbinvd(keyed))) {
-		frame_change_owner(tdr, 1, OWNER_HV, owner_of(td));
+	if (!tdx_is_done(tdh_phymem_page_wbinvd(keyed)) && !tdx_is_done(tdh_phymem_page_wbinvd(keyed)))
 		return false;
-	}
-	tdx_page_clear(tdr, 1);
+	sept_give_back(td, tdr, 1, OWNER_HV);
 	frame_free(tdr, OWNER_HV);
 	td->tdr = HPA_NONE;
 	return true;

@@ -22,6 +22,9 @@ typedef uint16_t frame_owner_t;
 #define OWNER_VM_META(id) ((frame_owner_t)(0x2000 + (id))) /* its VMCS, EPT, shadow pages */
 #define OWNER_TD(id) ((frame_owner_t)(0x3000 + (id))) /* the TDX module holds it for that TD */
 
+/* What the hypervisor must not have in its map of RAM: hv/base/map_ram.h. */
+static inline bool frame_owner_is_hidden(frame_owner_t o) { return o == OWNER_PAMT || (o & 0xf000) == OWNER_TD(0); }
+
 #define OWNER_INTERNAL 0x00f0 /* from here to 00ffh: the allocator's own marks, reported as OWNER_FREE */
 
 #define HPA_NONE ((hpa_t)0) /* frame 0 is never handed out */

@@ -1,7 +1,7 @@
 /*
- * The hypervisor's page tables. Owns the root, the image's permissions, the map of RAM and the
- * region of devices and stacks, whose addresses are handed out once and never reused for another
- * frame: so no TLB of another CPU ever has to be flushed.
+ * The hypervisor's page tables. Owns the root, the image's permissions, the map of RAM as it is at start
+ * (map_ram.c changes it) and the region of devices and stacks, whose addresses are handed out once and never
+ * reused for another frame: so no TLB of another CPU ever has to be flushed for those.
  * SDM vol. 3A, "4-Level Paging and 5-Level Paging".
  */
 #include "hv/base/map.h"
@@ -12,20 +12,11 @@
 #include "boot/boot_info.h"
 #include "hv/base/frame.h"
 #include "hv/base/machine.h"
+#include "hv/base/map_tables.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "hv/base/spin.h"
 #include "hv/base/x86.h"
-
-#define PTE_PRESENT BIT(0)
-#define PTE_WRITE BIT(1)
-#define PTE_PWT BIT(3)
-#define PTE_PCD BIT(4)
-#define PTE_LARGE BIT(7)     /* at levels 2 and 3 */
-#define PTE_PAT_4K BIT(7)    /* at level 1 */
-#define PTE_GLOBAL BIT(8)
-#define PTE_NX BIT(63)
-#define PTE_ADDRESS BITS(51, 12)
 
 #define CPUID_EXT1_EDX_1G BIT(26)
 #define DEVICE_REGION_SIZE GIB(64)
@@ -48,9 +39,7 @@ static struct {
 
 static const struct boot_info *ram_map;
 
-static unsigned top_level(void) { return read_cr4() & CR4_LA57 ? 5 : 4; }
-static unsigned index_at(uint64_t va, unsigned level) { return (va >> (12 + 9 * (level - 1))) & 511; }
-static uint64_t size_at(unsigned level) { return PAGE_SIZE << (9 * (level - 1)); }
+unsigned map_top_level(void) { return read_cr4() & CR4_LA57 ? 5 : 4; }
 
 /* The next table below *entry, made when missing; NULL when out of memory. */
 static uint64_t *table_below(uint64_t *entry)
@@ -71,14 +60,27 @@ static uint64_t *entry_for(hpa_t table, uint64_t va, unsigned level)
 {
 	uint64_t *t = phys_to_virt(table);
 
-	for (unsigned l = top_level(); t && l > level; l--)
-		t = table_below(&t[index_at(va, l)]);
-	return t ? &t[index_at(va, level)] : NULL;
+	for (unsigned l = map_top_level(); t && l > level; l--)
+		t = table_below(&t[map_index(va, l)]);
+	return t ? &t[map_index(va, level)] : NULL;
 }
+
+void map_forget(uint64_t va) { invlpg((const void *)va); }
+
+/* A change of CR4.PGE: SDM "Operations that Invalidate TLBs and Paging-Structure Caches". */
+void map_forget_all(void)
+{
+	uint64_t cr4 = read_cr4();
+
+	write_cr4(cr4 & ~CR4_PGE);
+	write_cr4(cr4 | CR4_PGE);
+}
+
+uint64_t *map_entry(uint64_t va, unsigned level) { return entry_for(root, va, level); }
 
 static unsigned largest_level(uint64_t va, hpa_t pa, uint64_t len, unsigned level)
 {
-	while (level > 1 && (!is_aligned(va | pa, size_at(level)) || len < size_at(level)))
+	while (level > 1 && (!is_aligned(va | pa, map_size(level)) || len < map_size(level)))
 		level--;
 	return level;
 }
@@ -93,9 +95,9 @@ static int map_range(hpa_t table, uint64_t va, hpa_t pa, uint64_t len, uint64_t 
 		if (!e)
 			return -ENOMEM;
 		*e = pa | flags | PTE_PRESENT | (level > 1 ? PTE_LARGE : 0);
-		va += size_at(level);
-		pa += size_at(level);
-		len -= size_at(level);
+		va += map_size(level);
+		pa += map_size(level);
+		len -= map_size(level);
 	}
 	return 0;
 }
@@ -117,14 +119,14 @@ hpa_t map_translate(const void *address)
 {
 	uint64_t va = (uint64_t)address, entry = read_cr3();
 
-	for (unsigned level = top_level(); level >= 1; level--) {
+	for (unsigned level = map_top_level(); level >= 1; level--) {
 		const uint64_t *t = phys_to_virt(entry & PTE_ADDRESS);
 
-		entry = t[index_at(va, level)];
+		entry = t[map_index(va, level)];
 		if (!(entry & PTE_PRESENT))
 			return HPA_NONE;
 		if (level == 1 || (level <= 3 && (entry & PTE_LARGE)))
-			return (entry & PTE_ADDRESS & ~(size_at(level) - 1)) | (va & (size_at(level) - 1));
+			return (entry & PTE_ADDRESS & ~(map_size(level) - 1)) | (va & (map_size(level) - 1));
 	}
 	return HPA_NONE;
 }
@@ -160,6 +162,8 @@ bool map_has_ram(hpa_t pa, uint64_t len)
 	return pa == end;
 }
 
+bool map_is_image(hpa_t pa) { return pa - ram_map->image_base < (uint64_t)(__image_end - __image_start); }
+
 /* All RAM, with ranges that touch joined, so that large pages fit; the image's frames stay out. */
 static int map_ram(const struct boot_info *bi)
 {
@@ -175,7 +179,7 @@ static int map_ram(const struct boot_info *bi)
 			end += bi->ranges[++i].size;
 		base = align_down(base, PAGE_SIZE);
 		err = map_range(root, PHYS_MAP_BASE + base, base, align_up(end, PAGE_SIZE) - base,
-				PTE_WRITE | PTE_NX | PTE_GLOBAL, have_1g ? 3 : 2);
+				PTE_RAM, have_1g ? 3 : 2);
 	}
 	return err;
 }
@@ -220,9 +224,7 @@ void map_init(const struct boot_info *bi)
 	if (err)
 		machine_give_up("no memory for the hypervisor's page tables");
 	write_cr3(root);
-	/* Boot's tables may have had global entries: toggling CR4.PGE drops them too. */
-	write_cr4(read_cr4() & ~CR4_PGE);
-	write_cr4(machine_cr4());
+	map_forget_all(); /* boot's tables may have had global entries */
 }
 
 hpa_t map_root(void) { return root; }
@@ -366,7 +368,7 @@ void map_free_trampoline(hpa_t table)
 	hpa_t frames[5];
 	unsigned n = 0;
 
-	for (unsigned level = top_level(); level > 1; level--) { /* one page below 1 MiB: first entry of each */
+	for (unsigned level = map_top_level(); level > 1; level--) { /* one page below 1 MiB: first entry of each */
 		frames[n++] = virt_to_phys(t);
 		t = phys_to_virt(t[0] & PTE_ADDRESS);
 	}

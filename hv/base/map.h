@@ -1,7 +1,8 @@
 /*
  * The hypervisor's own address space: W^X, NX, guard pages under every stack, SMEP and SMAP.
- * Regions: PHYS_MAP_BASE all RAM; HV_IMAGE_BASE the image; HV_DEVICE_BASE what map_device and
- * map_stack hand out, each followed by an unmapped guard page.
+ * Regions: PHYS_MAP_BASE all RAM but what hv/base/map_ram.h takes out; HV_IMAGE_BASE the image; HV_DEVICE_BASE
+ * what map_device and map_stack hand out, each followed by an unmapped guard page; HV_WINDOW_BASE each CPU's
+ * windows (hv/base/window.h).
  */
 #ifndef HV_BASE_MAP_H
 #define HV_BASE_MAP_H
@@ -12,6 +13,7 @@ struct boot_info; /* boot/boot_info.h */
 
 #define HV_IMAGE_BASE 0xffffffff80000000ul
 #define HV_DEVICE_BASE 0xffffc00000000000ul
+#define HV_WINDOW_BASE 0xffffd00000000000ul
 
 enum map_cache { MAP_UNCACHED, MAP_WRITE_COMBINING, MAP_WRITE_BACK };
 
@@ -33,8 +35,11 @@ hpa_t map_root(void);
 hpa_t map_translate(const void *va);
 /* Whether va lies in a page left unmapped on purpose, below a stack or between device mappings. */
 bool map_is_guard(uint64_t va);
-/* Whether [pa, pa + len) is all in the map of RAM, so that phys_to_virt() serves it. */
+/* Whether [pa, pa + len) is all RAM or ACPI tables outside the image, so that phys_to_virt() serves what of it is
+ * not taken out. */
 bool map_has_ram(hpa_t pa, uint64_t len);
+/* Whether pa is in the image, whose frames the map of RAM leaves out. */
+bool map_is_image(hpa_t pa);
 
 /*
  * A second root that shares the hypervisor's half and maps [0, 4 GiB) and the given ranges of

@@ -8,6 +8,7 @@
 #include "hv/base/format.h"
 #include "hv/base/machine.h"
 #include "hv/base/map.h"
+#include "hv/base/map_ram.h"
 #include "hv/base/msr.h"
 #include "hv/base/nmi.h"
 #include "hv/base/panic.h"
@@ -169,14 +170,35 @@ static void on_machine_check(const struct trap_frame *f)
 		   used ? banks : " no bank says where;");
 }
 
+void trap_describe_address(uint64_t va, char *out, size_t size)
+{
+	frame_owner_t owner = map_hidden_owner(va);
+
+	*out = '\0';
+	if (map_is_guard(va))
+		format(out, size, ": a stack or buffer overflowed into its guard page");
+	else if (owner == OWNER_PAMT)
+		format(out, size, ": the address belongs to the TDX module");
+	else if (owner != OWNER_NONE)
+		format(out, size, ": the address belongs to TD %u, whose memory the hypervisor does not touch",
+		       owner - OWNER_TD(0));
+}
+
+static void on_page_fault(const struct trap_frame *f, uint64_t va)
+{
+	char what[96];
+
+	trap_describe_address(va, what, sizeof what);
+	panic_trap(f, "page fault at %lxh (%s%s%s)%s", va, f->error & 1 ? "protection, " : "not mapped, ",
+		   f->error & 2 ? "write" : "read", f->error & 16 ? ", fetch" : "", what);
+}
+
 static void on_exception(const struct trap_frame *f)
 {
 	const char *name = exception_names[f->vector] ? exception_names[f->vector] : "reserved exception";
 
 	if (f->vector == VEC_PF)
-		panic_trap(f, "page fault at %lxh (%s%s%s)%s", read_cr2(), f->error & 1 ? "protection, " : "not mapped, ",
-			   f->error & 2 ? "write" : "read", f->error & 16 ? ", fetch" : "",
-			   map_is_guard(read_cr2()) ? ": a stack or buffer overflowed into its guard page" : "");
+		on_page_fault(f, read_cr2());
 	if (f->vector == VEC_DF && map_is_guard(f->rsp - 8))
 		panic_trap(f, "stack overflow: rsp %lxh is in a guard page", f->rsp);
 	panic_trap(f, "%s in the hypervisor, error code %lxh", name, f->error);

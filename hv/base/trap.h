@@ -41,6 +41,9 @@ bool trap_from_guest(const struct trap_frame *f);
  */
 void trap_set_recovery(uint64_t rip, uint64_t rsp);
 
+/* Why an address is not mapped, to follow "page fault at ...": "" when it is none of those left out on purpose. */
+void trap_describe_address(uint64_t va, char *out, size_t size);
+
 /* Called by trap_entry.S. */
 void trap_dispatch(struct trap_frame *f);
 

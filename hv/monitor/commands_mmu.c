@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "hv/base/frame.h"
+#include "hv/base/map_ram.h"
+#include "hv/base/percpu.h"
+#include "hv/base/window.h"
 #include "hv/monitor/commands.h"
 #include "hv/vm_life.h"
 #include "mmu/check.h"
@@ -301,11 +304,32 @@ static bool audit_vm(struct monitor_out *out, struct vm *vm)
 	return !err && !a.wrong;
 }
 
+static void report_mapped(void *ctx, uint64_t va, hpa_t frame)
+{
+	struct audit *a = ctx;
+
+	if (a->wrong++ < 8)
+		mon_printf(a->out, "  the hypervisor maps frame %lx of owner %x at %lx\n", frame, frame_owner(frame), va);
+}
+
+/* What a TDX module holds is in no page table of the hypervisor's but the windows of CPUs that just use it. */
+static bool audit_hypervisor(struct monitor_out *out)
+{
+	struct audit a = { .out = out };
+	uint64_t windows = 0, mapped = map_find_hidden(report_mapped, &a);
+
+	for (uint32_t i = 0; i < cpu_count; i++)
+		windows += window_pages(i);
+	mon_printf(out, "hypervisor: %lu pages mapped, %lu of a TD or the TDX module; %lu in windows\n", mapped, a.wrong,
+		   windows);
+	return !a.wrong && !window_pages(this_cpu()->index);
+}
+
 /* Owners are unique by construction (one record per frame), so a guest that reaches only frames
  * recorded as its own reaches nobody else's. */
 static int audit_command(struct monitor_out *out, int argc, char **argv)
 {
-	bool good = true;
+	bool good = audit_hypervisor(out);
 
 	(void)argc;
 	(void)argv;
@@ -320,6 +344,6 @@ static int audit_command(struct monitor_out *out, int argc, char **argv)
 const struct monitor_command commands_mmu[] = {
 	{ "mmu", "[NAME [GPA] | skip NAME on|off | dirty NAME on|off|show | recover NAME]",
 	  "a guest's mappings by level, the walk of one address, the pages it writes to", mmu_command },
-	{ "audit", "", "prove that every guest reaches only its own memory", audit_command },
+	{ "audit", "", "prove that every guest reaches only its own memory, and the hypervisor no TD's", audit_command },
 	{ NULL, NULL, NULL, NULL },
 };

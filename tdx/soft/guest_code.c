@@ -17,15 +17,17 @@ struct walk {
 
 static enum guest_code read_bytes(struct run *r, gpa_t gpa, void *out, unsigned n)
 {
+	uint32_t mark;
 	const void *at;
 
 	if (!mem_gpa_is_private(r->tdcs, gpa))
 		return GUEST_CODE_OUTSIDE;
+	mark = hpa_mark(r->m);
 	at = mem_of_guest(r->c, &r->v->td, gpa);
-	if (!at)
-		return GUEST_CODE_GONE;
-	memcpy(out, at, n);
-	return GUEST_CODE_READ;
+	if (at)
+		memcpy(out, at, n);
+	hpa_release(r->m, mark);
+	return at ? GUEST_CODE_READ : GUEST_CODE_GONE;
 }
 
 /* The entry for the walk's address in the table at gpa: `size` bytes each, indexed by `bits` from `shift` on. */

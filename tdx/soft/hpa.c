@@ -12,6 +12,24 @@ void *hpa_map(struct soft *m, hpa_t page)
 	return p;
 }
 
+void *hpa_map_large(struct soft *m, hpa_t page)
+{
+	void *p = m->platform.map_large(m->platform.ctx, page);
+
+	INVARIANT(p);
+	return p;
+}
+
+/* Each call may name many buffers. */
+static bool is_claimed(struct soft *m, hpa_t hpa)
+{
+	uint32_t mark = hpa_mark(m);
+	bool claimed = pamt_claims(m, hpa);
+
+	hpa_release(m, mark);
+	return claimed;
+}
+
 uint64_t hpa_check_private(const struct soft *m, hpa_t hpa, uint64_t align, uint32_t operand)
 {
 	return is_aligned(hpa, align) && !(hpa >> m->platform.hpa_bits) ? TDX_SUCCESS : invalid(operand);
@@ -26,9 +44,9 @@ uint64_t hpa_map_shared(struct soft_call *c, hpa_t hpa, uint64_t size, uint32_t 
 
 	if (hpa_check_private(c->m, address, size, operand) || hkid >= p->first_private_hkid)
 		return invalid(operand);
-	if (pamt_claims(c->m, address))
+	if (is_claimed(c->m, address))
 		return invalid(operand);
-	page = p->map(p->ctx, align_down(address, PAGE_SIZE));
+	page = p->map_shared(p->ctx, align_down(address, PAGE_SIZE));
 	if (!page)
 		return invalid(operand);
 	*out = page + (address & PAGE_MASK);

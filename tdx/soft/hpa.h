@@ -12,8 +12,15 @@ enum soft_level { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_512G, LEVEL_256T };
 
 static inline uint64_t level_size(uint32_t level) { return PAGE_SIZE << (9 * level); }
 
-/* A page that the module owns; it is inside a CMR, which the platform maps as a whole. */
+/*
+ * A page that the module owns, and so inside a CMR, until the call ends; or until hpa_release() with what hpa_mark()
+ * gave before. What may be repeated any number of times in one call releases what it maps. hpa_map_large(): 2M, until
+ * any hpa_release() or the next of these.
+ */
 void *hpa_map(struct soft *m, hpa_t page);
+void *hpa_map_large(struct soft *m, hpa_t page);
+static inline uint32_t hpa_mark(struct soft *m) { return m->platform.map_mark(m->platform.ctx); }
+static inline void hpa_release(struct soft *m, uint32_t mark) { m->platform.map_release(m->platform.ctx, mark); }
 
 /* 0, or OPERAND_INVALID with the operand's id: aligned, no key id, below MAXPHYADDR. */
 uint64_t hpa_check_private(const struct soft *m, hpa_t hpa, uint64_t align, uint32_t operand) MUST_CHECK;

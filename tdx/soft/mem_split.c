@@ -30,13 +30,22 @@ static void fill_children(uint64_t *table, uint64_t entry, uint32_t level)
 		table[i] = child + i * level_size(level - 1);
 }
 
+/* The record of a small page: one of many, which are not to be mapped all at once. */
+static void set_small(struct soft_call *c, hpa_t page, uint32_t level, enum tdx_page_type type, hpa_t owner)
+{
+	uint32_t mark = hpa_mark(c->m);
+
+	pamt_set(pamt_entry(c->m, page, level), type, owner);
+	hpa_release(c->m, mark);
+}
+
 /* The large page's record goes last: who finds it free looks at those of the small pages. */
 static void split_pamt(struct soft_call *c, const struct mem_page *p, struct pamt_entry *large)
 {
 	hpa_t page = sept_hpa(p->at.value, p->at.level);
 
 	for (uint32_t i = 0; i < SEPT_ENTRIES; i++, page += level_size(p->at.level - 1))
-		pamt_set(pamt_entry(c->m, page, p->at.level - 1), TDX_PT_REG, p->td.hpa);
+		set_small(c, page, p->at.level - 1, TDX_PT_REG, p->td.hpa);
 	pamt_free(large);
 }
 
@@ -95,7 +104,7 @@ static uint64_t check_children(struct soft_call *c, uint64_t *table, uint32_t le
 static void merge_pamt(struct soft_call *c, const struct mem_page *p, hpa_t page, struct pamt_entry *large)
 {
 	for (uint32_t i = 0; i < SEPT_ENTRIES; i++)
-		pamt_free(pamt_entry(c->m, page + i * level_size(p->at.level - 1), p->at.level - 1));
+		set_small(c, page + i * level_size(p->at.level - 1), p->at.level - 1, TDX_PT_NDA, 0);
 	pamt_set(large, TDX_PT_REG, p->td.hpa);
 }
 

@@ -31,7 +31,7 @@ static bool put(uint64_t *entry, uint64_t value)
 
 static uint64_t *host_table(struct soft *m, uint64_t entry)
 {
-	return m->platform.map(m->platform.ctx, entry & TABLE_ADDRESS);
+	return m->platform.map_shared(m->platform.ctx, entry & TABLE_ADDRESS);
 }
 
 /* count entries of dst from index on, out of src: an entry is what src has there, less the rights that the entry

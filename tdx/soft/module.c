@@ -116,11 +116,13 @@ static uint64_t dispatch(struct soft_call *c, uint64_t rax)
 void soft_seamcall(struct soft *m, uint32_t lp, struct tdx_regs *r)
 {
 	struct soft_call c = { .m = m, .lp = lp, .r = r };
+	uint32_t mark = hpa_mark(m);
 	uint64_t status;
 
 	INVARIANT(lp < m->platform.lps);
 	status = dispatch(&c, r->gpr[TDX_RAX]);
 	call_unlock_all(&c);
+	hpa_release(m, mark);
 	r->gpr[TDX_RAX] = status;
 }
 

@@ -69,7 +69,7 @@ static uint32_t shared_xmm(const struct soft_vp *vp, bool vmcall)
 	return vmcall ? vp->vmcall_mask >> 16 & 0xffff : 0;
 }
 
-static bool one_run(struct run *r)
+static bool enter_and_handle(struct run *r)
 {
 	apic_prepare(r);
 	event_prepare(r);
@@ -77,6 +77,16 @@ static bool one_run(struct run *r)
 	if (!exits_handle(r))
 		return false;
 	return r->vp->shutdown ? run_leave(r, TDX_NON_RECOVERABLE_VCPU, REASON_TRIPLE_FAULT) : true;
+}
+
+/* There is no end to the exits of one VP.ENTER: none leaves a page mapped. */
+static bool one_run(struct run *r)
+{
+	uint32_t mark = hpa_mark(r->m);
+	bool again = enter_and_handle(r);
+
+	hpa_release(r->m, mark);
+	return again;
 }
 
 void vp_run(struct soft_call *c, struct soft_vcpu *v, struct vp_exit *exit)

@@ -5,7 +5,8 @@
  *
  * It is a library: no allocation, no global state. What it knows is in struct soft, in the PAMTs, and in
  * the pages that the host hands over by SEAMCALL, as with the real module. Any register and any content
- * of shared memory gives a status; what the host must not touch are the pages it has handed over.
+ * of shared memory gives a status; what the host must not touch are the pages it has handed over, and no
+ * pointer to one of them outlives the call in which it was made.
  */
 #ifndef TDX_SOFT_SOFT_H
 #define TDX_SOFT_SOFT_H
@@ -20,6 +21,7 @@
 #define SOFT_MAX_LPS 256
 #define SOFT_MAX_PACKAGES 8
 #define SOFT_MAX_HKIDS 64 /* private ones */
+#define SOFT_MAX_MAPS 64  /* pages that one call has mapped at the same time */
 
 struct soft_vp; /* tdx/soft/vp.h */
 
@@ -48,8 +50,18 @@ struct soft_platform {
 	struct tdx_range cmrs[TDX_MAX_CMRS]; /* ascending, disjoint, in units of 4K: where PAMTs and TDs may be */
 
 	uint32_t (*package_of)(void *ctx, uint32_t lp);
-	/* The 4K page at page, writable, for as long as the module exists; NULL: there is no memory there. */
+	/*
+	 * The module's ways to memory. A page that it owns is mapped for this LP alone and only while it is needed:
+	 * map() gives the 4K page at page, writable, until map_release() with a mark that map_mark() gave before; each
+	 * mark is released once.
+	 * map_large() does so with the 2M page at page, of which there is one at a time, until any map_release().
+	 * The host's pages are always there: map_shared() gives NULL where there is no memory of the host's.
+	 */
 	void *(*map)(void *ctx, hpa_t page);
+	void *(*map_large)(void *ctx, hpa_t page);
+	uint32_t (*map_mark)(void *ctx);
+	void (*map_release)(void *ctx, uint32_t mark);
+	void *(*map_shared)(void *ctx, hpa_t page);
 	bool (*entropy)(void *ctx, uint64_t *value); /* false: none at the moment */
 	bool (*interrupt_pending)(void *ctx, uint32_t lp);
 	uint64_t (*now)(void *ctx); /* TSC of this LP */

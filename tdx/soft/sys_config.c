@@ -95,11 +95,13 @@ uint64_t tdh_sys_config(struct soft_call *c)
 /* The entries from at on, as far as their page of the PAMT goes but n at most; returns how many. */
 static uint64_t fill_page(struct soft *m, hpa_t at, uint64_t n, enum tdx_page_type type)
 {
+	uint32_t mark = hpa_mark(m);
 	struct pamt_entry *e = (struct pamt_entry *)((uint8_t *)hpa_map(m, align_down(at, PAGE_SIZE)) + (at & PAGE_MASK));
 	uint64_t fit = min_u64(n, (PAGE_SIZE - (at & PAGE_MASK)) / sizeof(*e));
 
 	for (uint64_t i = 0; i < fit; i++)
 		e[i] = (struct pamt_entry){ .type = (uint8_t)type };
+	hpa_release(m, mark);
 	return fit;
 }
 

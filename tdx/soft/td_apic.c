@@ -79,7 +79,7 @@ static struct posted *posted_of(struct run *r)
 
 	if (!(r->vp->pin_controls & TDX_PIN_POSTED_INTERRUPTS))
 		return NULL;
-	page = p->map(p->ctx, align_down(at, PAGE_SIZE));
+	page = p->map_shared(p->ctx, align_down(at, PAGE_SIZE));
 	return page ? (struct posted *)(void *)(page + (at & PAGE_MASK & ~(uint64_t)63)) : NULL;
 }
 

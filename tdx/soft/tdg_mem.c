@@ -43,11 +43,12 @@ static bool interrupt_pending(const struct tdg_call *t)
 static bool zero(struct tdg_call *t, uint32_t level, uint64_t *value)
 {
 	hpa_t page = sept_hpa(*value, level);
+	uint8_t *at = level == LEVEL_2M ? hpa_map_large(t->c->m, page) : hpa_map(t->c->m, page);
 	uint32_t pages = level == LEVEL_2M ? PAGES_2M : 1;
 	uint32_t i = (uint32_t)((*value - sept_without_count(*value, level)) / PAGE_SIZE);
 
 	for (;;) {
-		memset(hpa_map(t->c->m, page + i * PAGE_SIZE), 0, PAGE_SIZE);
+		memset(at + i * PAGE_SIZE, 0, PAGE_SIZE);
 		if (++i == pages)
 			return true;
 		if (interrupt_pending(t)) {

@@ -1,4 +1,5 @@
 /* A machine for the software TDX module; see the header. */
+#define _GNU_SOURCE /* memfd_create() */
 #include "tests/unit/soft_world.h"
 
 #include <setjmp.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,6 +19,7 @@
 #define PAMT_1 MIB(128) /* of TDMR 1 */
 
 struct world world;
+bool world_confined;
 struct tdx_regs out;
 
 /* ---- the platform ---- */
@@ -27,7 +30,94 @@ static uint32_t package_of(void *ctx, uint32_t lp)
 	return lp * world.packages / WORLD_LPS;
 }
 
+/*
+ * What the module has mapped: on the LP that the thread is, and on others whose calls a guest makes while it runs.
+ * Those of the call that is made just now begin at first; without a mark it is a test that looks at the module's memory
+ * by the module's own functions.
+ */
+static __thread struct maps {
+	uint32_t marks, first, used;
+	hpa_t page[SOFT_MAX_MAPS * WORLD_LPS], large;
+} maps;
+
+/* Outside the call, as a guest and a test's hook are. */
+static void leave_call(void (*fn)(struct soft_vp *vp), struct soft_vp *vp)
+{
+	uint32_t marks = maps.marks, first = maps.first;
+
+	maps.marks = 0;
+	maps.first = maps.used;
+	fn(vp);
+	maps.marks = marks;
+	maps.first = first;
+}
+
+static bool is_mapped(hpa_t page)
+{
+	for (uint32_t i = 0; i < maps.used; i++)
+		if (maps.page[i] == page)
+			return true;
+	return false;
+}
+
+static void protect(hpa_t page, uint64_t size, int how)
+{
+	if (world.window)
+		assert_int_equal(mprotect(world.window + page, size, how), 0);
+}
+
+static uint8_t *module_view(void) { return world.window ? world.window : world.memory; }
+
 static void *map(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	assert_true(is_aligned(page, PAGE_SIZE) && maps.used - maps.first < SOFT_MAX_MAPS);
+	if (page >= WORLD_MEMORY || !maps.marks)
+		return page < WORLD_MEMORY ? world.memory + page : NULL;
+	maps.page[maps.used++] = page;
+	world.most_maps = max_u64(world.most_maps, maps.used - maps.first);
+	protect(page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	return module_view() + page;
+}
+
+static void drop_large(void)
+{
+	if (maps.large)
+		protect(maps.large, MIB(2), PROT_NONE);
+	maps.large = 0;
+}
+
+static void *map_large(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	assert_true(is_aligned(page, MIB(2)) && page && page < WORLD_MEMORY);
+	drop_large();
+	maps.large = page;
+	protect(page, MIB(2), PROT_READ | PROT_WRITE);
+	return module_view() + page;
+}
+
+static uint32_t map_mark(void *ctx)
+{
+	(void)ctx;
+	maps.marks++;
+	return maps.used;
+}
+
+static void map_release(void *ctx, uint32_t mark)
+{
+	(void)ctx;
+	assert_true(maps.marks-- && mark >= maps.first && mark <= maps.used);
+	drop_large();
+	while (maps.used > mark) {
+		hpa_t page = maps.page[--maps.used];
+
+		if (world.window && !is_mapped(page))
+			protect(page, PAGE_SIZE, PROT_NONE);
+	}
+}
+
+static void *map_shared(void *ctx, hpa_t page)
 {
 	(void)ctx;
 	return page < WORLD_MEMORY ? world.memory + page : NULL;
@@ -116,7 +206,7 @@ static void run(void *ctx, struct soft_vp *vp)
 	(void)ctx;
 	guest_exits(vp, REASON_EXTERNAL_INTERRUPT, 0);
 	if (world.guest)
-		world.guest(vp);
+		leave_call(world.guest, vp);
 }
 
 static void load(void *ctx, struct soft_vp *vp, uint32_t xmm)
@@ -158,7 +248,7 @@ static void flush_tlb(void *ctx, struct soft_vp *vp)
 	(void)ctx;
 	__atomic_fetch_add(&world.tlb_flushes, 1, __ATOMIC_RELAXED);
 	if (world.on_tlb_flush)
-		world.on_tlb_flush(vp);
+		leave_call(world.on_tlb_flush, vp);
 }
 
 /* ---- start and end ---- */
@@ -170,7 +260,8 @@ static struct soft_platform platform(void)
 		.first_private_hkid = WORLD_GLOBAL_HKID, .private_hkids = WORLD_HKIDS,
 		.keyid_shift = WORLD_KEYID_SHIFT, .cpu = soft_cpu_fake(SOFT_CPU_FULL),
 		.num_cmrs = 2, .cmrs = { { CMR_BASE, GIB(1) - CMR_BASE }, { GIB(1), GIB(3) } },
-		.package_of = package_of, .map = map, .entropy = entropy,
+		.package_of = package_of, .map = map, .map_large = map_large, .map_mark = map_mark,
+		.map_release = map_release, .map_shared = map_shared, .entropy = entropy,
 		.interrupt_pending = interrupt_pending, .now = now, .vmcs_create = vmcs_create,
 		.vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run, .load = load, .save = save,
 		.apply = apply, .end_of_interrupt = end_of_interrupt, .flush = flush,
@@ -182,7 +273,24 @@ void world_end(void)
 {
 	if (world.memory)
 		munmap(world.memory, WORLD_MEMORY);
+	if (world.window)
+		munmap(world.window, WORLD_MEMORY);
 	memset(&world, 0, sizeof(world));
+	maps.marks = maps.first = maps.used = 0;
+	maps.large = 0;
+}
+
+static void confine(void)
+{
+	int memory = memfd_create("memory", 0);
+	const int flags = MAP_SHARED | MAP_NORESERVE;
+
+	assert_true(memory >= 0 && ftruncate(memory, WORLD_MEMORY) == 0);
+	munmap(world.memory, WORLD_MEMORY);
+	world.memory = mmap(NULL, WORLD_MEMORY, PROT_READ | PROT_WRITE, flags, memory, 0);
+	world.window = mmap(NULL, WORLD_MEMORY, PROT_NONE, flags, memory, 0);
+	assert_true(world.memory != MAP_FAILED && world.window != MAP_FAILED);
+	close(memory);
 }
 
 void world_start(void)
@@ -195,6 +303,8 @@ void world_start(void)
 	world.memory = mmap(NULL, WORLD_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		-1, 0);
 	assert_true(world.memory != MAP_FAILED);
+	if (world_confined)
+		confine();
 	p = platform();
 	assert_int_equal(soft_init(&world.m, &p, NULL), 0);
 }

@@ -37,6 +37,8 @@
 struct world {
 	struct soft m;
 	uint8_t *memory;
+	uint8_t *window;    /* NULL, or where the module has its view of the memory: world_confined */
+	uint64_t most_maps; /* pages that it had mapped at the same time */
 	uint32_t packages; /* in use, of the platform to come */
 	uint64_t tsc;      /* grows with each look */
 	bool no_entropy;
@@ -62,6 +64,9 @@ void world_ready(void);
 void world_configure(void);
 void world_init_tdmrs(void);
 void world_end(void);
+/* From the next world_start() on: what the module does not have mapped just now is out of its reach, so that a pointer
+ * which it keeps too long is a fault. One thread only, and slow. */
+extern bool world_confined;
 
 void *world_at(hpa_t hpa);
 /* A page of TDMR 1 that was not yet handed out. */

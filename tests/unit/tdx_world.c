@@ -1,6 +1,7 @@
 /* A machine for the host's side of TDX; see the header. */
 #include "tests/unit/tdx_world.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hv/base/map_ram.h"
 #include "hv/base/panic.h"
 #include "hv/base/phys.h"
 #include "tdx/soft/vp.h"
@@ -31,6 +33,7 @@ static struct tdx_world *const w = &tdx_world;
 
 static pthread_mutex_t frames_lock = PTHREAD_MUTEX_INITIALIZER;
 static frame_owner_t owners[FRAMES];
+static bool hidden[FRAMES]; /* from the hypervisor */
 static uint8_t *ram;
 
 static uint64_t index_of(hpa_t pa)
@@ -47,6 +50,11 @@ static bool run_is_free(uint64_t first, uint64_t npages)
 	return true;
 }
 
+static bool none_is_hidden(uint64_t first, uint64_t npages)
+{
+	return !memchr(&hidden[first], true, npages);
+}
+
 hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner)
 {
 	hpa_t found = HPA_NONE;
@@ -55,6 +63,7 @@ hpa_t frame_alloc_run(uint64_t npages, uint64_t align_pages, frame_owner_t owner
 	for (uint64_t i = 0; w->frames_left && i + npages <= FRAMES; i += align_pages) {
 		if (!run_is_free(i, npages))
 			continue;
+		INVARIANT(none_is_hidden(i, npages));
 		for (uint64_t n = 0; n < npages; n++)
 			owners[i + n] = owner;
 		found = WORLD_RAM + i * PAGE_SIZE;
@@ -81,6 +90,7 @@ void frame_change_owner(hpa_t first, uint64_t npages, frame_owner_t from, frame_
 void frame_free_run(hpa_t first, uint64_t npages, frame_owner_t owner)
 {
 	frame_change_owner(first, npages, owner, OWNER_FREE);
+	INVARIANT(none_is_hidden(index_of(first), npages));
 	memset(phys_to_virt(first), POISON, npages * PAGE_SIZE);
 }
 
@@ -103,6 +113,24 @@ void frame_for_each_run(void (*each)(void *ctx, hpa_t first, uint64_t npages, fr
 	each(ctx, WORLD_RAM + WORLD_RAM_BYTES / 2, FRAMES / 2, OWNER_HV);
 }
 
+/* ---- the hypervisor's map of RAM ---- */
+
+int map_hide(hpa_t first, uint64_t npages)
+{
+	if (!w->tables_left)
+		return -ENOMEM;
+	w->tables_left -= w->tables_left != ~(uint64_t)0;
+	for (uint64_t i = 0; i < npages; i++)
+		hidden[index_of(first) + i] = true;
+	return 0;
+}
+
+void map_show(hpa_t first, uint64_t npages)
+{
+	for (uint64_t i = 0; i < npages; i++)
+		hidden[index_of(first) + i] = false;
+}
+
 /* ---- the module's platform ---- */
 
 static uint32_t package_of(void *ctx, uint32_t lp)
@@ -111,10 +139,32 @@ static uint32_t package_of(void *ctx, uint32_t lp)
 	return lp * WORLD_PACKAGES / WORLD_CPUS;
 }
 
+static bool is_ram(hpa_t page) { return page >= WORLD_RAM && page < WORLD_RAM + WORLD_RAM_BYTES; }
+
+/* What the module owns the host does not reach, and the other way round. */
 static void *map(void *ctx, hpa_t page)
 {
 	(void)ctx;
-	return page >= WORLD_RAM && page < WORLD_RAM + WORLD_RAM_BYTES ? phys_to_virt(page) : NULL;
+	INVARIANT(is_ram(page) && hidden[index_of(page)]);
+	return phys_to_virt(page);
+}
+
+static void *map_shared(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	return is_ram(page) && !hidden[index_of(page)] ? phys_to_virt(page) : NULL;
+}
+
+static uint32_t map_mark(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static void map_release(void *ctx, uint32_t mark)
+{
+	(void)ctx;
+	(void)mark;
 }
 
 static bool entropy(void *ctx, uint64_t *value)
@@ -216,8 +266,9 @@ static struct soft_platform platform(void)
 		.hpa_bits = WORLD_HPA_BITS, .lps = WORLD_CPUS, .packages = WORLD_PACKAGES,
 		.first_private_hkid = WORLD_FIRST_HKID, .private_hkids = WORLD_HKIDS, .keyid_shift = WORLD_HPA_BITS,
 		.cpu = soft_cpu_fake(SOFT_CPU_FULL), .num_cmrs = 2, .cmrs = { { 0, GIB(1) }, { GIB(1), GIB(3) } },
-		.package_of = package_of, .map = map, .entropy = entropy, .interrupt_pending = interrupt_pending,
-		.now = now, .vmcs_create = vmcs_create, .vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run,
+		.package_of = package_of, .map = map, .map_large = map, .map_mark = map_mark, .map_release = map_release,
+		.map_shared = map_shared, .entropy = entropy, .interrupt_pending = interrupt_pending, .now = now,
+		.vmcs_create = vmcs_create, .vmcs_read = vmcs_read, .vmcs_write = vmcs_write, .run = run,
 		.load = switch_state, .save = switch_state, .apply = apply, .end_of_interrupt = end_of_interrupt,
 		.flush = of_vcpu, .flush_tlb = of_vcpu,
 	};
@@ -306,7 +357,8 @@ void tdx_world_start(void)
 	phys_map_base = (uintptr_t)ram - WORLD_RAM;
 	for (uint64_t i = 0; i < FRAMES; i++)
 		owners[i] = OWNER_FREE;
-	w->frames_left = ~(uint64_t)0;
+	memset(hidden, 0, sizeof(hidden));
+	w->frames_left = w->tables_left = ~(uint64_t)0;
 	w->soft = calloc(1, sizeof(*w->soft));
 	assert_int_equal(soft_init(w->soft, &p, NULL), 0);
 	w->ops = (struct tdx_ops){ .name = "the software TDX module", .software = true, .call = call };
@@ -349,6 +401,11 @@ const char *tdx_world_owners_wrong(bool exact)
 		uint64_t type = page_type(page);
 		bool has = type != TDX_PT_NDA && type != TDX_PT_RSVD, says = (owners[i] & 0xf000) == OWNER_TD(0);
 
+		if (hidden[i] != frame_owner_is_hidden(owners[i])) {
+			snprintf(text, sizeof(text), "page %lx of owner %x is %s the host's map", page, owners[i],
+				 hidden[i] ? "not in" : "in");
+			return text;
+		}
 		if (has == says || (says && !exact))
 			continue;
 		snprintf(text, sizeof(text), "page %lx is of type %lu to the module, and on record as %x", page, type,

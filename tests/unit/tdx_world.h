@@ -39,6 +39,7 @@ struct tdx_world {
 	struct tdx_wrong wrong;
 	uint64_t calls[TDH_LEAF_COUNT]; /* those that went wrong included */
 	uint64_t frames_left;           /* allocations that still succeed */
+	uint64_t tables_left;           /* times that frames can still be taken out of the hypervisor's map */
 	uint32_t cache_flushes;         /* WBINVD, one bit per CPU */
 	bool interrupt;                 /* one is pending on every CPU */
 	uint64_t bars, kicks;

@@ -159,6 +159,15 @@ static void out_of_memory(void **state)
 		assert_int_equal(tdx_world_free_frames(), WORLD_RAM_BYTES / PAGE_SIZE);
 	}
 	assert_int_equal(n, 2); /* the PAMTs, and the list of TDMRs */
+	for (n = 0;; n++) {
+		tdx_world_start();
+		tdx_world.tables_left = n;
+		if (!tdx_module_start(&tdx_world.machine, &why))
+			break;
+		assert_non_null(strstr(why.text, "page tables"));
+		assert_int_equal(tdx_world_free_frames(), WORLD_RAM_BYTES / PAGE_SIZE);
+	}
+	assert_true(n);
 }
 
 /* ---- statuses ---- */

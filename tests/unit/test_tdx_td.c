@@ -221,7 +221,27 @@ static void refusals(void **state)
 		tdx_world.frames_left = ~(uint64_t)0;
 		assert_int_equal(tdx_world_free_frames(), before);
 		assert_int_equal(tdx_hkids_free(), WORLD_HKIDS - 1);
+		/* The same for want of page tables of the hypervisor's. */
+		tdx_world.tables_left = n ? n - 1 : 0;
+		assert_int_equal(td_create(&tds[0], 1, &config, &why), -ENOMEM);
+		tdx_world.tables_left = ~(uint64_t)0;
+		assert_int_equal(tdx_world_free_frames(), before);
+		assert_null(tdx_world_owners_wrong(true));
 	}
+}
+
+/* Private memory that cannot be taken out of the hypervisor's map is given to no module. */
+static void no_table_for_the_map(void **state)
+{
+	(void)state;
+	build();
+	tdx_world.tables_left = 0;
+	assert_int_equal(tdx_guest_fault(1024), FAULT_BROKEN);
+	tdx_world.tables_left = ~(uint64_t)0;
+	assert_non_null(strstr(tdx_guest.td.broken, "out of the hypervisor's map"));
+	assert_int_equal(owner_at(1024), OWNER_VM(TDX_GUEST_VM));
+	assert_null(tdx_world_owners_wrong(true));
+	destroy();
 }
 
 int main(void)
@@ -233,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(conversions_are_batched, ready, end),
 		cmocka_unit_test_setup_teardown(parts_of_large_pages, ready, end),
 		cmocka_unit_test_setup_teardown(refusals, ready, end),
+		cmocka_unit_test_setup_teardown(no_table_for_the_map, ready, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

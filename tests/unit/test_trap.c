@@ -13,6 +13,7 @@
 #include "drivers/lapic.h"
 #include "hv/base/machine.h"
 #include "hv/base/map.h"
+#include "hv/base/map_ram.h"
 #include "hv/base/nmi.h"
 #include "hv/base/panic.h"
 
@@ -25,6 +26,8 @@
 #define VALID BIT(63)
 #define ADDRESS_VALID BIT(58)
 #define GUARD 0xffffc00000003000ul
+#define TD_ADDRESS 0xffff800012345678ul
+#define PAMT_ADDRESS 0xffff800012346000ul
 
 struct fixup {
 	uint64_t from, to;
@@ -47,6 +50,11 @@ int rdmsr_safe(uint32_t msr, uint64_t *value)
 		return -1;
 	*value = msrs[msr];
 	return 0;
+}
+
+frame_owner_t map_hidden_owner(uint64_t va)
+{
+	return va == TD_ADDRESS ? OWNER_TD(3) : va == PAMT_ADDRESS ? OWNER_PAMT : OWNER_NONE;
 }
 
 bool map_is_guard(uint64_t va) { return va >> PAGE_SHIFT == GUARD >> PAGE_SHIFT; }
@@ -152,6 +160,21 @@ static void stack_overflow(void **state)
 	assert_string_equal(text, "double fault in the hypervisor, error code 0h");
 }
 
+static void addresses_left_out(void **state)
+{
+	char why[96];
+
+	(void)state;
+	trap_describe_address(TD_ADDRESS, why, sizeof why);
+	assert_string_equal(why, ": the address belongs to TD 3, whose memory the hypervisor does not touch");
+	trap_describe_address(PAMT_ADDRESS, why, sizeof why);
+	assert_string_equal(why, ": the address belongs to the TDX module");
+	trap_describe_address(GUARD + 8, why, sizeof why);
+	assert_non_null(strstr(why, "guard page"));
+	trap_describe_address(8, why, sizeof why);
+	assert_string_equal(why, "");
+}
+
 static void reserved_vector(void **state)
 {
 	struct trap_frame f = { .vector = 15, .error = 0x18 };
@@ -207,6 +230,7 @@ int main(void)
 		cmocka_unit_test_setup(machine_check_without_a_bank, start),
 		cmocka_unit_test_setup(machine_check_in_all_banks, start),
 		cmocka_unit_test_setup(stack_overflow, start),
+		cmocka_unit_test_setup(addresses_left_out, start),
 		cmocka_unit_test_setup(reserved_vector, start),
 		cmocka_unit_test_setup(recovery_point, start),
 		cmocka_unit_test_setup(nmis_go_to_their_taker, start),
