@@ -22,6 +22,7 @@
 #include "hv/vclock_run.h"
 #include "hv/vm_build.h"
 #include "mmu/mmu.h"
+#include "mmu/shadow.h"
 
 static struct vm *vms[CONFIG_MAX_VMS];
 static uint32_t vm_total;
@@ -139,9 +140,12 @@ static void unload(struct vm *vm)
 	}
 }
 
-/* Memory given to a guest before holds what that guest left: clear it (DESIGN: ownership). */
+/* Memory given to a guest before holds what that guest left: clear it (DESIGN: ownership). Its page tables go with it,
+ * which the shadow does not see. */
 static void clear_ram(struct vm *vm)
 {
+	if (vm->mmu->config.kind == MMU_SHADOW)
+		mmu_shadow_zap_all(vm->mmu);
 	for (uint32_t i = 0; i < vm->extent_count; i++)
 		for (uint64_t at = 0; at < vm->extents[i].size; at += MIB(2)) {
 			memset(phys_to_virt(vm->extents[i].hpa + at), 0, MIB(2));

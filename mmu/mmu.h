@@ -111,7 +111,6 @@ struct mmu_stats {
 
 #define SHADOW_PREVIOUS 3
 #define SHADOW_CHUNKS 2
-#define SHADOW_NEAR 4
 
 /* A root the vCPU may come back to; it holds a reference. */
 struct shadow_root {
@@ -121,17 +120,7 @@ struct shadow_root {
 	bool behind;   /* its PCID was flushed since: to be brought up to date when it is loaded again */
 };
 
-/* A 4K-level page that a fault came through lately, as long as nothing above it has changed. */
-struct shadow_near {
-	struct sp *sp;    /* looked at inside the lock, after version */
-	gfn_t table;      /* that it shadows */
-	uint32_t access;  /* of the levels above, together */
-	uint64_t region;  /* gva >> 21 */
-	uint64_t version; /* of the shadow's links; 0: none */
-};
-
 struct shadow_vcpu {
-	struct shadow_near near[SHADOW_NEAR]; /* by region */
 	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
 	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
 	uint64_t cr3;         /* guest's, of the current root */

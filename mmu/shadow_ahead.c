@@ -23,8 +23,7 @@ static inline uint64_t leaf_for(struct mmu_vcpu *mv, const struct slot *s, gfn_t
 }
 
 /* The entries of the window that are missing: bit i stands for number first + i. */
-static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void *table, uint32_t first,
-			 uint32_t missing)
+static void make_missing(const struct shadow_ahead *a, struct sp *sp, uint32_t first, uint32_t missing)
 {
 	struct mmu *mmu = a->mv->mmu;
 	struct gpte_format format = gpte_format_of(mmu, sp);
@@ -34,7 +33,7 @@ static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void
 
 	for (; missing; missing &= missing - 1) {
 		uint32_t i = first + (uint32_t)__builtin_ctz(missing), *head;
-		uint64_t gpte = gpte_load(sp, table, i);
+		uint64_t gpte = gpte_load(sp, i);
 		gfn_t gfn = gpte_gfn(gpte);
 
 		if (UNLIKELY(!gpte_is_usable(&format, gpte)))
@@ -51,17 +50,17 @@ static void make_missing(const struct shadow_ahead *a, struct sp *sp, const void
 	mmu->shadow->counts.prefetched += made;
 }
 
-/* Which of the window's entries the guest has used: most it has not, and no more is done about them. */
-static uint32_t used_in_window(const struct sp *sp, const void *table, uint32_t first)
+/* Which of the missing entries the guest has used: most it has not, and no more is done about them. */
+static uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
 {
 	uint32_t used = 0, at = gpte_index(sp, first);
+	bool narrow = sp->role.mode == PAGING_32;
 
-	if (sp->role.mode == PAGING_32) {
-		for (uint32_t i = 0; i < WINDOW; i++)
-			used |= (uint32_t)gpte_was_used(gpte_at32(table, at + i)) << i;
-	} else {
-		for (uint32_t i = 0; i < WINDOW; i++)
-			used |= (uint32_t)gpte_was_used(gpte_at64(table, at + i)) << i;
+	for (; missing; missing &= missing - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(missing);
+
+		if (gpte_was_used(narrow ? gpte_at32(sp->guest, at + i) : gpte_at64(sp->guest, at + i)))
+			used |= missing & -missing;
 	}
 	return used;
 }
@@ -69,12 +68,11 @@ static uint32_t used_in_window(const struct sp *sp, const void *table, uint32_t 
 static void make_window(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
 {
 	uint32_t first = (uint32_t)align_down(at, WINDOW);
-	uint32_t there = (uint32_t)(sp_present_bits(sp)[first / 64] >> (first % 64)) & (BIT(WINDOW) - 1);
-	const void *table = gpte_table(a->mv, sp);
-	uint32_t missing = table ? used_in_window(sp, table, first) & ~there : 0;
+	uint32_t there = (uint32_t)(sp_present_bits(sp)[first / 64] >> (first % 64));
+	uint32_t used = sp->guest ? used_of(sp, first, ~there & (BIT(WINDOW) - 1)) : 0;
 
-	if (missing)
-		make_missing(a, sp, table, first, missing);
+	if (used)
+		make_missing(a, sp, first, used);
 }
 
 /* ---- a part of a guest's large page, or of memory without paging ---- */

@@ -1,7 +1,7 @@
 /*
- * A fault in shadow mode: the guest's own tables are walked, then shadow pages are linked down to
- * the leaf. The guest may change its tables at any time, so every entry of the walk is read again
- * once the table it is in is write-protected, and before anything is derived from it.
+ * A fault in shadow mode: the guest's own tables are walked, from the lowest one that is in the shadow already, then
+ * shadow pages are linked from there down to the leaf. The guest may change its tables at any time, so every entry of
+ * the walk is read again once the table it is in is write-protected, and before anything is derived from it.
  */
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
@@ -14,7 +14,9 @@
 struct shadow_fault {
 	struct mmu_vcpu *mv;
 	const struct guest_paging *g;
-	const struct walk_result *r;
+	struct walk_result *r;
+	struct sp *from;  /* the page of the shadow at whose table the walk began; NULL: there is no root */
+	uint64_t version; /* of the shadow's links then: while it is the same, the page is where it was */
 	const struct slot *slot;
 	gva_t gva;
 	gfn_t gfn;
@@ -116,69 +118,51 @@ static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_
 	return f->write && !writable ? FAULT_WRITE_TRACKED : FAULT_MAPPED;
 }
 
-/* ---- the page near by ---- */
+/* ---- the walk ---- */
 
 /*
- * The CPU may use what it has cached of the levels above a 4K table until the guest flushes it, and so
- * may a walk here: it begins at the table that a fault came through lately, as long as no page of the
- * shadow was unlinked since. What it needs is kept by the vCPU, for others change pages meanwhile.
+ * Tables above the lowest page of the shadow on the way to gva are write-tracked, and what was derived from an entry
+ * goes with a write to it. So the guest's entries that led to that page are what they were, and a walk may begin at
+ * its table: unless another gfn of a table's frame could be written unseen.
  */
-static const struct shadow_near *near_of(const struct mmu_vcpu *mv, gva_t gva)
+static struct sp *find_start(const struct mmu_vcpu *mv, gva_t gva)
 {
-	return &mv->shadow.near[(gva >> 21) % SHADOW_NEAR];
+	struct sp *root = shadow_root_for(mv, gva);
+
+	return LIKELY(root && !mv->mmu->shadow->aliased) ? shadow_lowest(root, gva, SHADOW_TABLES) : root;
 }
 
-static bool near_is_good(const struct mmu_vcpu *mv, gva_t gva)
+static enum walk_status walk_from(struct shadow_fault *f, uint32_t kind)
 {
-	const struct shadow_near *n = near_of(mv, gva);
+	const struct sp *from = f->from;
+	struct walk_start start;
 
-	return n->version == __atomic_load_n(&mv->mmu->shadow->version, __ATOMIC_RELAXED) && n->region == gva >> 21;
+	if (!from || from->role.direct)
+		return guest_walk_inside(f->mv, f->g, f->gva, kind, NULL, f->r);
+	start = (struct walk_start){ .table = from->gfn << PAGE_SHIFT, .level = from->level,
+				     .rights = from->role.access & (ACCESS_WRITE | ACCESS_USER),
+				     .executable = from->role.access & ACCESS_EXEC };
+	return guest_walk_inside(f->mv, f->g, f->gva, kind, &start, f->r);
 }
 
-static void remember_near(struct shadow_fault *f, struct sp *sp)
+static enum walk_status walk(struct shadow_fault *f, uint32_t kind)
 {
-	uint64_t region = f->gva >> 21;
+	enum walk_status status;
 
-	if (sp->level == LEVEL_4K && !sp->role.direct)
-		f->mv->shadow.near[region % SHADOW_NEAR] = (struct shadow_near){
-			.sp = sp, .table = sp->gfn, .access = sp->role.access, .region = region,
-			.version = f->mv->mmu->shadow->version };
-}
-
-static enum walk_status walk_near(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t kind,
-				  struct walk_result *r)
-{
-	const struct shadow_near *n = near_of(mv, gva);
-	struct walk_start start = { .table = n->table << PAGE_SHIFT,
-				    .rights = n->access & (ACCESS_WRITE | ACCESS_USER),
-				    .executable = n->access & ACCESS_EXEC };
-
-	return guest_walk_from(mv, g, gva, kind, &start, r);
-}
-
-/* Near by if *near says so. A fault of the guest's own drops what is cached of the levels above too (SDM "Operations
- * that Invalidate TLBs and Paging-Structure Caches"), so that it cannot come for ever: it is one from the top. */
-static enum walk_status walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t kind, bool *near,
-			     struct walk_result *r)
-{
-	if (*near) {
-		enum walk_status status = walk_near(mv, g, gva, kind, r);
-
-		if (LIKELY(status != WALK_PAGE_FAULT))
-			return status;
-		*near = false;
-	}
-	return guest_walk(mv, g, gva, kind, r);
+	mmu_enter(f->mv);
+	f->from = find_start(f->mv, f->gva);
+	f->version = f->mv->mmu->shadow->version;
+	status = walk_from(f, kind);
+	mmu_leave(f->mv);
+	return status;
 }
 
 /* ---- down to the leaf ---- */
 
 /* The guest's entry of that level, in a table that is protected by now, is still what the walk read. */
-static bool gpte_unchanged(struct shadow_fault *f, const struct sp *sp, uint32_t index)
+static bool gpte_unchanged(const struct shadow_fault *f, const struct sp *sp, uint32_t index)
 {
-	if (sp->role.direct)
-		return true;
-	return gpte_load(sp, gpte_table(f->mv, sp), index) == f->r->entry[sp->level];
+	return sp->role.direct || gpte_load(sp, index) == f->r->entry[sp->level];
 }
 
 /* Which page has to be below entry index of sp. */
@@ -258,20 +242,17 @@ static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
 	}
 	if (!gpte_unchanged(f, sp, index))
 		return FAULT_RETRY;
-	remember_near(f, sp);
 	result = map_leaf(f, sp, index);
 	if (result == FAULT_MAPPED && sp->level == LEVEL_4K)
 		shadow_ahead(&(struct shadow_ahead){ f->mv, f->slot, f->access, f->pkey, &f->token }, sp, index);
 	return result;
 }
 
-/* With the lock held exclusively, and the walk done; from: a page of the current root to begin at. */
-static enum fault_result handle(struct shadow_fault *f, struct sp *from)
+/* With the lock held exclusively, and the walk done. */
+static enum fault_result handle(struct shadow_fault *f)
 {
 	union role role = { .word = f->mv->shadow.role };
 
-	if (f->mv->shadow.stale || !from)
-		return FAULT_RETRY;
 	f->slot = slot_find(f->mv, f->gfn);
 	if (!f->slot)
 		return FAULT_MMIO;
@@ -279,7 +260,7 @@ static enum fault_result handle(struct shadow_fault *f, struct sp *from)
 		return FAULT_READONLY_WRITE;
 	if (!leaf_rights(f, role) || key_stops_wp0(f))
 		return FAULT_EMULATE_WRITE;
-	return fetch(f, from);
+	return fetch(f, f->from);
 }
 
 static void top_up(struct mmu_vcpu *mv)
@@ -290,35 +271,32 @@ static void top_up(struct mmu_vcpu *mv)
 		rmap_topup(mv);
 }
 
-static enum fault_result map(struct shadow_fault *f, bool near)
+static enum fault_result map(struct shadow_fault *f)
 {
 	struct mmu_vcpu *mv = f->mv;
+	struct shadow *shadow = mv->mmu->shadow;
 	enum fault_result result = FAULT_RETRY;
 
 	top_up(mv);
 	mmu_exclusive_begin(mv->mmu);
 	f->token = flush_token_new(mv->mmu);
-	if (!near) {
+	if (f->from && f->from->level > LEVEL_4K)
 		shadow_make_room(mv->mmu, &f->token);
-		result = handle(f, shadow_root_for(mv, f->gva));
-	} else if (near_is_good(mv, f->gva)) {
-		result = handle(f, near_of(mv, f->gva)->sp);
-	}
+	if (f->from && f->version == shadow->version && !mv->shadow.stale)
+		result = handle(f);
 	flush_spend(mv->mmu, f->token);
 	mmu_exclusive_end(mv->mmu);
 	return result;
 }
 
-static enum fault_result walk_and_map(struct shadow_fault *f, uint32_t error_code, struct walk_result *r)
+static enum fault_result walk_and_map(struct shadow_fault *f, uint32_t error_code)
 {
-	uint32_t kind = walk_kind(f->g, error_code);
-	bool near = near_is_good(f->mv, f->gva);
-	enum walk_status status = walk(f->mv, f->g, f->gva, kind, &near, r);
+	enum walk_status status = walk(f, walk_kind(f->g, error_code));
 
 	if (status != WALK_OK)
 		return status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
-	f->gfn = r->gpa >> PAGE_SHIFT;
-	return map(f, near);
+	f->gfn = f->r->gpa >> PAGE_SHIFT;
+	return map(f);
 }
 
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
@@ -330,7 +308,7 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 
 	mv->shadow.widened = shadow_may_grant(error_code) && shadow_grant(mv, gva);
 	if (!mv->shadow.widened)
-		result = walk_and_map(&f, error_code, r);
+		result = walk_and_map(&f, error_code);
 	mv->stats.faults[result]++;
 	return result;
 }

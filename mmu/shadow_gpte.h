@@ -4,7 +4,6 @@
 #ifndef MMU_SHADOW_GPTE_H
 #define MMU_SHADOW_GPTE_H
 
-#include "mmu/gpa.h"
 #include "mmu/shadow_spte.h"
 #include "mmu/sp.h"
 
@@ -20,12 +19,6 @@ static inline uint32_t gpte_index(const struct sp *sp, uint32_t index)
 				       sp->role.quadrant * (SPTES_PER_TABLE / 2) + index / 2;
 }
 
-/* The guest's table itself; NULL when there is no memory. Inside the lock, either way. */
-static inline const void *gpte_table(struct mmu_vcpu *mv, const struct sp *sp)
-{
-	return gpa_to_hva(mv, sp->gfn << PAGE_SHIFT, PAGE_SIZE);
-}
-
 static inline uint32_t gpte_at32(const void *table, uint32_t i)
 {
 	return __atomic_load_n((const uint32_t *)table + i, __ATOMIC_RELAXED);
@@ -36,14 +29,14 @@ static inline uint64_t gpte_at64(const void *table, uint32_t i)
 	return __atomic_load_n((const uint64_t *)table + i, __ATOMIC_RELAXED);
 }
 
-/* Tables outside memory read as ones, as an empty bus does. */
-static inline uint64_t gpte_load(const struct sp *sp, const void *table, uint32_t index)
+/* The guest's entry that entry index is derived from. Tables outside memory read as ones, as an empty bus does. */
+static inline uint64_t gpte_load(const struct sp *sp, uint32_t index)
 {
 	uint32_t i = gpte_index(sp, index);
 
 	if (sp->role.mode == PAGING_32)
-		return table ? gpte_at32(table, i) : ~(uint32_t)0;
-	return table ? gpte_at64(table, i) : ~(uint64_t)0;
+		return sp->guest ? gpte_at32(sp->guest, i) : ~(uint32_t)0;
+	return sp->guest ? gpte_at64(sp->guest, i) : ~(uint64_t)0;
 }
 
 /*

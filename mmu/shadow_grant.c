@@ -17,48 +17,34 @@ bool shadow_may_grant(uint32_t error_code)
 	return error_code == (PFERR_PRESENT | PFERR_WRITE);
 }
 
-/* The entry where the CPU's walk for gva ends, with its page; NULL: there is no root for it. */
-static struct sp *find_end(const struct mmu_vcpu *mv, gva_t gva, uint32_t *index)
+/* The page of the shadow where the CPU's walk for gva ends. */
+static bool grant(struct mmu_vcpu *mv, struct sp *sp, gva_t gva)
 {
-	struct sp *sp = shadow_root_for(mv, gva);
-
-	while (sp) {
-		*index = spte_index(gva >> PAGE_SHIFT, sp->level);
-		if (!spte_is_table(sp->table[*index], sp->level))
-			break;
-		sp = sp_of(spte_hpa(sp->table[*index]));
-	}
-	return sp;
-}
-
-static bool grant(struct mmu_vcpu *mv, struct sp *sp, uint32_t index)
-{
-	uint64_t spte = sp->table[index];
+	uint64_t *sptep = &sp->table[spte_index(gva >> PAGE_SHIFT, sp->level)], spte = *sptep;
 	const struct slot *s;
 	gfn_t gfn;
 
 	if (sp->level > LEVEL_4K || !shadow_is_held_back(spte))
 		return false;
-	gfn = rmap_key(mv->mmu, sp, index);
+	gfn = rmap_key(mv->mmu, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K));
 	s = slot_find(mv, gfn);
 	if (!unsync_try(mv, s, gfn, UNSYNC_FAULT))
 		return false;
 	if (UNLIKELY(s->flags & SLOT_LOGGED))
 		dirty_mark(s, gfn);
-	spte_write(&sp->table[index], spte | SHADOW_WRITABLE);
+	spte_write(sptep, spte | SHADOW_WRITABLE);
 	return true;
 }
 
 bool shadow_grant(struct mmu_vcpu *mv, gva_t gva)
 {
 	bool granted = false;
-	struct sp *sp;
-	uint32_t index;
+	struct sp *root;
 
 	mmu_exclusive_begin(mv->mmu);
 	if (LIKELY(!mv->shadow.stale)) {
-		sp = find_end(mv, gva, &index);
-		granted = sp && grant(mv, sp, index);
+		root = shadow_root_for(mv, gva);
+		granted = root && grant(mv, shadow_lowest(root, gva, SHADOW_ALL), gva);
 	}
 	mmu_exclusive_end(mv->mmu);
 	return granted;

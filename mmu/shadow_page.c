@@ -34,10 +34,11 @@ void shadow_destroy(struct mmu *mmu)
 	mmu->shadow = NULL;
 }
 
-void shadow_set_budget(struct mmu *mmu)
+void shadow_slots_changed(struct mmu *mmu)
 {
 	uint64_t pages = 0;
 
+	mmu->shadow->aliased |= mmu->slots->aliased;
 	if (mmu->config.shadow_pages)
 		return;
 	for (uint32_t i = 0; i < mmu->slots->count; i++)
@@ -130,6 +131,7 @@ static struct sp *make(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct f
 	sp->unsync = false;
 	sp->unsync_children = 0;
 	sp->writes = 0;
+	sp->guest = NULL;
 	hash_add(mmu, sp);
 	list_add(mmu->shadow, sp);
 	mmu->shadow->counts.created++;

@@ -27,6 +27,7 @@ struct shadow {
 	uint64_t stamp;             /* of the last emulated write to a guest's table */
 	uint32_t generation;        /* pages of another one are gone as far as anybody can tell */
 	bool skip;                  /* the unsync fast skip is on */
+	bool aliased;               /* two gfns have had one host frame: tables may have been written by the other */
 	struct shadow_counts counts;
 };
 
@@ -34,8 +35,8 @@ struct shadow {
 
 int shadow_init(struct mmu *mmu);
 void shadow_destroy(struct mmu *mmu);
-/* Slots have changed: the budget follows, unless it is configured. */
-void shadow_set_budget(struct mmu *mmu);
+/* What follows from the slots: the budget, unless it is configured, and whether any were aliased. */
+void shadow_slots_changed(struct mmu *mmu);
 
 /* A flush is owed. The CPU's cached translations of the guest are dropped as a whole. */
 static inline void shadow_owe(struct flush_token *token) { flush_owe(token, 0, 1); }
@@ -121,6 +122,26 @@ static inline struct sp *shadow_root_for(const struct mmu_vcpu *mv, gva_t gva)
 	const struct shadow_vcpu *sv = &mv->shadow;
 
 	return sv->is_pae ? sv->root[gva >> 30 & 3] : sv->root[0];
+}
+
+/* The lowest page on the way from root to gva, of those that shadow a table of the guest, or of all. They are in
+ * use. */
+enum shadow_pages { SHADOW_TABLES, SHADOW_ALL };
+static inline struct sp *shadow_lowest(struct sp *root, gva_t gva, enum shadow_pages which)
+{
+	struct sp *sp = root, *child;
+
+	for (uint32_t shift = PAGE_SHIFT + 9u * (sp->level - 1u); shift > PAGE_SHIFT; shift -= 9, sp = child) {
+		uint64_t spte = spte_read(&sp->table[(gva >> shift) % SPTES_PER_TABLE]);
+
+		if (!spte_is_table(spte, LEVEL_2M)) /* a table looks the same at all levels above 4K */
+			break;
+		child = sp_of(spte_hpa(spte));
+		if (which == SHADOW_TABLES && child->role.direct)
+			break;
+		__atomic_store_n(&child->writes, 0, __ATOMIC_RELAXED);
+	}
+	return sp;
 }
 
 /* The vCPU gives up its roots and all it has prepared. */

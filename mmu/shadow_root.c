@@ -16,13 +16,6 @@
 
 static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
 
-/* Upper levels of the guest's tables are read again by the next fault. */
-static void forget_near(struct mmu_vcpu *mv)
-{
-	for (uint32_t i = 0; i < SHADOW_NEAR; i++)
-		mv->shadow.near[i].version = 0;
-}
-
 /* ---- references ---- */
 
 static void put_roots(struct mmu_vcpu *mv, struct flush_token *token)
@@ -311,7 +304,6 @@ int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flus
 	int result;
 
 	mv->shadow.loads++;
-	forget_near(mv);
 	mmu_enter(mv);
 	result = load_held(mv, cr3, role, flush);
 	mmu_leave(mv);
@@ -337,14 +329,9 @@ uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv)
 /* The entry that maps gva below root, if its page is unsync. */
 static void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct flush_token *token)
 {
-	struct sp *sp = root;
+	struct sp *sp = root ? shadow_lowest(root, gva, SHADOW_ALL) : NULL;
 
-	while (sp && sp->level > LEVEL_4K) {
-		uint64_t spte = sp->table[spte_index(gva >> PAGE_SHIFT, sp->level)];
-
-		sp = spte_is_table(spte, sp->level) ? sp_of(spte_hpa(spte)) : NULL;
-	}
-	if (sp)
+	if (sp && sp->unsync)
 		unsync_sync_entry(mv, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K), token);
 }
 
@@ -366,7 +353,6 @@ void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t 
 		return;
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.invlpgs++;
-	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	if (sv->loaded)
 		sync_address(mv, shadow_root_for(mv, gva), gva, &token);
@@ -382,7 +368,6 @@ void mmu_shadow_flush(struct mmu_vcpu *mv)
 
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.flushes++;
-	forget_near(mv);
 	token = flush_token_new(mv->mmu);
 	sync_roots(mv, &token);
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)

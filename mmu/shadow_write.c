@@ -2,6 +2,7 @@
  * Writes to guest page tables that the hypervisor carries out or gives way to, and what else is done
  * to the shadow as a whole: counting, switching the fast skip, dropping all.
  */
+#include "mmu/gpa.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_gpte.h"

@@ -222,7 +222,7 @@ static void publish_shadow(struct mmu *mmu, struct slot_set *set, gfn_t first, u
 
 	shadow_zap_range(mmu, first, npages, &token);
 	set_store(mmu, set);
-	shadow_set_budget(mmu);
+	shadow_slots_changed(mmu);
 	flush_spend(mmu, token);
 }
 

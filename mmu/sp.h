@@ -60,6 +60,7 @@ struct sp {
 	struct sp *hash_next;
 	struct sp *newer, *older;  /* in the list of all shadow pages */
 	uint64_t written;          /* stamp of the emulated write last seen */
+	const void *guest;         /* the table of the guest's that it shadows; NULL: that is no memory, or none */
 } __attribute__((aligned(PAGE_SIZE / SP_BLOCK_FRAMES)));
 _Static_assert(sizeof(struct sp) * SP_BLOCK_FRAMES == PAGE_SIZE, "one frame of headers per block");
 

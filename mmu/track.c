@@ -36,6 +36,7 @@ void track_account(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 	mmu->shadow->counts.indirect++;
 	if (!s)
 		return;
+	sp->guest = phys_to_virt(slot_hpa(s, sp->gfn));
 	if (sp->level > LEVEL_4K)
 		set_tracked(s, sp->gfn, true);
 	hugepage_forbid(s, sp->gfn);

@@ -114,7 +114,6 @@ struct refresh {
 	struct mmu_vcpu *mv;
 	struct sp *sp;
 	struct flush_token *token;
-	const void *table;         /* the guest's */
 	const uint32_t *links;
 	struct gpte_format format;
 	gfn_t base;                /* of the slot that the entry before led into; most lead into one */
@@ -123,8 +122,8 @@ struct refresh {
 
 static struct refresh refresh_of(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
 {
-	return (struct refresh){ .mv = mv, .sp = sp, .token = token, .table = gpte_table(mv, sp),
-				 .links = sp_links(sp), .format = gpte_format_of(mv->mmu, sp) };
+	return (struct refresh){ .mv = mv, .sp = sp, .token = token, .links = sp_links(sp),
+				 .format = gpte_format_of(mv->mmu, sp) };
 }
 
 /* False: gfn is in no slot. */
@@ -190,7 +189,7 @@ static inline bool is_in_step(const struct refresh *r, uint64_t gpte, uint64_t s
 /* Entries of 8 bytes in memory, as nearly all are: the guest's table is read as it stands. */
 static void refresh_64(struct refresh *r)
 {
-	const uint64_t *present = sp_present_bits(r->sp), *gptes = r->table, *sptes = r->sp->table;
+	const uint64_t *present = sp_present_bits(r->sp), *gptes = r->sp->guest, *sptes = r->sp->table;
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
 		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
@@ -206,7 +205,7 @@ static void refresh_any(struct refresh *r)
 {
 	for (uint32_t index = 0; index < SPTES_PER_TABLE; index++)
 		if (sp_bit(sp_present_bits(r->sp), index))
-			sync_entry(r, index, gpte_load(r->sp, r->table, index));
+			sync_entry(r, index, gpte_load(r->sp, index));
 }
 
 static uint32_t present_count(const struct sp *sp)
@@ -226,7 +225,7 @@ void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *toke
 
 	mv->mmu->shadow->counts.syncs++;
 	mv->mmu->shadow->counts.synced_entries += present_count(sp);
-	if (LIKELY(sp->role.mode != PAGING_32 && r.table && !mv->mmu->slots->aliased))
+	if (LIKELY(sp->role.mode != PAGING_32 && sp->guest && !mv->mmu->slots->aliased))
 		refresh_64(&r);
 	else
 		refresh_any(&r);
@@ -317,5 +316,5 @@ void unsync_sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, struc
 	if (!sp->unsync || !spte_is_present(sp->table[index]))
 		return;
 	r = refresh_of(mv, sp, token);
-	sync_entry(&r, index, gpte_load(sp, r.table, index));
+	sync_entry(&r, index, gpte_load(sp, index));
 }

@@ -27,7 +27,7 @@ struct walk {
 	uint32_t access;
 	enum paging_mode mode;
 	bool user;         /* a user-mode access */
-	bool flags_due;    /* an accessed or dirty flag is to be set */
+	uint64_t flags_due; /* not 0: an accessed or dirty flag is to be set */
 	uint64_t no_exec;  /* the bit that forbids fetches: PTE_XD, or 0 */
 	uint64_t reserved; /* bits that are reserved in every entry */
 };
@@ -40,12 +40,11 @@ static uint32_t level_shift(const struct walk *w, int level)
 /* SDM "Formats of ... Paging-Structure Entries": address bits beyond the width, and XD without NXE. */
 static uint64_t reserved_always(const struct walk *w)
 {
-	uint32_t top = w->mode == PAGING_PAE ? 62 : 51;
-	uint64_t reserved = w->no_exec ? 0 : PTE_XD;
+	uint64_t addresses = w->mode == PAGING_PAE ? BITS(62, 12) : BITS(51, 12);
 
 	if (w->mode == PAGING_32)
 		return 0;
-	return w->g->maxphyaddr <= top ? reserved | BITS(top, w->g->maxphyaddr) : reserved;
+	return (addresses & -BIT(w->g->maxphyaddr)) | (w->no_exec ? 0 : PTE_XD);
 }
 
 /* Whether bit 7, set above level 1, makes a large page; else it is reserved or, in 32-bit paging, ignored. */
@@ -89,7 +88,7 @@ static gpa_t walk_start(const struct walk *w, int *level)
 	uint64_t cr3 = w->g->cr3;
 
 	if (w->start) {
-		*level = 1;
+		*level = w->start->level;
 		return w->start->table;
 	}
 	*level = formats[w->mode].levels;
@@ -103,11 +102,12 @@ static gpa_t walk_start(const struct walk *w, int *level)
 static gpa_t leaf_gpa(const struct walk *w, int level, uint64_t entry)
 {
 	uint32_t shift = level_shift(w, level);
-	gpa_t frame = entry & BITS(51, 12) & ~(BIT(shift) - 1);
+	uint64_t within = BIT(shift) - 1;
+	gpa_t frame = entry & BITS(51, 12) & ~within;
 
 	if (w->mode == PAGING_32 && level == 2)
 		frame |= (entry & BITS(20, 13)) << 19;
-	return frame | (w->gva & (BIT(shift) - 1));
+	return frame | (w->gva & within);
 }
 
 static enum walk_status page_fault(const struct walk *w, uint32_t cause)
@@ -135,7 +135,7 @@ static enum walk_status walk_found(struct walk *w, int level, uint64_t all, uint
 	r->executable = !(any & w->no_exec);
 	r->page_shift = level_shift(w, level);
 	r->gpa = leaf_gpa(w, level, r->entry[level]);
-	w->flags_due = !(all & PTE_A) || ((w->access & WALK_WRITE) && !(r->entry[level] & PTE_D));
+	w->flags_due = (~all & PTE_A) | (w->access & WALK_WRITE ? ~r->entry[level] & PTE_D : 0);
 	return WALK_OK;
 }
 
@@ -278,8 +278,8 @@ static enum walk_status walk_without_paging(struct walk *w)
 	return WALK_OK;
 }
 
-enum walk_status guest_walk_from(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
-				 const struct walk_start *start, struct walk_result *r)
+enum walk_status guest_walk_inside(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+				   const struct walk_start *start, struct walk_result *r)
 {
 	struct walk w = { .mv = mv, .g = g, .r = r, .gva = gva, .access = access, .start = start,
 			  .mode = guest_paging_mode(g) };
@@ -301,17 +301,20 @@ enum walk_status guest_walk_from(struct mmu_vcpu *mv, const struct guest_paging 
 	w.no_exec = (g->efer & EFER_NXE) && w.mode != PAGING_32 ? PTE_XD : 0;
 	w.reserved = reserved_always(&w);
 	w.user = g->cpl == 3 && !(access & WALK_IMPLICIT);
-	mmu_enter(mv);
 	for (int i = 0; status == WALK_RETRY && i < FLAG_RETRIES; i++)
 		status = walk_once(&w);
-	mmu_leave(mv);
 	return status;
 }
 
 enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
 			    struct walk_result *r)
 {
-	return guest_walk_from(mv, g, gva, access, NULL, r);
+	enum walk_status status;
+
+	mmu_enter(mv);
+	status = guest_walk_inside(mv, g, gva, access, NULL, r);
+	mmu_leave(mv);
+	return status;
 }
 
 int guest_load_pdptes(struct mmu_vcpu *mv, uint64_t cr3, uint32_t maxphyaddr, uint64_t pdpte[4])

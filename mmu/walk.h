@@ -90,16 +90,18 @@ struct walk_result {
 enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
 			    struct walk_result *r);
 
-/* A 4K table that a walk may start at, as the CPU does from its paging-structure caches. */
+/* A table that a walk may start at, as the CPU does from its paging-structure caches. */
 struct walk_start {
 	gpa_t table;
+	int level;
 	uint64_t rights; /* PTE_RW and PTE_US of the levels above, together */
 	bool executable; /* and whether they allow fetches */
 };
 
-/* As guest_walk(), from start on; paging is on. The result has the last level alone. */
-enum walk_status guest_walk_from(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
-				 const struct walk_start *start, struct walk_result *r);
+/* As guest_walk(), between mmu_enter() and mmu_leave(). start: NULL, or where to; the result has its level and those
+ * below alone. Paging is on then. */
+enum walk_status guest_walk_inside(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
+				   const struct walk_start *start, struct walk_result *r);
 
 /*
  * The PDPTEs that a load of CR3 under PAE takes (SDM "PDPTE Registers"): reads them and checks their

@@ -190,7 +190,7 @@ static void op_untracked_store(void)
 	hpa_t at = mem_hpa(table_gpa(e.t, e.index));
 	uint64_t value;
 
-	if (!run.untracked || at == HPA_NONE)
+	if (!run.untracked || !world_mmu.slots->aliased || at == HPA_NONE)
 		return;
 	value = rnd(2) ? table_entry(e.t, e.index) : mem_read(at, table_entry_bytes(e.t)) ^ BIT(rnd(8));
 	SAY("  untracked store of %lx to gpa %lx\n", value, table_gpa(e.t, e.index));
@@ -465,7 +465,7 @@ static void set_up(const struct history *h)
 	w.maxphyaddr = widths[rnd(ARRAY_LEN(widths))];
 	run.untracked = rnd(4) == 0;
 	run.alloc_fails = rnd(3) == 0;
-	b.alias_slots = rnd(2);
+	b.alias_slots = run.untracked || rnd(2);
 	b.alias_tables = run.untracked;
 	b.maxphyaddr = w.maxphyaddr;
 	SAY("set up: max_level %d, %lu shadow pages, maxphyaddr %u\n", w.max_level, w.shadow_pages, w.maxphyaddr);

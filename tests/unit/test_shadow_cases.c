@@ -156,9 +156,8 @@ static void table_inside_large_page(void **state)
 	assert_int_equal(touch(MIB(4), WALK_READ, 0), DONE);
 }
 
-/* A load of CR3 flushes its PCID, whichever tables that was used with. */
-/* A walk that begins at the table of the fault before finds no way, but the entry above leads elsewhere by now,
- * unseen by the hypervisor: the guest gets no page fault that its tables do not explain. */
+/* The entry above the table that a fault came through leads elsewhere by now, unseen by the hypervisor, as it may be
+ * where a frame has two gfns: the guest gets no page fault that its tables do not explain. */
 static void table_above_changes_unseen(void **state)
 {
 	const gfn_t other = PT + 1;
