@@ -214,17 +214,22 @@ static COLD enum vmx_next leave(struct vcpu *v)
 /* What is to be done before every entry on some CPUs, and says nothing of this one. */
 #define ATTENTION_ALWAYS (ATTENTION_NO_TIMER | ATTENTION_GUARD)
 
-/* An entry of such a CPU that needs nothing else. *now as of prepare(); false: it does. */
-static bool prepare_always(struct vmx_vcpu *x, uint64_t *now)
+/* And with an exception for the guest, which nothing goes before: all that needs no look around. */
+#define ATTENTION_BRIEF (ATTENTION_ALWAYS | ATTENTION_EVENT)
+
+/* An entry that needs nothing else. *now as of prepare(); false: it does. */
+static bool prepare_briefly(struct vmx_vcpu *x, uint64_t *now)
 {
 	uint64_t left;
 
-	if (x->v.lapic.irr_pending | (x->attention & ~ATTENTION_ALWAYS) | asked(x))
+	if (x->v.lapic.irr_pending | (x->attention & ~ATTENTION_BRIEF) | asked(x))
 		return false;
 	*now = rdtsc();
 	left = vmx_time_left(x, *now);
 	if (!left)
 		return false;
+	if (x->attention & ATTENTION_EVENT)
+		vmx_deliver_queued(x);
 	set_limits(x, *now, left);
 	return true;
 }
@@ -233,7 +238,7 @@ static COLD enum vmx_next resume_slowly(struct vmx_vcpu *x)
 {
 	uint64_t now;
 
-	if (!((x->attention & ATTENTION_ALWAYS) && prepare_always(x, &now)) && !prepare(x, &now))
+	if (!((x->attention & ATTENTION_BRIEF) && prepare_briefly(x, &now)) && !prepare(x, &now))
 		return leave(&x->v);
 	account(&x->v, now);
 	return VMX_ENTER;

@@ -227,10 +227,16 @@ static enum exit_result emulate_write(struct vmx_vcpu *x, const struct walk_resu
 	return EXIT_RESUME;
 }
 
+/* PE is 1, and RFLAGS are those of paging_now(). */
 static void page_fault(struct vmx_vcpu *x, const struct walk_result *r)
 {
 	write_cr2(r->gva);
-	vmx_inject(&x->v, VEC_PF, r->error_code);
+	if (UNLIKELY(x->event.info)) {
+		vmx_inject(&x->v, VEC_PF, r->error_code);
+		return;
+	}
+	vmx_queue(x, inject_exception(VEC_PF, r->error_code));
+	vmwrite_always(VMCS_GUEST_RFLAGS, x->paging.rflags | RFLAGS_RF);
 }
 
 static enum exit_result fault_result(struct vmx_vcpu *x, enum fault_result result, const struct walk_result *r,
