@@ -11,6 +11,7 @@
 struct bus;
 
 /* size is 1, 2 or 4 for ports, 1, 2, 4 or 8 for MMIO; an access never crosses its range's end.
+ * Of a written value only the size's low bytes count: above them is what the guest's register held.
  * Called on any of the VM's CPUs, with no lock held: a device shared by vCPUs brings its own. */
 struct pio_ops {
 	uint32_t (*read)(void *dev, uint16_t port, unsigned size);

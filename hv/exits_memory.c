@@ -17,6 +17,8 @@
 
 #define CS_AR_L BIT(13)
 #define CS_AR_DB BIT(14)
+#define CPL_USER 3
+#define USER_REFUSALS_TOLD 4
 
 /* One instruction's work: what the emulator gets, and the registers that decide about paging. */
 struct access {
@@ -324,19 +326,33 @@ static bool refused_first(struct access *a)
 	return first;
 }
 
+/* A kernel has ended with that. A program in user mode, to which its kernel has given a device's memory, ends
+ * alone: it gets an #UD, and the log has the first few. */
+static enum exit_result refuse(struct access *a)
+{
+	struct vcpu *v = a->v;
+	struct failure f;
+
+	if (refused_first(a))
+		return EXIT_RESUME;
+	emulate_explain(&a->cpu, &f);
+	if (a->paging.cpl != CPL_USER) {
+		vm_stop(v->vm, "%s", f.text);
+		return EXIT_YIELD;
+	}
+	if (v->user_refusals++ < USER_REFUSALS_TOLD)
+		log_warn("guest %s: #UD in user mode: %s", v->vm->config->name, f.text);
+	v->vm->backend->inject(v, VEC_UD, -1);
+	return EXIT_RESUME;
+}
+
 static enum exit_result finish(struct access *a, enum emu_result r)
 {
 	struct vcpu *v = a->v;
 	const struct backend *b = v->vm->backend;
-	struct failure f;
 
-	if (r == EMU_UNSUPPORTED) {
-		if (refused_first(a))
-			return EXIT_RESUME;
-		emulate_explain(&a->cpu, &f);
-		vm_stop(v->vm, "%s", f.text);
-		return EXIT_YIELD;
-	}
+	if (r == EMU_UNSUPPORTED)
+		return refuse(a);
 	if (UNLIKELY(v->gpr[GPR_RSP] != a->rsp))
 		b->set_reg(v, REG_RSP, v->gpr[GPR_RSP]);
 	if (UNLIKELY(a->cpu.rflags != a->paging.rflags))

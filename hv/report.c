@@ -39,7 +39,7 @@ static void read_paging(struct vcpu *v, struct guest_paging *g)
 	*g = (struct guest_paging){
 		.cr0 = reg(v, REG_CR0),
 		.cr3 = reg(v, REG_CR3),
-		.cr4 = reg(v, REG_CR4) & ~CR4_PKE, /* a report looks through protection keys */
+		.cr4 = reg(v, REG_CR4) & ~(CR4_PKE | CR4_SMAP), /* a report looks through both */
 		.efer = reg(v, REG_EFER),
 		.rflags = reg(v, REG_RFLAGS),
 		.maxphyaddr = v->vm->mmu->config.gpa_bits,

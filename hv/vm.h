@@ -121,6 +121,7 @@ struct vcpu {
 	struct fpu *fpu;            /* hv/fpu.h: state while not in the registers */
 	struct decode_cache *decoded; /* hv/emulate/decode.h */
 	uint64_t refused_rip;       /* where the emulator last gave up: once more there and the guest stops */
+	uint32_t user_refusals;     /* how often an #UD in user mode was the end of that instead */
 	struct walk_cache *walks;   /* mmu/walk_cache.h */
 	struct mmio_memos *memos;   /* hv/mmio_memo.h */
 	uint64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset; IA32_TSC writes change it */

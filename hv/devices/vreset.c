@@ -55,17 +55,19 @@ static void port92_write(void *dev, uint16_t port, unsigned size, uint32_t value
 		reset(r, "port 92h");
 }
 
+static uint32_t all_ones(unsigned size) { return (uint32_t)(BITS(31, 0) >> (32 - 8 * size)); }
+
 static uint32_t debug_read(void *dev, uint16_t port, unsigned size)
 {
 	(void)dev, (void)port;
-	return (uint32_t)(BITS(31, 0) >> (32 - 8 * size));
+	return all_ones(size);
 }
 
 static void debug_write(void *dev, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vreset *r = dev;
-	(void)port, (void)size;
-	r->events.debug_exit(r->events.vm, value);
+	(void)port;
+	r->events.debug_exit(r->events.vm, value & all_ones(size));
 }
 
 void vreset_reset(struct vreset *r)

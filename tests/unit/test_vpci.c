@@ -173,7 +173,7 @@ static void other_ways_out(void **state)
 	out(0xf4, 4, 0xdeadbeef);
 	assert_int_equal(debug_exits, 1);
 	assert_int_equal(debug_value, 0xdeadbeef);
-	out(0xf4, 1, 0x2a);
+	out(0xf4, 1, 0xdeadbe2a); /* what is above AL in the guest's register was not written */
 	assert_int_equal(debug_value, 0x2a);
 	assert_int_equal(in(0xf4, 2), 0xffff);
 }

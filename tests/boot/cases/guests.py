@@ -7,7 +7,7 @@ ONE_CPU = [
     ("cost", ""),
 ]
 # Bochs leaves the IDT-vectoring field stale when delivering a virtual interrupt takes an EPT violation.
-EVENTS = [("inject", "")]
+EVENTS = [("inject", ""), ("wild", "")]
 TWO_CPUS = [("smp", "vcpus = 2\n"), ("exits", "vcpus = 2\n"), ("cost", "vcpus = 2\n")]
 # What shadow paging has to get right, and EPT as well.
 PAGING = [("perm", ""), ("selfmap", ""), ("pcid", ""), ("pg32", ""), ("pae", ""), ("lm", "")]
@@ -152,6 +152,11 @@ def without(features):
                 files=files(vms), steps=each_in_turn(vms), never=[r"FAIL \w"], host={"cpu": "corei7_skylake_x"})
 
 
+# A longer storm, several guests at once and on both kinds of page tables; the hypervisor's books are right behind it.
+WILD = [("wild", f"{kind}cmdline = rounds=20000 seed={n}\n", f"wild{n}") for n, kind in enumerate(("", "mmu = shadow\n") * 3)]
+WILD_STEPS = [*(Expect(r"guest wild\d has stopped: debug exit with value 0 ", 600) for _ in WILD), Expect(r"> "),
+              Send("audit\n"), Expect(r"its own memory only"), Expect(r"> ")]
+
 # The model that asks for measures against leaks: they are taken at every exit, and between guests.
 GUARDED = [("exits", ""), ("cost", "")]
 GUARDED_STEPS = each_in_turn(GUARDED) + [
@@ -177,6 +182,8 @@ CASES = [
          host={"cpu": "corei5_lynnfield_750"}, never=[r"FAIL \w"]),
     Case("guests-guarded", conf=conf(GUARDED + ISOLATION), files=files(GUARDED + ISOLATION),
          steps=GUARDED_STEPS + ISOLATION_STEPS, never=[r"FAIL \w"], host={"cpu": "tigerlake"}),
+    Case("guests-wild", by_name=True, conf=conf(WILD, "disable = vid\n").replace("autostart = no\n", ""),
+         files=files(WILD), steps=WILD_STEPS, never=[r"FAIL \w"], host={"cpu": "corei7_skylake_x"}),
     dirty_log("by-cpu", "vid", [Send("exits\n"), Expect(r"page-modification log full +\d"), Expect(r"> ")]),
     dirty_log("by-protection", "vid pml", []),
     dirty_log("shadow", "vid", [], "mmu = shadow\n"),
