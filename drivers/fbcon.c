@@ -14,6 +14,7 @@
 #define BIG_SCREEN 2400   /* pixels of width from which each pixel is drawn as two by two */
 #define TAB 8
 #define INDENT 8          /* of what goes on in the next row, as deep as a log line's prefix */
+#define CARRIED_MAX 20    /* characters of a word that goes to the next row as a whole */
 #define INDENT_FROM 40    /* columns that a row must have for it */
 
 struct cell {
@@ -92,6 +93,45 @@ static void new_line(void)
 		scroll();
 }
 
+static void put_cell(struct cell cell)
+{
+	text[row][column] = cell;
+	draw_cell(row, column, cell);
+	column++;
+}
+
+/* Where the word begins that reaches to the end of a full row; the row's end when it is a long one. */
+static uint32_t last_word(void)
+{
+	uint32_t x = columns;
+
+	while (x > columns - CARRIED_MAX && text[row][x - 1].c != ' ')
+		x--;
+	return x > columns - CARRIED_MAX ? x : columns;
+}
+
+/* Goes on in the next row, where there is room for it with the word that does not fit any more. */
+static void wrap(void)
+{
+	struct cell word[CARRIED_MAX];
+	uint32_t from, len;
+
+	if (columns < INDENT_FROM) {
+		new_line();
+		return;
+	}
+	from = last_word();
+	len = columns - from;
+	memcpy(word, &text[row][from], len * sizeof word[0]);
+	for (uint32_t x = from; x < columns; x++)
+		text[row][x] = (struct cell){ ' ', LOG_INFO };
+	refresh(row);
+	new_line();
+	column = INDENT;
+	for (uint32_t i = 0; i < len; i++)
+		put_cell(word[i]);
+}
+
 static void put(char c, uint8_t colour)
 {
 	if (c == '\n') {
@@ -102,17 +142,13 @@ static void put(char c, uint8_t colour)
 		column = 0;
 		return;
 	}
-	if (column == columns) {
-		new_line();
-		column = columns >= INDENT_FROM ? INDENT : 0;
-	}
+	if (column == columns)
+		wrap();
 	if (c == '\t') {
 		column = (uint32_t)min_u64(columns, align_up(column + 1, TAB));
 		return;
 	}
-	text[row][column] = (struct cell){ c, colour };
-	draw_cell(row, column, text[row][column]);
-	column++;
+	put_cell((struct cell){ c, colour });
 }
 
 int fbcon_init(const struct boot_framebuffer *fb, void *mapped, struct failure *f)

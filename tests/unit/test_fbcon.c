@@ -104,6 +104,13 @@ static void a_wide_screen_indents_what_goes_on(void **state)
 	say(LOG_INFO, "0123456789012345678901234567890123456789on\r\nnext");
 	for (unsigned i = 0; i < 2; i++)
 		assert_true(wide_cell_is(1, 8 + i, "on"[i]) && wide_cell_is(1, i, ' ') && wide_cell_is(2, i, "next"[i]));
+	/* Not in the middle of a word, unless it is a long one, as above. */
+	fbcon_init(&fb, screen, &why);
+	say(LOG_INFO, "a line whose last word does not fit together\r\nnext");
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(wide_cell_is(0, 32 + i, "fit "[i]) && wide_cell_is(2, i, "next"[i]));
+	for (unsigned i = 0; i < 8; i++)
+		assert_true(wide_cell_is(1, 8 + i, "together"[i]));
 }
 
 static void the_screen_scrolls(void **state)
