@@ -303,6 +303,8 @@ void frame_change_owner(hpa_t pa, uint64_t npages, frame_owner_t from, frame_own
 	pfn_t p = pa >> PAGE_SHIFT, end = p + npages;
 
 	INVARIANT(is_aligned(pa, PAGE_SIZE) && end <= frame_table.count && from >= OWNER_HV && to >= OWNER_HV);
+	if (npages == 1)
+		change_owner(p++, from, to);
 	while (p < end) {
 		uint64_t *four = (uint64_t *)(void *)&frame_table.owners[p];
 

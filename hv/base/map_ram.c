@@ -23,6 +23,9 @@
 #define SINGLY 8          /* up to so many addresses are flushed one by one */
 
 static struct spinlock lock = SPINLOCK_INIT; /* the tables of the map of RAM */
+static struct {
+	uint64_t gib, *table; /* 2M entries of the gigabyte that was changed last; lock held */
+} near;
 static uint32_t flush_wanted[MAX_CPUS];      /* atomic: an interrupt is on its way */
 static uint64_t flushes_sent;                /* atomic */
 
@@ -35,9 +38,13 @@ static void on_flush(void)
 	map_forget_all();
 }
 
-void map_ram_init(void) { trap_set_irq(HOST_VECTOR_FLUSH, on_flush); }
+void map_ram_init(void)
+{
+	near.table = NULL;
+	trap_set_irq(HOST_VECTOR_FLUSH, on_flush);
+}
 
-static void flush_others(void)
+static NOINLINE void flush_others(void)
 {
 	uint32_t me = this_cpu()->index;
 
@@ -185,14 +192,34 @@ static int hide(hpa_t first, uint64_t npages)
 	return 0;
 }
 
+/* What a fault in private memory asks for as a rule. False: it is not as simple as that. */
+static bool hide_one(hpa_t pa)
+{
+	uint64_t *e;
+	unsigned level = 2;
+
+	if (LIKELY(near.table && near.gib == pa >> 30))
+		e = &near.table[(pa >> 21) % ENTRIES];
+	else
+		e = find_entry(pa, &level);
+	if (UNLIKELY(is_leaf(*e)))
+		return false;
+	near.gib = pa >> 30;
+	near.table = e - (pa >> 21) % ENTRIES;
+	set(&table_of(*e)[(pa >> PAGE_SHIFT) % LARGE_PAGES], 0);
+	map_forget(PHYS_MAP_BASE + pa);
+	return true;
+}
+
 int map_hide(hpa_t first, uint64_t npages)
 {
-	int err;
+	int err = 0;
 
 	spin_lock(&lock);
-	err = hide(first, npages);
+	if (npages != 1 || !hide_one(first))
+		err = hide(first, npages);
 	spin_unlock(&lock);
-	if (!err)
+	if (!err && cpu_count > 1)
 		flush_others();
 	return err;
 }

@@ -1,15 +1,19 @@
 /*
- * Instructions of the host's part in a private fault, counted on the host: mmu/, tdx/sept.c, tdx/seamcall.c and the
- * record of frame owners over a TDX module that does nothing but say yes. Run and evaluated as mmu_count.c is; what
- * the module does (module_answer) is left out by a second --toggle-collect.
+ * Instructions of the host's part in a private fault, counted on the host: mmu/, tdx/sept.c, tdx/seamcall.c, the
+ * record of frame owners and the hypervisor's map of RAM over a TDX module that does nothing but say yes. Run and
+ * evaluated as mmu_count.c is; what the module does (module_answer) is left out by a second --toggle-collect.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "boot/boot_info.h"
+#include "drivers/lapic.h"
 #include "hv/base/frame.h"
+#include "hv/base/map_tables.h"
 #include "hv/base/phys.h"
+#include "hv/base/trap.h"
 #include "mmu/mirror.h"
 #include "tdx/sept.h"
 #include "tests/unit/support/support.h"
@@ -31,6 +35,41 @@ static void require(bool good, const char *what)
 	exit(1);
 }
 
+/* ---- the hypervisor's map, of 2M pages as at start ---- */
+
+static hpa_t root;
+
+hpa_t map_root(void) { return root; }
+unsigned map_top_level(void) { return 4; }
+bool map_is_image(hpa_t pa) { return (void)pa, false; }
+void map_forget(uint64_t va) { (void)va; }
+void map_forget_all(void) {}
+void lapic_send_ipi(uint32_t apic_id, uint8_t vector) { (void)apic_id, (void)vector; }
+void trap_set_irq(uint8_t vector, void (*handler)(void)) { (void)vector, (void)handler; }
+
+static void build_map(void)
+{
+	uint64_t *t = phys_to_virt(root = frame_alloc(OWNER_PAGE_TABLE));
+
+	for (unsigned level = 4; level > 2; level--) {
+		hpa_t below = frame_alloc(OWNER_PAGE_TABLE);
+
+		t[map_index(PHYS_MAP_BASE, level)] = below | PTE_PRESENT | PTE_WRITE;
+		t = phys_to_virt(below);
+	}
+	for (hpa_t pa = 0; pa < ARENA; pa += MIB(2))
+		t[map_index(PHYS_MAP_BASE + pa, 2)] = pa | PTE_RAM | PTE_LARGE;
+}
+
+/* Its addresses are such as large pages can have. */
+static void make_arena(void)
+{
+	void *at = mmap(NULL, GIB(2), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	require(at != MAP_FAILED, "no memory for the arena");
+	phys_map_base = align_up((uintptr_t)at, GIB(1));
+}
+
 static NOINLINE void module_answer(void *ctx, struct tdx_regs *r)
 {
 	(void)ctx;
@@ -50,8 +89,9 @@ static void start(void)
 				     .ept_ad = true, .flush = no_flush, .external = &td.external,
 				     .shared_bit = SHARED_BIT };
 
-	test_phys_init(0, ARENA);
+	make_arena();
 	require(frames_build(&info, &why) == 0, "frames:");
+	build_map();
 	tdx_use(&module);
 	td.kicker = (struct tdx_kicker){ no_bar, nobody, NULL };
 	sept_init(&td);

@@ -16,7 +16,8 @@ cc $flags tests/bench/shadow_count.c tests/unit/support/panic.c tests/unit/suppo
 
 support="phys percpu log clock panic trace"
 cc $flags tests/bench/mirror_count.c $(printf 'tests/unit/support/%s.c ' $support) hv/base/frame.c hv/base/frame_init.c \
-	tdx/sept.c tdx/seamcall.c tdx/status.c tdx/module.c tdx/module_memory.c tdx/tdmr.c "$out"/*.o -o "$out/mirror_count"
+	hv/base/map_ram.c tdx/sept.c tdx/seamcall.c tdx/status.c tdx/module.c tdx/module_memory.c tdx/tdmr.c "$out"/*.o \
+	-o "$out/mirror_count"
 
 # count CASE FUNCTION N: instructions inside FUNCTION, all calls together; in mirror_count without the module's
 count() {
