@@ -11,7 +11,7 @@ import tty
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from machine import Bochs  # noqa: E402  (found through the path above)
-from network import LEASE  # noqa: E402
+from network import LEASE, PREFIX  # noqa: E402
 
 LEAVE = b"\x1c"  # Ctrl-\
 
@@ -40,7 +40,10 @@ def explain(network, key):
     print(f"The host gets the address {LEASE} in a network of its own, {network.namespace}. As root, in another terminal:\n"
           f"  {inside} busybox ping {LEASE}\n"
           f"  {inside} curl http://{LEASE}/\n"
-          f"  {inside} env GNOMON_KEY={key} tests/net/monitor.py {LEASE} 2323", flush=True)
+          f"  {inside} env GNOMON_KEY={key} tests/net/monitor.py {LEASE} 2323\n"
+          f"and after `gdb linux open {PREFIX}.1 1234` or `console linux open {PREFIX}.1 4000` in the monitor:\n"
+          f"  {inside} gdb -ex 'target remote {LEASE}:1234'\n"
+          f"  {inside} busybox nc {LEASE} 4000", flush=True)
 
 
 def main():

@@ -82,6 +82,7 @@ CASES = [
              call(session, "c0ffee00c0ffee01", "vm\n", r"wrong answer"),
              Expect(r"monitor: wrong answer from 10\.0\.2\.2; the next one is taken in 2 s"),
              call(nuisance, 100), call(served_again), call(metrics, 10),
+             call(session, KEY, "vm start one\nexit\n", r"guest one cannot run: this host has no usable VMX"),
              call(session, KEY, "console one open 10.0.2.2 4000\nconsole\nconsole one close\n",
                   r"port 4000 is open for one connection from 10\.0\.2\.2.*waits for 10\.0\.2\.2"),
              Send("mem\n"), Expect(r"network +\d+ KiB"), Expect(r"> "),
