@@ -103,13 +103,19 @@ static void set_bitmap(const struct vmx_vcpu *x)
 	vmwrite(VMCS_EXCEPTION_BITMAP, x->debug.armed ? UINT32_MAX : all);
 }
 
-/* Bytes of the instruction at RIP, behind its prefixes; *length counts those. 0: it cannot be read. */
-static size_t fetch(struct vmx_vcpu *x, uint8_t *code, unsigned *prefixes)
+/* RIP as a linear address. */
+static gva_t code_address(void)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP);
+
+	return vmx_in_long_mode() ? rip : (uint32_t)(rip + vmread(VMCS_GUEST_CS_BASE));
+}
+
+/* Bytes from RIP on, of which the first *prefixes are prefixes. 0: they cannot be read. */
+static size_t fetch(struct vmx_vcpu *x, uint8_t *code, unsigned *prefixes)
+{
 	bool wide = vmx_in_long_mode();
-	gva_t at = wide ? rip : (uint32_t)(rip + vmread(VMCS_GUEST_CS_BASE));
-	size_t n = debug_fetch(&x->v, at, code, CODE_MAX);
+	size_t n = debug_fetch(&x->v, code_address(), code, CODE_MAX);
 
 	for (*prefixes = 0; *prefixes < n; ++*prefixes) {
 		uint8_t byte = code[*prefixes];
@@ -312,11 +318,9 @@ static bool debug_exception(struct vmx_vcpu *x)
 
 static bool breakpoint(struct vmx_vcpu *x)
 {
-	uint64_t rip = vmread(VMCS_GUEST_RIP);
-
-	if (!debug_owns_int3(&x->v, vmx_in_long_mode() ? rip : (uint32_t)(rip + vmread(VMCS_GUEST_CS_BASE))))
+	if (!debug_owns_int3(&x->v, code_address()))
 		return false;
-	debug_hit(&x->v, DEBUG_SOFT_HIT, rip, DEBUG_EXECUTE);
+	debug_hit(&x->v, DEBUG_SOFT_HIT, vmread(VMCS_GUEST_RIP), DEBUG_EXECUTE);
 	return true;
 }
 

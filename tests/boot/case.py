@@ -182,7 +182,7 @@ class Player:
             if status == 0 and re.search(step.pattern, text):
                 return None
             if time.monotonic() > deadline or self.machine.ended.is_set():
-                return f"{' '.join(step.command)} ended with {status}: {text[-300:]}"
+                return f"{' '.join(step.command)} ended with {status}: {text[-2000:]}"
             time.sleep(1)
 
     def _look(self, step):

@@ -14,13 +14,17 @@
 const char guest_name[] = "debugged";
 
 #define VECTOR_SOFT 0x60
+#define VECTOR_APIC 0x61
 #define DR7_FIXED BIT(10)
 
 void sequence(void);
+void system_code(void);
 void touch(uint64_t value);
+uint64_t look(void);
 void own_break(void);
 
 volatile uint64_t go, watched, other_count, pushed_flags, popped_flags;
+uint64_t fresh[PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE))); /* a page that nothing has touched yet */
 static volatile uint64_t seen_flags[256];
 static const uint64_t own_dr[4] = { 0x123456, 0x7ffffffff000, 0xffff800000000001, 0x42 };
 
@@ -28,8 +32,10 @@ static void note(struct frame *f)
 {
 	trap_count[f->vector]++;
 	seen_flags[f->vector] = f->rflags;
-	if (f->vector == VEC_UD)
+	if (f->vector == VEC_UD || f->vector == VEC_PF)
 		f->rip += 2;
+	if (f->vector == VECTOR_APIC)
+		apic_eoi();
 	if (f->vector == VEC_DB)
 		f->rflags |= RFLAGS_RF;
 }
@@ -68,9 +74,42 @@ __asm__(".text\n"
 	"at_end:\n\t"
 	"pop %rbx\n\t"
 	"ret\n\t"
-	".size sequence, . - sequence\n");
+	".size sequence, . - sequence\n"
+	/* With an interrupt pending. */
+	".globl system_code, at_cr3, at_sti, at_fault, at_fresh, at_iret, at_return\n"
+	".type system_code, @function\n"
+	"system_code:\n\t"
+	"push %rbx\n"
+	"at_cr3:\n\t"
+	"mov %cr3, %rax\n\t"
+	"mov %rax, %cr3\n"
+	"at_sti:\n\t"
+	"sti\n\t"
+	"hlt\n\t"
+	"cli\n\t"
+	"movabs $0x700000000000, %rax\n"
+	"at_fault:\n\t"
+	"mov (%rax), %eax\n"
+	"at_fresh:\n\t"
+	"movl $7, fresh(%rip)\n\t"
+	"mov %rsp, %rbx\n\t"
+	"mov %ss, %eax\n\t"
+	"push %rax\n\t"
+	"push %rbx\n\t"
+	"pushfq\n\t"
+	"mov %cs, %eax\n\t"
+	"push %rax\n\t"
+	"lea at_return(%rip), %rax\n\t"
+	"push %rax\n"
+	"at_iret:\n\t"
+	"iretq\n"
+	"at_return:\n\t"
+	"pop %rbx\n\t"
+	"ret\n\t"
+	".size system_code, . - system_code\n");
 
 NOINLINE void touch(uint64_t value) { watched = value; }
+NOINLINE uint64_t look(void) { return watched; }
 
 NOINLINE void own_break(void) { __asm__ volatile("nop" : : : "memory"); }
 
@@ -105,6 +144,10 @@ static void check_flags(void)
 	report_equal("int-flags", seen_flags[VECTOR_SOFT] & RFLAGS_TF, 0);
 	report_equal("fault-count", trap_count[VEC_UD], 1);
 	report_equal("fault-flags", seen_flags[VEC_UD] & RFLAGS_TF, 0);
+	report_equal("page-fault-count", trap_count[VEC_PF], 1);
+	report_equal("page-fault-flags", seen_flags[VEC_PF] & RFLAGS_TF, 0);
+	report_equal("interrupt-count", trap_count[VECTOR_APIC], 1);
+	report_equal("interrupt-flags", seen_flags[VECTOR_APIC] & RFLAGS_TF, 0);
 	report_equal("own-int3-count", trap_count[VEC_BP], 1);
 	report_equal("own-int3-flags", seen_flags[VEC_BP] & RFLAGS_TF, 0);
 	report_equal("no-debug-exception", trap_count[VEC_DB], 0);
@@ -148,13 +191,19 @@ void guest_main(void)
 	if (smp_count > 1)
 		smp_run(1, count, NULL);
 	trap_set(VECTOR_SOFT, note);
+	trap_set(VECTOR_APIC, note);
 	trap_set(VEC_UD, note);
+	trap_set(VEC_PF, note);
 	trap_set(VEC_BP, note);
 	trap_set(VEC_DB, note);
 	set_own();
 	wait_for(1);
 	sequence();
+	apic_send(apic_id(), ICR_FIXED | VECTOR_APIC);
+	system_code();
 	touch(5);
+	report_equal("looked-at", look(), 5);
+	__asm__ volatile("sti\n\tnop\n\tcli" : : : "memory"); /* what waited comes, if it has not */
 	check_flags();
 	check_registers();
 	single_step_itself();

@@ -6,11 +6,11 @@ from case import Case, Expect, Inside, Send
 ELF = os.path.join(os.environ.get("BUILD", "build"), "tests/guests/debugged.elf.64")
 
 CONF = """\
-net = 192.0.2.50/24
+{head}net = 192.0.2.50/24
 [vm debugged]
 kernel = /guests/debugged
 memory = 64M
-"""
+{keys}"""
 
 ADDRESS = r"net: the host has the address 192\.0\.2\.50/24"
 WAITS = r"NEXT debugged: waits for go = 1"
@@ -19,11 +19,13 @@ WAITS = r"NEXT debugged: waits for go = 1"
 SHOWN = "(?s)" + ".*".join([
     r"vCPU 0 on CPU 0", r"Breakpoint 1, 0x0*100010 in sequence", r"in sequence", r"\$1 = 0x100012",
     r"Breakpoint 2, 0x\w+ in sequence", r"ud2", r"\$2 = 0x1", r"Breakpoint 3, ", r"cli", r"\$3 = 0x80000001",
-    r"Old value = 0\s+New value = 5", r"\$4 = 5", r"Breakpoint 5, check_registers", r"#1 .* in guest_main",
+    r"\$4 = 1", r"cli", r"\$5 = 1", r"\$6 = 1", r"\$7 = 7", r"\$8 = 1", r"Old value = 0\s+New value = 5", r"\$9 = 5",
+    r"Value = 5", r"in look", r"atchpoint 9", r"in check_flags", r"Breakpoint 10, check_registers", r"#1 .* in guest_main",
     r"Inferior 1 \(Remote target\) detached"])
 
-CASES = [
-    Case("gdb-debugged", [
+
+def debugged(name, head="", keys="", **more):
+    return Case(name, [
         Expect(f"(?s){ADDRESS}.*{WAITS}|{WAITS}.*{ADDRESS}"),
         Send("\x1d"), Expect(r"console: monitor"),
         Send("gdb debugged open 192.0.2.1 1234\n"), Expect(r"port 1234 waits for gdb from 192\.0\.2\.1"),
@@ -34,6 +36,12 @@ CASES = [
         Send("gdb\n"), Expect(r"guest debugged: port 1234 for 192\.0\.2\.1, waits for gdb"),
         Send("gdb debugged close\n"), Expect(r"> "), Send("gdb\n"), Expect(r"no guest has a port for gdb"),
         Send("audit\n"), Expect(r"its own memory only"),
-    ], conf=CONF, files={"/guests/debugged": "tests/guests/debugged.elf"}, host=dict(network=True),
-        never=[r"FAIL \w", r"the network has stopped"]),
+    ], conf=CONF.format(head=head, keys=keys), files={"/guests/debugged": "tests/guests/debugged.elf"},
+        never=[r"FAIL \w", r"the network has stopped"], **more)
+
+
+CASES = [
+    debugged("gdb-debugged", host={"network": True}),
+    debugged("gdb-debugged-shadow", by_name=True, head="disable = vid\n", keys="mmu = shadow\n",
+             host={"network": True}),
 ]

@@ -23,9 +23,36 @@ stepi
 x/i $pc
 print/x $cr0 & 0x80000001
 delete
+tbreak system_code
+continue
+stepi 3
+print $pc == (unsigned long)&at_sti
+stepi 2
+x/i $pc
+stepi 2
+print $pc == (unsigned long)&at_fault
+stepi
+print $pc != (unsigned long)&at_fault && *(unsigned long *)($rsp + 8) == (unsigned long)&at_fault
+tbreak at_fresh
+continue
+while $pc == (unsigned long)&at_fresh
+stepi
+end
+print *(unsigned *)&fresh
+tbreak at_iret
+continue
+stepi
+print $pc == (unsigned long)&at_return
+delete
 watch *(unsigned long *)&watched
 continue
 print *(unsigned long *)&watched
+delete
+rwatch *(unsigned long *)&watched
+continue
+delete
+awatch *(unsigned long *)&pushed_flags
+continue
 delete
 set var *(unsigned long *)&go = 0
 break check_registers
