@@ -8,11 +8,11 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
-#include "hv/base/phys.h"
 #include "hv/base/x86.h"
 #include "hv/console.h"
 #include "hv/monitor/commands.h"
 #include "hv/net/counts.h"
+#include "hv/net/memory.h"
 #include "hv/net/stream.h"
 #include "hv/vm_life.h"
 
@@ -137,16 +137,13 @@ static const struct stream_service service = {
 
 static bool make_ring(struct opened *o)
 {
-	hpa_t pa = frame_alloc_run(GUEST_CONSOLE_RING >> PAGE_SHIFT, 1, OWNER_NET);
-
-	o->tap = (struct console_tap){ .size = GUEST_CONSOLE_RING };
-	o->tap.bytes = pa == HPA_NONE ? NULL : phys_to_virt(pa);
+	o->tap = (struct console_tap){ .bytes = net_memory_take(GUEST_CONSOLE_RING), .size = GUEST_CONSOLE_RING };
 	return o->tap.bytes;
 }
 
 static void drop_ring(struct opened *o)
 {
-	frame_free_run(virt_to_phys(o->tap.bytes), GUEST_CONSOLE_RING >> PAGE_SHIFT, OWNER_NET);
+	net_memory_give(o->tap.bytes, GUEST_CONSOLE_RING);
 	o->tap.bytes = NULL;
 }
 

@@ -9,10 +9,10 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
-#include "hv/base/phys.h"
 #include "hv/base/x86.h"
 #include "hv/net/counts.h"
 #include "hv/net/http_request.h"
+#include "hv/net/memory.h"
 #include "hv/net/metrics.h"
 #include "hv/net/page.h"
 #include "hv/net/stats.h"
@@ -327,10 +327,7 @@ static const struct stream_service service = {
 
 static bool take_memory(void)
 {
-	hpa_t pa = frame_alloc_run(align_up(HTTP_CONNECTIONS * sizeof(*connections), PAGE_SIZE) >> PAGE_SHIFT, 1,
-				   OWNER_NET);
-
-	connections = pa == HPA_NONE ? NULL : phys_to_virt(pa);
+	connections = net_memory_take(HTTP_CONNECTIONS * sizeof(*connections));
 	return connections && stats_start();
 }
 

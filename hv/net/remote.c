@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "hv/base/clock.h"
-#include "hv/base/frame.h"
 #include "hv/base/log.h"
-#include "hv/base/phys.h"
 #include "hv/base/x86.h"
 #include "hv/monitor/monitor.h"
 #include "hv/net/counts.h"
+#include "hv/net/memory.h"
 #include "hv/net/outbox.h"
 #include "hv/net/remote_auth.h"
 #include "hv/net/stream.h"
@@ -231,9 +230,7 @@ static const struct stream_service service = {
 
 static bool take_memory(void)
 {
-	hpa_t pa = frame_alloc_run(align_up(REMOTE_SESSIONS * sizeof(*sessions), PAGE_SIZE) >> PAGE_SHIFT, 1, OWNER_NET);
-
-	sessions = pa == HPA_NONE ? NULL : phys_to_virt(pa);
+	sessions = net_memory_take(REMOTE_SESSIONS * sizeof(*sessions));
 	return sessions != NULL;
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "hv/base/clock.h"
-#include "hv/base/phys.h"
+#include "hv/net/memory.h"
 #include "hv/vm_life.h"
 #include "mmu/inspect.h"
 
@@ -18,9 +18,7 @@ static struct stats *stats;
 
 bool stats_start(void)
 {
-	hpa_t pa = frame_alloc_run(align_up(sizeof(*stats), PAGE_SIZE) >> PAGE_SHIFT, 1, OWNER_NET);
-
-	stats = pa == HPA_NONE ? NULL : phys_to_virt(pa);
+	stats = net_memory_take(sizeof(*stats));
 	return stats != NULL;
 }
 

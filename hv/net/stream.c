@@ -5,12 +5,9 @@
 
 #include "drivers/lwip/port.h"
 #include "hv/base/clock.h"
-#include "hv/base/frame.h"
-#include "hv/base/phys.h"
 #include "hv/net/ether.h"
+#include "hv/net/memory.h"
 #include "hv/sched.h"
-
-#define STREAM_PAGES ((sizeof(struct stream) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 struct stream *streams[STREAM_MAX];
 struct stream_listener stream_listeners[STREAM_LISTENERS_MAX];
@@ -113,14 +110,12 @@ struct stream *stream_make(struct stream_listener *l, struct tcp_pcb *pcb, const
 {
 	unsigned i = 0;
 	struct stream *s;
-	hpa_t frames;
 
 	while (i < STREAM_MAX && streams[i])
 		i++;
-	frames = i < STREAM_MAX ? frame_alloc_run(STREAM_PAGES, 1, OWNER_NET) : HPA_NONE;
-	if (frames == HPA_NONE)
+	s = i < STREAM_MAX ? net_memory_take(sizeof(*s)) : NULL;
+	if (!s)
 		return NULL;
-	s = phys_to_virt(frames);
 	s->listener = l;
 	s->pcb = pcb;
 	s->peer_port = peer_port;
@@ -253,7 +248,7 @@ static void free_stream(unsigned i)
 
 	announce_end(s);
 	streams[i] = NULL;
-	frame_free_run(virt_to_phys(s), STREAM_PAGES, OWNER_NET);
+	net_memory_give(s, sizeof(*s));
 	l->connections--;
 	forget_if_done(l);
 }
