@@ -21,6 +21,12 @@ $(BUILD)/font.bin: tests/boot/dump_font.c drivers/font.c drivers/font.h
 	@$(CC) $(WARNINGS) -I. -o $(BUILD)/dump_font tests/boot/dump_font.c drivers/font.c
 	@$(BUILD)/dump_font >$@
 
+# The firmware of the cases in Bochs that have a stick of their own.
+BOOT_NEEDS += $(BUILD)/ovmf.fd
+$(BUILD)/ovmf.fd: tests/boot/firmware.py | $(BUILD)/packages/test
+	@echo "  TRIM   $@"
+	@$(PYTHON) tests/boot/firmware.py /usr/share/ovmf/OVMF.fd $@
+
 # The hypervisor of the cases `crash-*`: the shipped one's objects, and what hangs and faults on purpose.
 CRASH_OBJS := $(BUILD)/tests/boot/crash/crash.o
 BOOT_NEEDS += $(BUILD)/provoke/crash.elf

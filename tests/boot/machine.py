@@ -21,7 +21,7 @@ BOCHSRC = """\
 display_library: {display}
 memory: guest={memory}, host={memory}
 cpu: model={cpu}, count={count}, ips=100000000, reset_on_triple_fault={reset_on_triple_fault}
-romimage: file={ovmf}, address=0xffe00000
+romimage: file={firmware}, address=0xffe00000
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 pci: enabled=1, chipset=i440fx{slots}
 {disk}
@@ -166,9 +166,9 @@ class Machine:
 
 class Bochs(Machine):
     """
-    options: cpu, count, memory (MiB), disk (ata0 or ehci), sync, reset_on_triple_fault, more (lines of the
-    rc file), debugger (what Debian's build is told instead of to go on); forward: TCP ports of the machine, which
-    has a network card then, to be reached on ports of this host's loopback: self.ports
+    options: cpu, count, memory (MiB), disk (ata0 or ehci), firmware, sync, reset_on_triple_fault, more (lines of
+    the rc file), debugger (what Debian's build is told instead of to go on); forward: TCP ports of the machine,
+    which has a network card then, to be reached on ports of this host's loopback: self.ports
     """
 
     def _network(self, forward):
@@ -184,8 +184,8 @@ class Bochs(Machine):
         return f"e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, script={script}\n"
 
     def _launch(self):
-        option = dict(cpu="corei7_haswell_4770", count=1, memory=1024, disk="ata0", sync="none",
-                      reset_on_triple_fault=0, more="", debugger="c\n", forward=())
+        option = dict(cpu="corei7_haswell_4770", count=1, memory=1024, disk="ata0", firmware=OVMF,
+                      sync="none", reset_on_triple_fault=0, more="", debugger="c\n", forward=())
         option.update(self.options)
         option["more"] += self._network(option["forward"])
         option["slots"] = ", slot1=e1000" if option["forward"] else ""
@@ -196,7 +196,7 @@ class Bochs(Machine):
         port = free_port()
         rc = os.path.join(self.folder, "bochsrc")
         with open(rc, "w") as out:
-            out.write(BOCHSRC.format(display="term", ovmf=OVMF, log=os.path.join(self.folder, "bochs.log"),
+            out.write(BOCHSRC.format(display="term", log=os.path.join(self.folder, "bochs.log"),
                                      com1=f"mode=socket-server, dev=localhost:{port}",
                                      **dict(option, disk=disks[option["disk"]])))
             if self.network:
