@@ -8,7 +8,9 @@
 #include "hv/base/types.h"
 
 /* Memory: RAM from 0 to 9fc00h and 1 MiB up to GUEST_LOW_RAM_END, then from 4 GiB on. */
+#ifndef GUEST_LOW_RAM_END /* a build for tests has it lower: Bochs has no room for so much memory */
 #define GUEST_LOW_RAM_END 0xc0000000ul  /* RAM above goes to 4 GiB and up */
+#endif
 #define GUEST_HIGH_RAM_BASE 0x100000000ul
 #define GUEST_EBDA 0x9fc00ul            /* reserved up to 640 KiB */
 /* d0000h..d8fffh: ACPI NVS where secondary vCPUs wait for the wakeup mailbox; hv/guest/wakeup.h. */

@@ -3,17 +3,25 @@
 BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS) \
 	$(TD_GUESTS) $(BUILD)/guests/vmlinux $(BUILD)/guests/vmlinuz-td $(LINUX_BUILD)/initrd
 
-# The hypervisor of the case `entry-rules`: the shipped one's objects, and what tries every rule of the entry
-# checker before the monitor starts.
+# The hypervisor of the cases `entry-rules-*`: the shipped one's objects, and what tries every rule of the entry
+# checker before the monitor starts. Its guests have RAM above 4 GiB, without so much below, and a read-only slot.
+LOW_RAM_C := $(addprefix hv/,vm_build.c pc.c guest/guest_mem.c guest/loader_parts.c)
+LOW_RAM_OBJS := $(LOW_RAM_C:%.c=$(BUILD)/provoke/%.o)
+$(BUILD)/provoke/%.o: %.c tests/boot/provoke/memory.h tests/boot/boot.mk
+	@mkdir -p $(@D)
+	@echo "  CC     $< (little memory below 4 GiB)"
+	@$(CC) $(HV_CFLAGS) -include tests/boot/provoke/memory.h -DGUEST_LOW_RAM_END=PROVOKE_LOW_RAM_END -MMD -MP -c $< -o $@
+PROVOKE_HV_OBJS := $(filter-out $(LOW_RAM_C:%.c=$(BUILD)/%.o),$(HV_OBJS)) $(LOW_RAM_OBJS)
 PROVOKE_C := $(wildcard tests/boot/provoke/*.c tests/entry_rules/*.c)
 PROVOKE_OBJS := $(PROVOKE_C:%.c=$(BUILD)/%.o) $(BUILD)/tests/boot/provoke/enter.o
 BOOT_NEEDS += $(BUILD)/provoke/gnomon.elf
-$(BUILD)/provoke/gnomon.elf: $(HV_OBJS) $(PROVOKE_OBJS) linker.ld $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+$(BUILD)/provoke/gnomon.elf: $(PROVOKE_HV_OBJS) $(PROVOKE_OBJS) linker.ld $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@mkdir -p $(@D)
 	@echo "  LD     $@"
-	@$(HV_LINK) -Wl,--wrap=monitor_init -o $@ $(HV_OBJS) $(PROVOKE_OBJS) $(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
+	@$(HV_LINK) -Wl,--wrap=monitor_init -Wl,--wrap=mmu_slot_add -o $@ $(PROVOKE_HV_OBJS) $(PROVOKE_OBJS) \
+		$(BUILD)/lwip.a $(BUILD)/mbedtls.a $(NEWLIB)/libc.a
 	@objcopy --strip-debug $@
--include $(PROVOKE_OBJS:.o=.d)
+-include $(PROVOKE_OBJS:.o=.d) $(LOW_RAM_OBJS:.o=.d)
 
 # What the cases that look at a screen read it by.
 BOOT_NEEDS += $(BUILD)/font.bin
