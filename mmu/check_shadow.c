@@ -5,6 +5,8 @@
  *            no reason forbids them; not writable over a tracked table, nor one in step with its page
  *   links    child and parent agree on each other, on level and role
  *   unsync   only 4K-level pages; every parent above knows
+ *   MMIO     in 4K-level pages, of a gfn whose entry the CPU refuses; no slot has it when the entry's generation
+ *            is the current one; no rights beyond the page's; bits and counts agree
  *   heads    each list holds present leafs filed under its gfn, and all leafs are on lists
  *   tracked  the bits are those of the tables that live pages of level 2 and above shadow
  *   roots    references are held by vCPUs; zapped roots wait for them
@@ -26,7 +28,7 @@
 struct check {
 	struct mmu *mmu;
 	struct failure *f;
-	uint64_t pages, indirect, unsync, tracked, leafs;
+	uint64_t pages, indirect, unsync, tracked, leafs, mmios;
 	uint64_t mapped[ROOT_LEVEL];
 };
 
@@ -165,13 +167,42 @@ static int check_link(struct check *c, const struct sp *sp, uint32_t i, uint64_t
 	return 0;
 }
 
+/* ---- MMIO ---- */
+
+static bool exceeds(uint64_t spte, uint32_t access)
+{
+	uint32_t given = (uint32_t)(spte & (PTE_RW | PTE_US)) | (spte & PTE_XD ? 0 : ACCESS_EXEC);
+
+	return given & ~access;
+}
+
+static int check_mmio(struct check *c, const struct sp *sp, uint32_t i, uint64_t spte)
+{
+	gfn_t gfn = spte_mmio_gfn(spte);
+
+	c->mmios++;
+	if (sp->level != LEVEL_4K || !shadow_mmio_fits(gfn, c->mmu->config.hpa_bits))
+		return BROKEN("entry %lx for MMIO at gfn %lx cannot be, in a page of level %d", spte, gfn, sp->level);
+	if (shadow_mmio_is_of(spte, c->mmu->slots->generation) && slot_set_find(c->mmu->slots, gfn))
+		return BROKEN("entry %lx stands for MMIO at gfn %lx, where memory is", spte, gfn);
+	if (sp->role.direct && gfn != sp->gfn + i)
+		return BROKEN("entry %u of the direct page for gfn %lx is for MMIO at gfn %lx", i, sp->gfn, gfn);
+	if (exceeds(spte, sp->role.access))
+		return BROKEN("entry %lx for MMIO has rights that the page for gfn %lx has not", spte, sp->gfn);
+	return 0;
+}
+
 static int check_entry(struct check *c, const struct sp *sp, uint32_t i)
 {
 	uint64_t spte = spte_read(&sp->table[i]);
 	const char *fault;
 
+	if (sp_bit(sp_mmio_bits(sp), i) != shadow_is_mmio(spte))
+		return BROKEN("entry %u of the page for gfn %lx and its bit for MMIO disagree (%lx)", i, sp->gfn, spte);
 	if (sp_bit(sp_present_bits(sp), i) != spte_is_present(spte))
 		return BROKEN("entry %u of the page for gfn %lx and its bit disagree (%lx)", i, sp->gfn, spte);
+	if (shadow_is_mmio(spte))
+		return check_mmio(c, sp, i, spte);
 	if (!spte_is_present(spte))
 		return spte == SPTE_EMPTY ? 0 : BROKEN("entry %u of the page for gfn %lx is %lx", i, sp->gfn, spte);
 	fault = shadow_fault_in(spte, sp->level, &c->mmu->config);
@@ -193,12 +224,17 @@ static int check_parents(struct check *c, const struct sp *sp)
 	return 0;
 }
 
-static int check_unsync(struct check *c, const struct sp *sp)
+static int check_bits(struct check *c, const struct sp *sp)
 {
-	uint32_t bits = 0;
+	uint32_t bits = 0, mmios = 0;
 
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++) {
 		bits += bits_set(sp_unsync_bits(sp)[w]);
+		mmios += bits_set(sp_mmio_bits(sp)[w]);
+	}
+	if (mmios != sp->mmios)
+		return BROKEN("the page for gfn %lx counts %u entries for MMIO, %u bits are set", sp->gfn, sp->mmios,
+			      mmios);
 	if (bits != sp->unsync_children)
 		return BROKEN("the page for gfn %lx counts %u unsync children, %u bits are set", sp->gfn,
 			      sp->unsync_children, bits);
@@ -245,7 +281,7 @@ static int check_page(struct check *c, const struct sp *sp)
 	if (!err)
 		err = check_parents(c, sp);
 	if (!err)
-		err = check_unsync(c, sp);
+		err = check_bits(c, sp);
 	for (uint32_t i = 0; !err && i < SPTES_PER_TABLE; i++)
 		err = check_entry(c, sp, i);
 	return err;
@@ -347,6 +383,8 @@ static int check_counts(struct check *c)
 	if (c->pages != s->pages || c->indirect != s->counts.indirect || c->unsync != s->counts.unsync)
 		return BROKEN("pages %lu counted %lu, indirect %lu counted %lu, unsync %lu counted %lu", c->pages, s->pages,
 			      c->indirect, s->counts.indirect, c->unsync, s->counts.unsync);
+	if (c->mmios != s->counts.mmio_live)
+		return BROKEN("%lu entries for MMIO are counted, %lu were met", s->counts.mmio_live, c->mmios);
 	if ((uint64_t)c->mmu->host.stats.tables != c->pages)
 		return BROKEN("%ld tables are counted, %lu were met", (long)c->mmu->host.stats.tables, c->pages);
 	for (int level = LEVEL_4K; level < ROOT_LEVEL; level++)

@@ -59,6 +59,7 @@ static void count_shadow(const struct mmu *mmu, struct mmu_counts *counts)
 {
 	for (const struct sp *sp = mmu->shadow->newest; sp; sp = sp->older) {
 		counts->tables++;
+		counts->mapped[0] += sp->mmios;
 		for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
 			if (spte_is_present(sp->table[i]) && spte_is_leaf(sp->table[i], sp->level))
 				counts->mapped[sp->level]++;

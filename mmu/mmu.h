@@ -126,7 +126,7 @@ struct shadow_vcpu {
 	uint64_t cr3;         /* guest's, of the current root */
 	uint32_t role;        /* of the current root, quadrant 0 */
 	uint64_t cr0, cr4, efer; /* that it follows from */
-	uint64_t loads, loads_cached; /* for struct shadow_counts */
+	uint64_t loads, loads_cached, mmio_hits; /* for struct shadow_counts */
 	bool loaded;          /* there is a current root */
 	bool is_pae;          /* it is a table of four */
 	bool widened;         /* the last fault gave an entry that was present more rights */

@@ -79,6 +79,7 @@ struct shadow_counts {
 	uint64_t hash_searches, hash_nodes, collisions;
 	uint64_t unsyncs, syncs, synced_entries;
 	uint64_t metadata_bytes;          /* all but the shadow pages themselves */
+	uint64_t mmio_live, mmio_made, mmio_hits; /* entries for MMIO: now, ever, and accesses that met one */
 };
 void mmu_shadow_count(struct mmu *mmu, struct shadow_counts *counts);
 

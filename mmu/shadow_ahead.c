@@ -65,12 +65,19 @@ static uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
 	return used;
 }
 
+static uint32_t window_of(const uint64_t *bits, uint32_t first)
+{
+	return (uint32_t)(bits[first / 64] >> (first % 64)) & (BIT(WINDOW) - 1);
+}
+
+/* An entry for MMIO stays until a fault finds something else. */
 static void make_window(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
 {
-	uint32_t first = (uint32_t)align_down(at, WINDOW);
-	uint32_t there = (uint32_t)(sp_present_bits(sp)[first / 64] >> (first % 64));
+	uint32_t first = (uint32_t)align_down(at, WINDOW), there = window_of(sp_present_bits(sp), first);
 	uint32_t used = sp->guest ? used_of(sp, first, ~there & (BIT(WINDOW) - 1)) : 0;
 
+	if (used && UNLIKELY(sp->mmios))
+		used &= ~window_of(sp_mmio_bits(sp), first);
 	if (used)
 		make_missing(a, sp, first, used);
 }
@@ -105,6 +112,8 @@ static void fill(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
 	uint64_t writable = shadow_with_writing(a->slot, spte, allowed, true);
 	struct shadow_run run = shadow_run_of(sp);
 
+	if (UNLIKELY(sp->mmios))
+		shadow_mmio_drop_page(a->mv->mmu, sp);
 	for (uint32_t i = 0; i < count; i++) {
 		if (LIKELY(begin + i != at))
 			shadow_run_leaf(a->mv->mmu, run, begin + i, &head[i], first + i,

@@ -26,14 +26,6 @@ struct shadow_fault {
 	struct flush_token token;
 };
 
-static uint32_t walk_kind(const struct guest_paging *g, uint32_t error_code)
-{
-	uint32_t kind = error_code & PFERR_FETCH ? WALK_FETCH : error_code & PFERR_WRITE ? WALK_WRITE : WALK_READ;
-
-	/* The CPU's own accesses to descriptor tables are supervisor's at any CPL. */
-	return g->cpl == 3 && !(error_code & PFERR_USER) ? kind | WALK_IMPLICIT : kind;
-}
-
 /* ---- rights of the leaf ---- */
 
 /* CR0.WP = 0 lets the supervisor write where the guest's entries do not: the page becomes the
@@ -96,6 +88,8 @@ static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_
 			return;
 		}
 		shadow_drop_entry(mmu, sp, index, &f->token);
+	} else if (UNLIKELY(old != SPTE_EMPTY)) {
+		shadow_mmio_drop(mmu, sp, index);
 	}
 	shadow_set_leaf(mmu, f->slot, sp, index, gfn, spte, &f->token);
 }
@@ -116,6 +110,29 @@ static enum fault_result map_leaf(struct shadow_fault *f, struct sp *sp, uint32_
 	else
 		put_leaf(f, sp, index, gfn, spte);
 	return f->write && !writable ? FAULT_WRITE_TRACKED : FAULT_MAPPED;
+}
+
+/* ---- no memory ---- */
+
+/* What CR0.WP = 0 alone allows is no right of the guest's entries. */
+static bool mmio_may_have_entry(const struct shadow_fault *f)
+{
+	return shadow_mmio_fits(f->gfn, f->mv->mmu->config.hpa_bits) && !(f->write && !f->r->writable);
+}
+
+/* The access is carried out in any case, for the walk has allowed it: the entry is for those to come. */
+static NOINLINE enum fault_result map_mmio(struct shadow_fault *f, struct sp *sp, uint32_t index)
+{
+	struct mmu *mmu = f->mv->mmu;
+	uint64_t spte = shadow_mmio_make(f->gfn, f->access, f->pkey, slot_set_of(mmu)->generation);
+
+	if (spte_is_present(sp->table[index]))
+		shadow_drop_entry(mmu, sp, index, &f->token);
+	if (spte != sp->table[index]) {
+		shadow_mmio_set(mmu, sp, index, spte);
+		f->mv->stats.installed[0]++;
+	}
+	return FAULT_MMIO;
 }
 
 /* ---- the walk ---- */
@@ -225,7 +242,7 @@ static bool is_leaf_level(const struct shadow_fault *f, const struct sp *sp)
 		return true;
 	if (!sp->role.direct && sp->level > f->r->leaf)
 		return false;
-	return sp->level <= hugepage_max_level(f->slot, f->gfn);
+	return f->slot && sp->level <= hugepage_max_level(f->slot, f->gfn);
 }
 
 /* Links pages from the root down and maps the leaf. Reasons against a large page are looked up on the
@@ -238,11 +255,11 @@ static enum fault_result fetch(struct shadow_fault *f, struct sp *sp)
 	while (index = spte_index(f->gva >> PAGE_SHIFT, sp->level), !is_leaf_level(f, sp)) {
 		sp = child_of(f, sp, index, &result);
 		if (!sp)
-			return result;
+			return f->slot ? result : FAULT_MMIO; /* an entry for that need not be */
 	}
 	if (!gpte_unchanged(f, sp, index))
 		return FAULT_RETRY;
-	result = map_leaf(f, sp, index);
+	result = LIKELY(f->slot) ? map_leaf(f, sp, index) : map_mmio(f, sp, index);
 	if (result == FAULT_MAPPED && sp->level == LEVEL_4K)
 		shadow_ahead(&(struct shadow_ahead){ f->mv, f->slot, f->access, f->pkey, &f->token }, sp, index);
 	return result;
@@ -254,12 +271,14 @@ static enum fault_result handle(struct shadow_fault *f)
 	union role role = { .word = f->mv->shadow.role };
 
 	f->slot = slot_find(f->mv, f->gfn);
-	if (!f->slot)
-		return FAULT_MMIO;
-	if (f->write && (f->slot->flags & SLOT_READONLY))
+	if (UNLIKELY(!f->slot)) {
+		if (!mmio_may_have_entry(f))
+			return FAULT_MMIO;
+	} else if (f->write && (f->slot->flags & SLOT_READONLY)) {
 		return FAULT_READONLY_WRITE;
+	}
 	if (!leaf_rights(f, role) || key_stops_wp0(f))
-		return FAULT_EMULATE_WRITE;
+		return f->slot ? FAULT_EMULATE_WRITE : FAULT_MMIO;
 	return fetch(f, f->from);
 }
 
@@ -291,7 +310,7 @@ static enum fault_result map(struct shadow_fault *f)
 
 static enum fault_result walk_and_map(struct shadow_fault *f, uint32_t error_code)
 {
-	enum walk_status status = walk(f, walk_kind(f->g, error_code));
+	enum walk_status status = walk(f, walk_kind_of(f->g, error_code));
 
 	if (status != WALK_OK)
 		return status == WALK_RETRY ? FAULT_RETRY : FAULT_GUEST;
@@ -307,8 +326,12 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 	enum fault_result result = FAULT_MAPPED;
 
 	mv->shadow.widened = shadow_may_grant(error_code) && shadow_grant(mv, gva);
-	if (!mv->shadow.widened)
+	if (!mv->shadow.widened) {
+		/* No entry of the shadow has reserved bits set but those that stand for MMIO. */
+		if (UNLIKELY(error_code & PFERR_RESERVED) && LIKELY(shadow_mmio_hit(mv, g, gva, error_code, r)))
+			return FAULT_MMIO;
 		result = walk_and_map(&f, error_code);
+	}
 	mv->stats.faults[result]++;
 	return result;
 }

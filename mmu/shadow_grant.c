@@ -12,11 +12,6 @@
 #include "mmu/unsync.h"
 #include "mmu/walk.h"
 
-bool shadow_may_grant(uint32_t error_code)
-{
-	return error_code == (PFERR_PRESENT | PFERR_WRITE);
-}
-
 /* The page of the shadow where the CPU's walk for gva ends. */
 static bool grant(struct mmu_vcpu *mv, struct sp *sp, gva_t gva)
 {

@@ -6,10 +6,11 @@
 #define MMU_SHADOW_GRANT_H
 
 #include "mmu/mmu.h"
+#include "mmu/walk.h"
 
 /* Whether the page fault may be one that shadow_grant() ends. A user's never is as far as this goes: whoever
  * lets user code write page tables goes the long way. */
-bool shadow_may_grant(uint32_t error_code);
+static inline bool shadow_may_grant(uint32_t error_code) { return error_code == (PFERR_PRESENT | PFERR_WRITE); }
 
 /*
  * Gives the present leaf that maps gva the right to write, if the guest has given it. False: nothing was

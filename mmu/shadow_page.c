@@ -229,6 +229,8 @@ static void drop_all_entries(struct mmu *mmu, struct sp *sp, struct flush_token 
 
 	if (sp->level == LEVEL_4K) { /* there are many, and all are leafs */
 		mmu->host.stats.mapped[LEVEL_4K] -= rmap_remove_all(mmu, sp);
+		if (UNLIKELY(sp->mmios))
+			shadow_mmio_drop_page(mmu, sp);
 		shadow_owe(token);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "mmu/flush.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow.h"
+#include "mmu/shadow_mmio.h"
 #include "mmu/spte.h"
 
 #define SHADOW_BUCKETS 4096

@@ -63,6 +63,7 @@ void shadow_vcpu_leave(struct mmu_vcpu *mv)
 	flush_spend(mv->mmu, token);
 	mv->mmu->shadow->counts.loads += mv->shadow.loads;
 	mv->mmu->shadow->counts.loads_cached += mv->shadow.loads_cached;
+	mv->mmu->shadow->counts.mmio_hits += mv->shadow.mmio_hits;
 	rmap_drain(mv);
 	if (mv->shadow.pae)
 		frame_free(virt_to_phys(mv->shadow.pae), OWNER_VM_META(mv->mmu->config.vm_id));

@@ -37,6 +37,8 @@ static void drop_written(struct mmu *mmu, struct sp *sp, uint64_t offset, uint64
 		for (; count > 0; count--, index++)
 			if (spte_is_present(sp->table[index]))
 				shadow_drop_entry(mmu, sp, index, token);
+			else if (sp->table[index] != SPTE_EMPTY)
+				shadow_mmio_drop(mmu, sp, index);
 	}
 }
 
@@ -214,6 +216,7 @@ void mmu_shadow_count(struct mmu *mmu, struct shadow_counts *counts)
 	for (const struct rw_reader *r = mmu->lock.readers; r; r = r->next) {
 		counts->loads += CONTAINER_OF(r, struct mmu_vcpu, reader)->shadow.loads;
 		counts->loads_cached += CONTAINER_OF(r, struct mmu_vcpu, reader)->shadow.loads_cached;
+		counts->mmio_hits += CONTAINER_OF(r, struct mmu_vcpu, reader)->shadow.mmio_hits;
 	}
 	counts->pages = mmu->shadow->pages;
 	counts->budget = mmu->shadow->budget;

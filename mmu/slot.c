@@ -222,6 +222,8 @@ static void publish_shadow(struct mmu *mmu, struct slot_set *set, gfn_t first, u
 
 	shadow_zap_range(mmu, first, npages, &token);
 	set_store(mmu, set);
+	if ((set->generation & SHADOW_MMIO_GENERATION_MASK) == 0)
+		shadow_mmio_drop_all(mmu);
 	shadow_slots_changed(mmu);
 	flush_spend(mmu, token);
 }

@@ -51,6 +51,7 @@ struct sp {
 	/* Shadow pages only; under the exclusive lock. */
 	bool unsync;               /* the guest writes its table freely: entries are as stale as a TLB's */
 	uint8_t light_syncs;       /* since it has become so, those that left it unsync */
+	uint16_t mmios;            /* bits set in the third bitmap */
 	union role role;
 	uint32_t id;               /* number of the block and of the frame in it */
 	uint32_t parents;          /* first of the entries that lead here: mmu/rmap.h */
@@ -101,7 +102,8 @@ static inline uint32_t *sp_links(const struct sp *sp)
 	return (uint32_t *)(void *)sp_block_frame(sp, SP_LINKS_FRAME) + table * SPTES_PER_TABLE;
 }
 
-/* Two bitmaps of 512 bits: entries that are present; children that are unsync or lead to such. */
+/* Bitmaps of 512 bits. Two beside each other: entries that are present; children that are unsync or lead to such.
+ * Behind those of all pages a third: entries for MMIO. */
 #define SP_BITMAP_WORDS (SPTES_PER_TABLE / 64)
 
 static inline uint64_t *sp_present_bits(const struct sp *sp)
@@ -112,6 +114,14 @@ static inline uint64_t *sp_present_bits(const struct sp *sp)
 }
 
 static inline uint64_t *sp_unsync_bits(const struct sp *sp) { return sp_present_bits(sp) + SP_BITMAP_WORDS; }
+
+static inline uint64_t *sp_mmio_bits(const struct sp *sp)
+{
+	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
+
+	return (uint64_t *)(void *)sp_block_frame(sp, SP_BITS_FRAME) + (2 * SP_SHADOW_TABLES + table) * SP_BITMAP_WORDS;
+}
+_Static_assert(3 * SP_SHADOW_TABLES * SP_BITMAP_WORDS * sizeof(uint64_t) <= PAGE_SIZE, "the bitmaps fit a frame");
 
 static inline bool sp_bit(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> (i % 64) & 1; }
 static inline void sp_bit_set(uint64_t *bits, uint32_t i) { bits[i / 64] |= BIT(i % 64); }

@@ -186,6 +186,37 @@ static inline bool is_in_step(const struct refresh *r, uint64_t gpte, uint64_t s
 	       !(differ & (PTE_ADDR | r->format.copied)) && (gpte_is_written(&r->format, gpte) || !(spte & PTE_D));
 }
 
+/*
+ * Whether an entry for MMIO is as the guest's entry wants it: with another right to write it may have less. Its
+ * generation is judged when it is used.
+ */
+static bool mmio_is_in_step(const struct refresh *r, uint64_t gpte, uint64_t spte)
+{
+	const uint64_t rights = PTE_US | PTE_PKEY | PTE_XD;
+
+	return gpte_is_usable(&r->format, gpte) && gpte_gfn(gpte) == spte_mmio_gfn(spte) &&
+	       !((gpte_leaf(&r->format, gpte, 0) ^ spte) & rights) &&
+	       (!(spte & PTE_RW) || gpte_is_written(&r->format, gpte));
+}
+
+static void sync_mmio(struct refresh *r, uint32_t index, uint64_t gpte)
+{
+	if (!mmio_is_in_step(r, gpte, r->sp->table[index]))
+		shadow_mmio_drop(r->mv->mmu, r->sp, index);
+}
+
+static NOINLINE void refresh_mmio(struct refresh *r)
+{
+	const uint64_t *there = sp_mmio_bits(r->sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (uint64_t bits = there[w]; bits; bits &= bits - 1) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
+
+			sync_mmio(r, index, gpte_load(r->sp, index));
+		}
+}
+
 /* Entries of 8 bytes in memory, as nearly all are: the guest's table is read as it stands. */
 static void refresh_64(struct refresh *r)
 {
@@ -229,6 +260,8 @@ void unsync_refresh(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *toke
 		refresh_64(&r);
 	else
 		refresh_any(&r);
+	if (UNLIKELY(sp->mmios))
+		refresh_mmio(&r);
 }
 
 struct sync {
@@ -313,8 +346,11 @@ void unsync_sync_entry(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, struc
 {
 	struct refresh r;
 
-	if (!sp->unsync || !spte_is_present(sp->table[index]))
+	if (!sp->unsync || sp->table[index] == SPTE_EMPTY)
 		return;
 	r = refresh_of(mv, sp, token);
-	sync_entry(&r, index, gpte_load(sp, index));
+	if (LIKELY(spte_is_present(sp->table[index])))
+		sync_entry(&r, index, gpte_load(sp, index));
+	else
+		sync_mmio(&r, index, gpte_load(sp, index));
 }

@@ -177,7 +177,7 @@ static enum walk_status walk_tables(struct walk *w)
 }
 
 /* SDM "Protection Keys": data accesses to user-mode addresses, in the 64-bit paging modes. */
-static bool pkey_denies(struct walk *w)
+static inline bool pkey_denies(struct walk *w)
 {
 	const struct guest_paging *g = w->g;
 	uint32_t rights;
@@ -194,7 +194,7 @@ static bool pkey_denies(struct walk *w)
 }
 
 /* SDM "Determination of Access Rights", in its order: supervisor or user access, then the kind. */
-static bool rights_deny(const struct walk *w)
+static inline bool rights_deny(const struct walk *w)
 {
 	const struct guest_paging *g = w->g;
 	const struct walk_result *r = w->r;
@@ -209,6 +209,14 @@ static bool rights_deny(const struct walk *w)
 	if (r->user && (g->cr4 & CR4_SMAP) && ((w->access & WALK_IMPLICIT) || !(g->rflags & RFLAGS_AC)))
 		return true;
 	return (w->access & WALK_WRITE) && (g->cr0 & CR0_WP) && !r->writable;
+}
+
+bool guest_may(const struct guest_paging *g, uint32_t access, struct walk_result *r)
+{
+	struct walk w = { .g = g, .r = r, .access = access, .mode = guest_paging_mode(g),
+			  .user = g->cpl == 3 && !(access & WALK_IMPLICIT) };
+
+	return w.mode == PAGING_NONE || (!pkey_denies(&w) && !rights_deny(&w));
 }
 
 static enum walk_status walk_permissions(struct walk *w)

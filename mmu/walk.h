@@ -63,6 +63,15 @@ static inline enum paging_mode guest_paging_mode(const struct guest_paging *g)
 #define PFERR_FETCH BIT(4)
 #define PFERR_PKEY BIT(5)
 
+/* What the access is that a page fault's error code tells of. The CPU's own accesses to descriptor tables are
+ * supervisor's at any CPL. */
+static inline uint32_t walk_kind_of(const struct guest_paging *g, uint32_t error_code)
+{
+	uint32_t kind = error_code & PFERR_FETCH ? WALK_FETCH : error_code & PFERR_WRITE ? WALK_WRITE : WALK_READ;
+
+	return g->cpl == 3 && !(error_code & PFERR_USER) ? kind | WALK_IMPLICIT : kind;
+}
+
 enum walk_status {
 	WALK_OK,
 	WALK_PAGE_FAULT,    /* result.error_code goes with #PF, result.gva in CR2 */
@@ -89,6 +98,12 @@ struct walk_result {
  */
 enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
 			    struct walk_result *r);
+
+/*
+ * Whether a translation lets the access through: SDM "Determination of Access Rights". *r has user, writable,
+ * executable, and leaf with its entry for the key; it gets the key.
+ */
+bool guest_may(const struct guest_paging *g, uint32_t access, struct walk_result *r);
 
 /* A table that a walk may start at, as the CPU does from its paging-structure caches. */
 struct walk_start {

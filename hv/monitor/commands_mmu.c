@@ -65,6 +65,8 @@ static void show_shadow(struct monitor_out *out, struct vm *vm)
 		ROW("pages made unsync", unsyncs),
 		ROW("pages synced", syncs),
 		ROW("  entries changed", synced_entries),
+		ROW("entries for devices made", mmio_made),
+		ROW("  accesses by them", mmio_hits),
 		ROW("bytes of metadata", metadata_bytes),
 #undef ROW
 	};

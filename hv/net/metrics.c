@@ -224,6 +224,7 @@ static const struct shadow_field shadow_events[] = {
 	FIELD("root loaded, one of the last", loads_cached), FIELD("INVLPG", invlpgs), FIELD("flush of all", flushes),
 	FIELD("write emulated", emulated_writes), FIELD("entry made ahead", prefetched), FIELD("page unsynced", unsyncs),
 	FIELD("page synced", syncs), FIELD("entry changed by a sync", synced_entries),
+	FIELD("entry for a device made", mmio_made), FIELD("device access by an entry", mmio_hits),
 };
 #undef FIELD
 

@@ -493,6 +493,7 @@ static void count_up(struct history_trace *trace)
 
 	mmu_shadow_count(&world_mmu, &c);
 	trace->faults += run.faults;
+	trace->mmio_hits += c.mmio_hits;
 	for (size_t i = 0; i < ARRAY_LEN(c.unsync_calls); i++) {
 		trace->calls += c.unsync_calls[i];
 		trace->skips += c.unsync_skips[i];

@@ -25,7 +25,7 @@ void history_make(struct history *h);
 /* What a history came to, to compare two of them: one number after every operation. */
 struct history_trace {
 	uint64_t *digest; /* room for count numbers, or NULL */
-	uint64_t faults, skips, calls;
+	uint64_t faults, skips, calls, mmio_hits;
 };
 
 /* Carries it out, checking everything after every operation. Ends the process at the first failure. */

@@ -341,13 +341,25 @@ static void expect(bool good, const struct guest_access *a, const struct oracle_
 			   kind_name(a->kind), a->gva, what, w->ok ? "yes" : "no", w->gpa, w->error);
 }
 
-/* Only the quick path for a cached MMIO entry may know less than the tables say now. */
+/* Whether all entries of the walk are where their flags can be written. */
+static bool flags_can_be_set(const struct oracle_walk *w)
+{
+	for (uint32_t i = 0; i < w->count; i++) {
+		const struct mem_slot *s = mem_slot_of(w->entry[i]);
+
+		if (!s || s->readonly)
+			return false;
+	}
+	return true;
+}
+
+/* An entry of the shadow for MMIO may know less than the tables say now. */
 static enum outcome fault_device(struct vcpu *v, struct guest_access *a, const struct oracle_walk *w, gpa_t gpa)
 {
-	struct claim c = { .g = &v->g, .access = a->kind, .hpa = HPA_NONE };
+	struct claim c = { .g = &v->g, .access = a->kind, .hpa = HPA_NONE, .gpa = gpa, .same_gpa = true,
+			   .flags = flags_can_be_set(w) };
 
-	if (!w->ok || w->gpa != gpa)
-		claim_check(v, a->gva, &c, "MMIO");
+	claim_check(v, a->gva, &c, "MMIO");
 	expect(mem_hpa(gpa) == HPA_NONE, a, w, "MMIO");
 	return DEVICE;
 }
@@ -415,18 +427,10 @@ static bool fault_ends(struct vcpu *v, struct guest_access *a, const struct orac
 static void flags_check(const struct vcpu *v, const struct guest_access *a, const struct oracle_walk *before)
 {
 	struct oracle_walk w;
-	const struct mem_slot *s;
 
 	oracle_walk(&v->g, a->gva, a->kind, &w);
-	for (uint32_t i = 0; i < before->count; i++) {
-		s = before->word[i] == HPA_NONE ? NULL : &mem_slots[0];
-		for (uint32_t k = 0; s && k < mem_slot_count; k++)
-			if (before->word[i] - mem_slots[k].hpa < mem_slots[k].npages << PAGE_SHIFT &&
-			    mem_slots[k].readonly)
-				return; /* flags in ROM stay as they are */
-		if (!s)
-			return;
-	}
+	if (!flags_can_be_set(before))
+		return;
 	if (w.count && (!w.rights.flags_set || ((a->kind & WALK_WRITE) && !w.rights.dirty)))
 		world_fail("a %s at %lx was mapped, but the guest's flags are not set", kind_name(a->kind), a->gva);
 }

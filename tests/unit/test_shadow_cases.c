@@ -14,6 +14,7 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "mmu/dirty.h"
+#include "mmu/shadow_mmio.h"
 
 #define ROOT 0x10ul /* tables of level 4 to 2 from here on; the 4K table after them */
 #define PT (ROOT + 3)
@@ -211,6 +212,154 @@ static void what_is_logged(void **state)
 	assert_int_equal(world_mmu.host.stats.installed[LEVEL_2M], 1); /* large again */
 }
 
+#define DEVICE_GFN 0xfec00ul
+#define DEVICE_GVA (4 * PAGE_SIZE)
+
+static struct shadow_counts counts(void)
+{
+	struct shadow_counts c;
+
+	mmu_shadow_count(&world_mmu, &c);
+	return c;
+}
+
+/* The first access to a device makes an entry, by which the next are known; the first write sets the dirty flag. */
+static void device_entry(void **state)
+{
+	(void)state;
+	set(PT, 4, DEVICE_GFN << PAGE_SHIFT | 0x3);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_made, 1);
+	assert_int_equal(touch(DEVICE_GVA + 8, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 1);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 1);
+	assert_int_equal(mem_read(mem_hpa(entry(PT, 4)), 8), DEVICE_GFN << PAGE_SHIFT | 0x63);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 2);
+	assert_int_equal(counts().mmio_live, 1);
+	v->g.cpl = 3;
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), REFUSED);
+	v->g.cpl = 0;
+	mmu_shadow_zap_all(&world_mmu);
+	assert_int_equal(counts().mmio_live, 0);
+}
+
+/* An entry goes with the guest's: written by a device, or unseen until the guest invalidates it or flushes all. */
+static void device_entry_goes(void **state)
+{
+	const uint64_t device = DEVICE_GFN << PAGE_SHIFT | 0x67, other = device + PAGE_SIZE;
+
+	(void)state;
+	set(PT, 4, device);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	guest_dma(entry(PT, 4), 8, other);
+	assert_int_equal(counts().mmio_live, 0);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, i ? other : device), DONE);
+		assert_int_equal(counts().mmio_live, 1);
+		if (i == 0) {
+			guest_invlpg(v, DEVICE_GVA);
+		} else {
+			vcpu_load(v, true);
+			vcpu_flushed_all(v);
+		}
+		assert_int_equal(counts().mmio_live, 0);
+		assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	}
+	assert_int_equal(counts().mmio_hits, 0);
+	assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, other | 0x80), DONE); /* PAT is nothing to it */
+	guest_invlpg(v, DEVICE_GVA);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 1);
+}
+
+/* An entry has the guest's protection key, and what that allows is asked at each access. */
+static void device_with_key(void **state)
+{
+	(void)state;
+	set(PT, 4, (uint64_t)3 << 59 | DEVICE_GFN << PAGE_SHIFT | 0x67);
+	v->g.cr4 |= CR4_PKE;
+	vcpu_load(v, false);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 0), DEVICE);
+	v->g.pkru = 2u << 6;
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 1);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 0), REFUSED);
+	v->g.pkru = 1u << 6;
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), REFUSED);
+}
+
+/* What was mapped goes before an entry for a device takes its place, and the reverse. */
+static void memory_becomes_device(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(touch(0, WALK_WRITE, 1), DONE);
+		assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, DEVICE_GFN << PAGE_SHIFT | 0x67), DONE);
+		v->g.cpl = 0;
+		cpu_forget(&v->cpu);
+		guest_invlpg(v, 0);
+		assert_int_equal(touch(0, WALK_WRITE, 1), DEVICE);
+		assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, DATA << PAGE_SHIFT | 0x67), DONE);
+		assert_int_equal(touch(8, WALK_FETCH, 1), DEVICE); /* as a TLB would */
+		guest_invlpg(v, 0);
+	}
+}
+
+/* Entries of another generation are none, and when the number begins anew there are none. */
+static void memory_appears(void **state)
+{
+	(void)state;
+	set(PT, 4, 0x980ul << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	guest_slot_add(0xa05, 1, 0xc10000, false);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 0);
+	guest_slot_add(0x980, 1, 0xc00000, false);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 1), DONE);
+	guest_slot_delete(0x980);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 1), DEVICE);
+	world_mmu.slots->generation |= SHADOW_MMIO_GENERATION_MASK;
+	guest_slot_delete(0xa05);
+	assert_int_equal(counts().mmio_live, 0);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 1), DEVICE);
+}
+
+/* A device behind a large page, and one without paging. */
+static void large_device(void **state)
+{
+	(void)state;
+	set(ROOT + 2, 1, 0xfec00ul << PAGE_SHIFT | 0xe3);
+	assert_int_equal(touch(MIB(2) + 8, WALK_READ, 0), DEVICE);
+	assert_int_equal(touch(MIB(2) + 8, WALK_WRITE, 0), DEVICE);
+	assert_int_equal(touch(MIB(2) + PAGE_SIZE, WALK_WRITE, 0), DEVICE);
+	assert_int_equal(touch(MIB(2) + 8, WALK_FETCH, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 2);
+	v->g = (struct guest_paging){ .cr0 = CR0_PE, .maxphyaddr = 40 };
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	assert_int_equal(touch(0xfee00000, WALK_READ, 0), DEVICE);
+	assert_int_equal(touch(0xfee00000, WALK_WRITE, 0), DEVICE);
+	assert_int_equal(counts().mmio_hits, 3);
+}
+
+/* Where every address is one that the CPU has, and where the cache may hold what an entry's address means, no
+ * entry can be. */
+static void device_without_entry(void **state)
+{
+	(void)state;
+	assert_true(shadow_mmio_fits(BIT(50 - PAGE_SHIFT) - 1, 51));
+	assert_false(shadow_mmio_fits(BIT(50 - PAGE_SHIFT), 51));
+	assert_false(shadow_mmio_fits(DEVICE_GFN, 52));
+	world_mmu.config.hpa_bits = 52;
+	set(PT, 4, DEVICE_GFN << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
+	assert_int_equal(counts().mmio_made, 0);
+}
+
 static void two_roots_of_one_pcid(void **state)
 {
 	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 1;
@@ -242,6 +391,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
 		cmocka_unit_test_setup_teardown(what_is_logged, start, end),
+		cmocka_unit_test_setup_teardown(device_entry, start, end),
+		cmocka_unit_test_setup_teardown(device_entry_goes, start, end),
+		cmocka_unit_test_setup_teardown(device_with_key, start, end),
+		cmocka_unit_test_setup_teardown(memory_becomes_device, start, end),
+		cmocka_unit_test_setup_teardown(memory_appears, start, end),
+		cmocka_unit_test_setup_teardown(large_device, start, end),
+		cmocka_unit_test_setup_teardown(device_without_entry, start, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

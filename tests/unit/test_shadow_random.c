@@ -134,8 +134,8 @@ static void random_histories(void **state)
 		history_make(&h);
 		require_good(&h);
 	}
-	printf("%lu faults, %lu unsync calls, %lu of them skipped\n", shared->trace.faults, shared->trace.calls,
-	       shared->trace.skips);
+	printf("%lu faults, %lu unsync calls, %lu of them skipped, %lu accesses by entries for MMIO\n",
+	       shared->trace.faults, shared->trace.calls, shared->trace.skips, shared->trace.mmio_hits);
 }
 
 /* The unsync fast skip changes nothing but what is counted: the same histories with it and without. */
