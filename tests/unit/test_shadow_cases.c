@@ -273,6 +273,10 @@ static void device_entry_goes(void **state)
 	guest_invlpg(v, DEVICE_GVA);
 	assert_int_equal(touch(DEVICE_GVA, WALK_READ, 0), DEVICE);
 	assert_int_equal(counts().mmio_hits, 1);
+	assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, other & ~(uint64_t)2), DONE);
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	assert_int_equal(touch(DEVICE_GVA, WALK_WRITE, 0), REFUSED);
 }
 
 /* An entry has the guest's protection key, and what that allows is asked at each access. */
