@@ -163,6 +163,7 @@ def report_all(report, build, kernel):
         guest = pool.submit(linux.boot_guest, build, "linux", kernel, "", stubs)
         programs = measure_programs(pool, build, kernel, stubs)
         domain = pool.submit(td.measure, build, "td", os.path.join(os.path.abspath(build), "guests/vmlinuz-td"))
+        domain_memory = pool.submit(td.measure_memory, build, "td-memory")
 
     report_cost(report, "Seen from inside, median ticks of an operation (guest cost, untrapped RDTSC)", [
         ("all features", cost.result()), ("no APICv, 4K", cost_plain.result()), ("2 vCPUs", cost_two)])
@@ -174,6 +175,7 @@ def report_all(report, build, kernel):
         report_exits(report, name, boot)
     work.report(report, {column: outcome.result() for column, outcome in programs.items()})
     td.report(report, *domain.result())
+    td.report_memory(report, domain_memory.result())
     violations = guests[1][1].exits.get("EPT violation", (0, 0))[0]
     report.line()
     report.line(f"EPT violations with all memory mapped up front: {violations} (target: 0)")

@@ -48,7 +48,10 @@ class Run:
 
     def command(self, text):
         """Types a line, for the monitor or the guest."""
-        self.player.play(Send(text + "\n"))
+        self.keys(text + "\n")
+
+    def keys(self, text):
+        self.player.play(Send(text))
 
     def monitor(self, command):
         """What the monitor answers to a command."""

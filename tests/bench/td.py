@@ -1,4 +1,5 @@
-"""Linux as a trust domain on the software module beside the same kernel as a plain guest: calls of the module, ticks."""
+"""Linux as a trust domain on the software module beside the same kernel as a plain guest, and what a TD's memory costs:
+calls of the module, ticks."""
 import re
 
 from linux import HOST_MEMORY, TICKS_PER_MS
@@ -71,6 +72,76 @@ def measure(build, name, kernel):
         if not accepted:
             raise RunFailed(f"{name}: the shim does not say what it accepted")
         return td, plain, int(accepted.group(1)) * 2, int(accepted.group(2)) / 256
+
+
+# Stages of the guest tdcost (tests/guests/td/tdcost.c): what one operation is.
+OPERATIONS = {
+    "cut-shared": "4K of a 2M page becomes shared", "4k-shared": "4K becomes shared, a table is there",
+    "4k-private": "4K becomes private", "4k-accept": "4K is accepted",
+    "2m-shared": "2M becomes shared", "2m-private": "2M becomes private", "2m-accept": "2M is accepted",
+}
+CAUSES = ("MapGPA (called)", "EPT violation") # what these make a TD leave for
+
+
+class Operation:
+    """What one stage took, all its operations together."""
+
+    def __init__(self, times, ticks, calls, causes):
+        self.times, self.ticks, self.calls, self.causes = times, ticks, calls, causes
+
+    def root_ticks(self):
+        return sum(ticks for _, ticks in self.causes.values())
+
+    def calls_each(self):
+        made = {leaf.removeprefix("TDH."): counts[0] / self.times for leaf, counts in self.calls.items()
+                if leaf != "TDH.VP.ENTER"}
+        return ", ".join(f"{leaf} {each:.4g}" for leaf, each in sorted(made.items(), key=lambda item: -item[1]))
+
+
+def _counters(run, name):
+    run.keys("\x1d")
+    run.expect(r"console: monitor[^>]*> $")
+    calls = _calls(run)
+    causes = {cause: counts for cause, counts in exits(run.monitor(f"exits {name}"))[1].items() if cause in CAUSES}
+    run.keys("\x1d")
+    run.expect(rf"console: guest {name}")
+    return calls, causes
+
+
+def measure_memory(build, name):
+    """{stage: Operation}"""
+    case = Case("", [], conf="disable = vid\n[vm cost]\ntype = td\nkernel = /guests/tdcost\nautostart = no\nmemory = 64M\n",
+                files={"/guests/tdcost": "tests/guests/td/tdcost"})
+    found = {}
+    with Run(build, name, case, memory=HOST_MEMORY) as run:
+        run.expect(r"protects them from this host[^>]*\s> $")
+        run.command("vm start cost")
+        run.expect(r"STAGE none 0 0\s")
+        calls, causes = _counters(run, "cost")
+        for stage in OPERATIONS:
+            run.keys("n")
+            run.expect(rf"STAGE {stage} \d+ \d+\s")
+            times, ticks = map(int, re.search(rf"STAGE {stage} (\d+) (\d+)", run.text()).groups())
+            before, causes_before = calls, causes
+            calls, causes = _counters(run, "cost")
+            found[stage] = Operation(times, ticks, _since(before, calls), _since(causes_before, causes))
+        run.keys("n")
+        run.expect(r"DONE tdcost: \d+ passed, 0 failed")
+    return found
+
+
+def report_memory(out, found):
+    out.title("Memory of a TD, mean of one operation: ticks seen from inside, root-mode instructions of its exits "
+              "(the module's included, but not VP.ENTER's), calls of the module")
+    out.line(f"{'operation':<38}{'ticks':>10}{'exits':>7}{'root':>10}  calls")
+    for stage, one in found.items():
+        count = sum(count for count, _ in one.causes.values())
+        out.line(f"{OPERATIONS[stage]:<38}{one.ticks // one.times:>10,}{count / one.times:>7.3g}"
+                 f"{one.root_ticks() // one.times:>10,}  {one.calls_each()}")
+    for stage, each in (("4k-accept", 256), ("2m-accept", 0.5)):
+        one = found[stage]
+        out.line(f"{OPERATIONS[stage]}, for a MiB: {round(one.ticks / one.times * each):,} ticks, "
+                 f"{sum(counts[0] for leaf, counts in one.calls.items() if leaf != 'TDH.VP.ENTER') / one.times * each:g} calls")
 
 
 def report(out, td, plain, large, small):
