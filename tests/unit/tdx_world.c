@@ -280,20 +280,24 @@ static struct soft_platform platform(void)
 
 /* ---- SEAMCALL ---- */
 
-static bool goes_wrong(uint32_t leaf)
+static bool is_due(struct tdx_wrong *x, uint32_t leaf)
 {
-	struct tdx_wrong *x = &w->wrong;
-
 	if (x->status == 0 || leaf != x->leaf || w->calls[leaf] <= x->after || x->done == x->times)
 		return false;
 	x->done++;
 	return true;
 }
 
+/* NULL: this call goes well. */
+static const struct tdx_wrong *goes_wrong(uint32_t leaf)
+{
+	return is_due(&w->wrong, leaf) ? &w->wrong : is_due(&w->also, leaf) ? &w->also : NULL;
+}
+
 static void call(void *ctx, struct tdx_regs *r)
 {
 	uint32_t leaf = r->gpr[TDX_RAX] & TDX_LEAF_MASK;
-	bool wrong;
+	const struct tdx_wrong *wrong;
 
 	(void)ctx;
 	__atomic_fetch_add(&w->calls[leaf], 1, __ATOMIC_RELAXED);
@@ -302,14 +306,38 @@ static void call(void *ctx, struct tdx_regs *r)
 		r->gpr[TDX_RAX] = TDX_SUCCESS;
 		return;
 	}
-	if (!wrong || w->wrong.late)
+	if (!wrong || wrong->late)
 		soft_seamcall(w->soft, tdx_world_cpu, r);
-	if (!wrong)
+	/* One that is to be carried out and could not be says why itself. */
+	if (!wrong || (wrong->late && r->gpr[TDX_RAX] & TDX_ERROR))
 		return;
 	/* A call that fails may leave anything in the registers of its operands. */
-	if (!w->wrong.late)
+	if (!wrong->late)
 		r->gpr[TDX_RCX] = r->gpr[TDX_RDX] = r->gpr[TDX_R8] = r->gpr[TDX_R9] = 0xbad;
-	r->gpr[TDX_RAX] = w->wrong.status;
+	r->gpr[TDX_RAX] = wrong->status;
+}
+
+/* The source says it, so that no leaf which is added there can be forgotten in a test. */
+void tdx_world_host_leafs(bool start_up, bool made[TDH_LEAF_COUNT])
+{
+#define X(name, number, text) { #name, number },
+	static const struct {
+		const char *name;
+		uint32_t leaf;
+	} all[] = { TDH_LEAFS(X) };
+#undef X
+	static char source[65536];
+	FILE *file = fopen("tdx/tdh.h", "r");
+	char call[64];
+
+	assert_non_null(file);
+	source[fread(source, 1, sizeof(source) - 1, file)] = 0;
+	fclose(file);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(call, sizeof(call), "(%s,", all[i].name);
+		made[all[i].leaf] = start_up == !strncmp(all[i].name, "TDH_SYS_", 8) &&
+				    (strstr(source, call) || all[i].leaf == TDH_VP_ENTER);
+	}
 }
 
 static uint32_t this_cpu_index(void *ctx)

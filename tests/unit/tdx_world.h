@@ -36,7 +36,7 @@ struct tdx_world {
 	struct soft *soft;
 	struct tdx_machine machine;
 	struct tdx_ops ops;
-	struct tdx_wrong wrong;
+	struct tdx_wrong wrong, also;
 	uint64_t calls[TDH_LEAF_COUNT]; /* those that went wrong included */
 	uint64_t frames_left;           /* allocations that still succeed */
 	uint64_t tables_left;           /* times that frames can still be taken out of the hypervisor's map */
@@ -62,6 +62,10 @@ void tdx_world_end(void);
 
 /* A SEAMCALL that nothing goes wrong with and nobody counts. Returns RAX. */
 uint64_t tdx_world_raw(struct tdx_regs *r);
+
+/* Marks the leafs that the host has a function for (tdx/tdh.h), and VP.ENTER; those of the module's start-up, or the
+ * others. */
+void tdx_world_host_leafs(bool start_up, bool made[TDH_LEAF_COUNT]);
 
 /* Frames on record as that owner's. frame_count() counts the same. */
 uint64_t tdx_world_free_frames(void);

@@ -69,6 +69,40 @@ static int step_enter(uint32_t vcpu, uint32_t cpu)
 	return tdx_guest_enter(vcpu, cpu, &r) & TDX_ERROR ? -EIO : 0;
 }
 
+/* A 2M page was to be split, and an interrupt came: nothing has happened. */
+static int step_interrupted(gfn_t gfn)
+{
+	int err;
+
+	tdx_world.interrupt = true;
+	err = mmu_set_attributes(&tdx_guest.mmu, gfn, 1, false, &tdx_guest.why);
+	tdx_world.interrupt = false;
+	return err == -EAGAIN ? 0 : err;
+}
+
+/* On the CPU that the vCPU runs on. */
+static int step_read(void)
+{
+	uint64_t value;
+	int err = td_read(&tdx_guest.td, TDX_TD_OP_STATE, &value, &tdx_guest.why);
+
+	tdx_world_cpu = 1;
+	if (!err)
+		err = td_vcpu_read(&tdx_guest.td, 0, TDX_VP_STATE_DETAILS, &value, &tdx_guest.why);
+	tdx_world_cpu = 0;
+	return err;
+}
+
+static int step_write(void)
+{
+	int err;
+
+	tdx_world_cpu = 3;
+	err = td_vcpu_write(&tdx_guest.td, 1, TDX_VP_POSTED_VECTOR, 0xf2, 0xff, &tdx_guest.why);
+	tdx_world_cpu = 0;
+	return err;
+}
+
 /* Faults of both sizes, conversions of a part and of all of a 2M page, and a page accepted in pieces. */
 static int step(int n)
 {
@@ -76,14 +110,17 @@ static int step(int n)
 	case 0: return step_enter(0, 1);
 	case 1: return step_fault(1024);
 	case 2: return step_fault(700);
-	case 3: return tdx_guest_convert(1024 + 7, 3, false);
-	case 4: return tdx_guest_convert(1024, 512, false);
-	case 5: return tdx_guest_convert(1024, 512, true);
-	case 6: return step_fault(1024 + 5);
-	case 7: return step_fault(1536);
-	case 8: return step_accept(1536 + 3, LEVEL_4K);
-	case 9: return tdx_guest_convert(0, 1024, false);
-	case 10: return step_enter(1, 3);
+	case 3: return step_interrupted(1024 + 7);
+	case 4: return tdx_guest_convert(1024 + 7, 3, false);
+	case 5: return tdx_guest_convert(1024, 512, false);
+	case 6: return tdx_guest_convert(1024, 512, true);
+	case 7: return step_fault(1024 + 5);
+	case 8: return step_fault(1536);
+	case 9: return step_accept(1536 + 3, LEVEL_4K);
+	case 10: return tdx_guest_convert(0, 1024, false);
+	case 11: return step_read();
+	case 12: return step_write();
+	case 13: return step_enter(1, 3);
 	default: return 1;
 	}
 }
@@ -110,7 +147,7 @@ static int live(void)
 /* What the module would not give back, and the blocks of tables in which such a page lies. */
 static void check_lost(void)
 {
-	tdx_world.wrong.status = 0;
+	tdx_world.wrong.status = tdx_world.also.status = 0;
 	if (tdx_world_owners_wrong(false))
 		wrong(tdx_world_owners_wrong(false));
 	if (tdx_guest.td.state != TD_LOST || !tdx_guest.why.text[0])
@@ -123,7 +160,7 @@ static void check_lost(void)
 
 static void check_clean(void)
 {
-	tdx_world.wrong.status = 0;
+	tdx_world.wrong.status = tdx_world.also.status = 0;
 	if (tdx_world_owners_wrong(true))
 		wrong(tdx_world_owners_wrong(true));
 	if (tdx_world_free_frames() != frames_before)
@@ -146,26 +183,42 @@ static bool said_why(void)
 	return tdx_guest.why.text[0] || tdx_guest.td.broken[0] || mmu_is_broken(&tdx_guest.mmu, &why);
 }
 
-/* One life in which that goes wrong; returns what it came to. */
-static int try(const struct tdx_wrong *what)
+/* Which leaf was seen to end in which class. */
+static bool tried[TDH_LEAF_COUNT][TDX_CLASSES];
+
+static void note(const struct tdx_wrong *x)
 {
+	if (x->done)
+		tried[x->leaf][tdx_status_class(x->status)] = true;
+}
+
+/* One life in which that goes wrong, and perhaps another call when it has; returns what it came to. */
+static int try_both(const struct tdx_wrong *what, const struct tdx_wrong *also)
+{
+	bool destroyed, may_lose = also || (ends_lives(what->leaf) && what->times > 1);
 	int err;
 
-	now = *what;
+	now = also ? *also : *what;
 	memset(tdx_world.calls, 0, sizeof(tdx_world.calls));
 	tdx_world.wrong = *what;
+	tdx_world.also = also ? *also : (struct tdx_wrong){ 0 };
 	err = live();
 	/* A fault that finds the module busy says nothing: the vCPU goes on and comes again. */
 	if (err && err != -EAGAIN && what->leaf != TDH_VP_ENTER && !said_why())
 		wrong("it failed without a word");
-	if (!tdx_guest_destroy())
+	destroyed = !tdx_guest_destroy();
+	note(&tdx_world.wrong);
+	note(&tdx_world.also);
+	if (destroyed)
 		check_clean();
-	else if (ends_lives(what->leaf) && what->times > 1)
+	else if (may_lose)
 		check_lost();
 	else
 		wrong("pages were lost");
 	return err;
 }
+
+static int try(const struct tdx_wrong *what) { return try_both(what, NULL); }
 
 /* ---- all of them ---- */
 
@@ -177,6 +230,7 @@ static int ready(void **state)
 	tdx_world_ready();
 	frames_before = tdx_world_free_frames();
 	memset(&tdx_world.wrong, 0, sizeof(tdx_world.wrong));
+	memset(&tdx_world.also, 0, sizeof(tdx_world.also));
 	memset(tdx_world.calls, 0, sizeof(tdx_world.calls));
 	memset(&now, 0, sizeof(now));
 	if (live())
@@ -305,6 +359,51 @@ static void carried_out(void **state)
 	each_place(try_late);
 }
 
+/* It was so already: as good as done. */
+static void try_informed(struct tdx_wrong *x)
+{
+	x->late = true;
+	x->status = TDX_PAGE_ALREADY_FREE;
+	if (try(x))
+		wrong("what was so already was too much");
+}
+
+static void informed(void **state)
+{
+	(void)state;
+	each_place(try_informed);
+}
+
+/* Whose a page is the host asks when a call went wrong that was given it: that may go wrong too. */
+static void asked_after(void **state)
+{
+	static const uint64_t statuses[] = { TDX_OPERAND_BUSY | TDX_RCX, TDX_INTERRUPTED_RESUMABLE, TDX_TD_FATAL,
+					     TDX_OPERAND_ADDR_RANGE_ERROR | TDX_RCX, TDX_PAGE_ALREADY_FREE };
+	struct tdx_wrong first = { .leaf = TDH_MEM_PAGE_AUG, .times = 1, .status = TDX_OPERAND_INVALID | TDX_R8 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+		struct tdx_wrong then = { .leaf = TDH_PHYMEM_PAGE_RDMD, .times = UINT32_MAX, .status = statuses[i] };
+
+		then.late = tdx_status_class(statuses[i]) == TDX_CLASS_INFORMATIONAL;
+		try_both(&first, &then);
+	}
+}
+
+/* Runs last: whatever leaf the host has a function for was seen to end in every class. */
+static void nothing_forgotten(void **state)
+{
+	bool made[TDH_LEAF_COUNT] = { false };
+
+	(void)state;
+	tdx_world_host_leafs(false, made);
+	made[TDH_MEM_SEPT_RD] = false; /* tests look with it */
+	for (uint32_t leaf = 0; leaf < TDH_LEAF_COUNT; leaf++)
+		for (int class = TDX_CLASS_SUCCESS + 1; made[leaf] && class < TDX_CLASSES; class++)
+			if (!tried[leaf][class])
+				fail_msg("%s was never seen to end as %s", tdx_leaf_name(leaf), tdx_class_names[class]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +412,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(for_ever, ready, end),
 		cmocka_unit_test_setup_teardown(once, ready, end),
 		cmocka_unit_test_setup_teardown(carried_out, ready, end),
+		cmocka_unit_test_setup_teardown(informed, ready, end),
+		cmocka_unit_test_setup_teardown(asked_after, ready, end),
+		cmocka_unit_test(nothing_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
