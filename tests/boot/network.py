@@ -79,16 +79,19 @@ class Network:
             return None, (expired.output or b"").decode("utf-8", "replace")
         return done.returncode, done.stdout
 
-    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
-        """A socket inside: a thread of its own goes there for the moment it takes to make one."""
+    def call(self, function, *arguments):
+        """A function's result; sockets that it opens are inside: it runs in a thread of its own that goes there."""
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            return thread.submit(self._socket_inside, family, kind).result()
+            return thread.submit(self._call_inside, function, arguments).result()
 
-    def _socket_inside(self, family, kind):
+    def _call_inside(self, function, arguments):
         with open(f"/run/netns/{self.namespace}") as there:
             if ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "setns")
-        return socket.socket(family, kind)
+        return function(*arguments)
+
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+        return self.call(socket.socket, family, kind)
 
     def close(self):
         if self._server:
