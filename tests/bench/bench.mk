@@ -18,8 +18,9 @@ $(BUILD)/bench/grub.efi: boot/stick.mk tests/bench/bench.mk | $(BUILD)/packages/
 	@grub-mkimage -O x86_64-efi -p /gnomon -o $@ $(GRUB_MODULES) linux rdmsr
 
 bench: $(BUILD)/gnomon.efi $(BUILD)/gnomon.elf $(BUILD)/bench/initrd $(BUILD)/bench/grub.efi $(BENCH_KERNEL) \
-		$(BUILD)/tests/guests/cost.elf $(LINUX_BUILD)/initrd.bench $(LINUX_BUILD)/initrd \
-		$(BUILD)/guests/vmlinuz-td $(BUILD)/tests/guests/td/tdcost | $(BUILD)/packages/test ## costs in emulated instructions, about ten minutes
+		$(BUILD)/tests/guests/cost.elf $(BUILD)/tests/guests/steady.elf $(LINUX_BUILD)/initrd.bench \
+		$(LINUX_BUILD)/initrd $(BUILD)/guests/vmlinuz-td $(BUILD)/tests/guests/td/tdcost \
+		| $(BUILD)/packages/test ## costs in emulated instructions, about ten minutes
 	@$(PYTHON) tests/bench/bench.py --build $(BUILD) --kernel $(BENCH_KERNEL)
 
 bench-host: | $(BUILD)/packages/build ## instructions of the mmu's paths counted on the host; needs valgrind

@@ -10,6 +10,8 @@ import re
 import signal
 
 import linux
+import memory
+import net
 import paths
 import td
 import work
@@ -121,16 +123,16 @@ def report_paths(report, build, title, traced):
 
 def in_debian_bochs(build):
     """
-    The traces, and what two vCPUs cost: Debian's Bochs has the debugger, and Bochs 3.0 delivers vector 255 where a
+    The traces, and what two CPUs cost: Debian's Bochs has the debugger, and Bochs 3.0 delivers vector 255 where a
     posted-interrupt notification comes late. BOCHS may name another for all the rest.
     """
     chosen = bochs_program()
     if not bochs_is_debugger(chosen):
         os.environ["BOCHS"] = "bochs"
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        all_three = [pool.submit(paths.trace, build, "paths"), pool.submit(paths.trace, build, "paths-plain", PLAIN),
-                     pool.submit(run_cost, build, "cost-2", vcpus=2)]
-        results = [one.result() for one in all_three]
+        all_four = [pool.submit(paths.trace, build, "paths"), pool.submit(paths.trace, build, "paths-plain", PLAIN),
+                    pool.submit(run_cost, build, "cost-2", vcpus=2), pool.submit(net.measure_two, build)]
+        results = [one.result() for one in all_four]
     os.environ["BOCHS"] = chosen
     return results
 
@@ -142,7 +144,7 @@ def measure_programs(pool, build, kernel, stubs):
 
 
 def report_all(report, build, kernel):
-    traced, plain, cost_two = in_debian_bochs(build)
+    traced, plain, cost_two, net_two = in_debian_bochs(build)
     stubs = paths.Stubs(traced, paths.symbols(os.path.join(build, "gnomon.elf")))
     report.line("All figures are instructions: Bochs's TSC counts one for each, and charges nothing for TLB misses,")
     report.line("page walks and the transitions themselves. Gnomon's own account of an exit, between two RDTSCs,")
@@ -162,6 +164,7 @@ def report_all(report, build, kernel):
         bare = pool.submit(linux.boot_bare, build, "bare", kernel, "")
         guest = pool.submit(linux.boot_guest, build, "linux", kernel, "", stubs)
         programs = measure_programs(pool, build, kernel, stubs)
+        network = pool.submit(net.measure, build)
         domain = pool.submit(td.measure, build, "td", os.path.join(os.path.abspath(build), "guests/vmlinuz-td"))
         domain_memory = pool.submit(td.measure_memory, build, "td-memory")
 
@@ -176,6 +179,8 @@ def report_all(report, build, kernel):
     work.report(report, {column: outcome.result() for column, outcome in programs.items()})
     td.report(report, *domain.result())
     td.report_memory(report, domain_memory.result())
+    net.report(report, network.result(), net_two)
+    memory.report(report, build, network.result())
     violations = guests[1][1].exits.get("EPT violation", (0, 0))[0]
     report.line()
     report.line(f"EPT violations with all memory mapped up front: {violations} (target: 0)")
