@@ -16,13 +16,13 @@
 #include "hv/base/x86.h"
 #include "hv/fpu.h"
 #include "tdx/soft/td_msr.h"
+#include "vmx/core/guard.h"
 #include "vmx/core/msrs.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/core/vmxon.h"
 
 _Static_assert(VMCS_HOST_RSP == 0x6c14, "tdx/soft_enter.S");
 
-#define MSR_SPEC_CTRL 0x48
 #define NO_VMCS (~(hpa_t)0) /* what VMPTRST stores when none is current */
 
 /* What this CPU has at hand of the module. */
@@ -35,6 +35,7 @@ struct soft_lp {
 static struct soft_lp lps[MAX_CPUS];
 
 static bool msr_exists[TD_SWITCHED_MSRS];
+static unsigned spec_ctrl_at; /* IA32_SPEC_CTRL in td_switched_msrs[] */
 
 static struct soft_lp *this_lp(void) { return &lps[this_cpu()->index]; }
 
@@ -44,8 +45,11 @@ void soft_vp_init(void)
 {
 	uint64_t value;
 
-	for (unsigned i = 0; i < TD_SWITCHED_MSRS; i++)
+	for (unsigned i = 0; i < TD_SWITCHED_MSRS; i++) {
 		msr_exists[i] = rdmsr_safe(td_switched_msrs[i], &value) == 0;
+		if (td_switched_msrs[i] == MSR_SPEC_CTRL)
+			spec_ctrl_at = i;
+	}
 }
 
 /* ---- which VMCS is current ---- */
@@ -157,7 +161,7 @@ static void host_state(uint32_t exit_controls)
 	vmwrite(VMCS_HOST_CR0, read_cr0());
 	vmwrite(VMCS_HOST_CR3, read_cr3());
 	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_RIP, (uint64_t)soft_exit);
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(guard_exits(c->vmx) ? soft_exit_filling : soft_exit));
 	vmwrite(VMCS_HOST_FS_BASE, 0);
 	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)c);
 	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&m->tss);
@@ -182,18 +186,32 @@ static void entry_failed(struct soft_lp *l)
 	log_error("TDX: the software module's VM entry failed with VM-instruction error %lu", error);
 }
 
+/* A value of the hypervisor's own keeps guests from steering its branches: a TD's is in the MSR only while it runs. */
+static void swap_spec_ctrl(const struct vmx_cpu *c, struct soft_vp *vp)
+{
+	vp->msr[spec_ctrl_at] = rdmsr(MSR_SPEC_CTRL);
+	wrmsr(MSR_SPEC_CTRL, c->spec_ctrl);
+}
+
 static void run(void *ctx, struct soft_vp *vp)
 {
+	const struct vmx_cpu *c = this_cpu()->vmx;
 	struct soft_lp *l = this_lp();
 
 	(void)ctx;
 	make_current(vp);
 	if (!vp->launched)
 		host_state((uint32_t)vmread(VMCS_EXIT_CONTROLS));
+	if (c->spec_ctrl)
+		wrmsr(MSR_SPEC_CTRL, vp->msr[spec_ctrl_at]);
+	if (guard_entries(c))
+		guard_entry(c);
 	if (soft_enter(vp->gpr, vp->launched))
 		vp->launched = true;
 	else
 		entry_failed(l);
+	if (c->spec_ctrl)
+		swap_spec_ctrl(c, vp);
 }
 
 /* ---- what VM entry and exit do not switch ---- */
@@ -243,12 +261,15 @@ static void xmm_write(const struct xmm *x, uint32_t mask)
 			fpu_xmm_write(i, x->value[i]);
 }
 
+/* Not IA32_SPEC_CTRL where run() switches it. */
+static bool is_switched(unsigned i) { return msr_exists[i] && !(i == spec_ctrl_at && this_cpu()->vmx->spec_ctrl); }
+
 static void load_msrs(struct soft_lp *l, const struct soft_vp *vp)
 {
 	for (unsigned i = 0; i < TD_SWITCHED_MSRS; i++) {
-		if (!msr_exists[i])
+		if (!is_switched(i))
 			continue;
-		if (td_switched_msrs[i] == MSR_SPEC_CTRL)
+		if (i == spec_ctrl_at)
 			l->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
 		wrmsr(td_switched_msrs[i], vp->msr[i]);
 	}
@@ -260,10 +281,10 @@ static void load_msrs(struct soft_lp *l, const struct soft_vp *vp)
 static void save_msrs(const struct soft_lp *l, struct soft_vp *vp)
 {
 	for (unsigned i = 0; i < TD_SWITCHED_MSRS; i++) {
-		if (!msr_exists[i])
+		if (!is_switched(i))
 			continue;
 		vp->msr[i] = rdmsr(td_switched_msrs[i]);
-		wrmsr(td_switched_msrs[i], td_switched_msrs[i] == MSR_SPEC_CTRL ? l->spec_ctrl : JUNK);
+		wrmsr(td_switched_msrs[i], i == spec_ctrl_at ? l->spec_ctrl : JUNK);
 	}
 }
 
@@ -274,6 +295,7 @@ static void load(void *ctx, struct soft_vp *vp, uint32_t mask)
 
 	(void)ctx;
 	l->failed = false;
+	guard_turn(this_cpu()->vmx, vp->td);
 	xmm_read(&x, mask);
 	xrstor(xsave_area(vp));
 	xmm_write(&x, mask);

@@ -20,6 +20,6 @@ void soft_vp_call_ends(void);
 /* tdx/soft_enter.S: one VM entry and exit with those general registers, by encoding and but RSP. False: the entry
  * failed, and nothing has changed. */
 bool soft_enter(uint64_t *gpr, bool launched);
-extern const char soft_exit[];
+extern const char soft_exit[], soft_exit_filling[];
 
 #endif

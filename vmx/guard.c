@@ -1,5 +1,5 @@
 /*
- * L1D flush, VERW, filling of the return stack buffer, IBPB, and IA32_SPEC_CTRL between guests.
+ * Which measures each CPU takes, the exit stub, and IA32_SPEC_CTRL between guests. The rest is in vmx/core/guard.c.
  */
 #include "vmx/guard.h"
 
@@ -8,13 +8,11 @@
 #include "hv/base/x86.h"
 #include "hv/guest/msr.h"
 #include "hv/monitor/line.h"
-#include "vmx/leaks.h"
+#include "vmx/core/leaks.h"
 #include "vmx/multihit.h"
 
 #define CPUID7_EDX_ARCH_CAPABILITIES BIT(29)
 #define CPUID1_ECX_HYPERVISOR BIT(31)
-#define FLUSH_CMD_L1D BIT(0)
-#define PRED_CMD_IBPB BIT(0)
 
 static struct leak_facts facts_here(void)
 {
@@ -57,36 +55,9 @@ void vmx_guard_init(struct vmx_cpu *c)
 		wrmsr(MSR_SPEC_CTRL, c->spec_ctrl);
 }
 
-bool vmx_guard_entries(const struct vmx_cpu *c)
-{
-	return feature_in(c->leaks, FEATURE_L1D_FLUSH) || feature_in(c->leaks, FEATURE_VERW);
-}
-
-/* What the CPU loads after this are the guest's own registers. SDM volume 2B "VERR/VERW": the form with
- * a memory operand and a valid selector is the one that clears. */
-void vmx_guard_entry(const struct vmx_cpu *c)
-{
-	static const uint16_t selector = SEL_DATA;
-
-	if (feature_in(c->leaks, FEATURE_L1D_FLUSH))
-		wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
-	else
-		__asm__ volatile("verw %0" : : "m"(selector) : "cc");
-}
-
 const char *vmx_guard_exit_stub(const struct vmx_cpu *c)
 {
-	return feature_in(c->leaks, FEATURE_RSB_FILL) ? vmx_exit_stub_filling : vmx_exit_stub;
-}
-
-/* Branch predictions of one guest shall not steer another. vCPUs of one guest trust each other. */
-void vmx_guard_load(struct vmx_cpu *c, const struct vmx_vcpu *x)
-{
-	if (c->predicted_vm == x->v.vm->id)
-		return;
-	if (feature_in(c->leaks, FEATURE_IBPB) && c->predicted_vm)
-		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-	c->predicted_vm = x->v.vm->id;
+	return guard_exits(c) ? vmx_exit_stub_filling : vmx_exit_stub;
 }
 
 /* The next vCPU may be one that has not written the MSR yet. */

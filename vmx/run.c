@@ -94,7 +94,7 @@ static void set_limits(struct vmx_vcpu *x, uint64_t now, uint64_t left)
 	else
 		vmx_timer_set(x, left);
 	if (UNLIKELY(x->attention & ATTENTION_GUARD))
-		vmx_guard_entry(x->v.cpu->vmx);
+		guard_entry(x->v.cpu->vmx);
 }
 
 /*

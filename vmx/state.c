@@ -110,7 +110,7 @@ static void reset_activity(struct vmx_vcpu *x)
 	x->attention = ATTENTION_EXTINT; /* look at the PIC once */
 	if (!vmx_uses(FEATURE_PREEMPTION_TIMER))
 		x->attention |= ATTENTION_NO_TIMER;
-	if (vmx_guard_entries(x->v.cpu->vmx))
+	if (guard_entries(x->v.cpu->vmx))
 		x->attention |= ATTENTION_GUARD;
 	vmx_set_primary(x, x->primary & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
 }

@@ -117,7 +117,7 @@ void vmx_vcpu_load(struct vcpu *v)
 			INVARIANT(vmclear(x->vmcs)); /* SDM "VMCLEAR": a region's first use */
 		INVARIANT(vmptrld(x->vmcs));
 		c->current = x;
-		vmx_guard_load(c, x);
+		guard_turn(c, v->vm->id);
 		load_registers(x);
 	}
 	fpu_switch_to(v);

@@ -29,7 +29,7 @@
 #define ATTENTION_EXTINT BIT(2)   /* the PIC may want something */
 #define ATTENTION_WINDOW BIT(3)   /* window exiting is on */
 #define ATTENTION_NO_TIMER BIT(4) /* no preemption timer: the host's APIC timer limits the guest's time */
-#define ATTENTION_GUARD BIT(5)    /* vmx_guard_entry() before each entry */
+#define ATTENTION_GUARD BIT(5)    /* guard_entry() before each entry */
 #define ATTENTION_STEP BIT(6)     /* a debugger's step: vmx/debug.h */
 
 /* Instructions that a step must know of. */

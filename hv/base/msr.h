@@ -6,8 +6,11 @@
 #define HV_BASE_MSR_H
 
 #define MSR_APIC_BASE 0x1b
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
 #define MSR_XAPIC_DISABLE_STATUS 0xbd
 #define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_FLUSH_CMD 0x10b
 #define MSR_MCG_CAP 0x179
 #define MSR_MCG_STATUS 0x17a
 #define MSR_PAT 0x277

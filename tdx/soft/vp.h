@@ -62,6 +62,7 @@ struct soft_vp {
 	uint32_t pin_controls;      /* TDX_PIN_POSTED_INTERRUPTS, or 0 */
 	uint32_t secondary_controls, instruction_timeout; /* read back, of no effect */
 
+	uint64_t td; /* for the platform: what tells this TD from all others there are and were; bit 63 is set */
 	bool launched; /* the platform's: its VMCS has been entered since it was last cleared */
 
 	/* run.c's, from one entry to the next. */

@@ -81,6 +81,7 @@ uint64_t tdh_vp_init(struct soft_call *c)
 	if (!take_index(v.td.tdcs, &index))
 		return TDX_MAX_VCPUS_EXCEEDED;
 	v.vp->index = index;
+	v.vp->td = v.td.tdr->uuid[0] | BIT(63);
 	v.vp->initial_rcx = call_arg(c, TDX_RDX);
 	v.vp->state = VP_READY;
 	status = vcpu_associate(c, &v);

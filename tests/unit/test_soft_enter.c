@@ -338,12 +338,24 @@ static void flushes(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
 
+/* By it the platform tells whose branches a CPU has learnt. */
+static void names_of_tds(void **state)
+{
+	struct world_td one, two;
+
+	(void)state;
+	td_run(&one, WORLD_HKID(0));
+	td_run(&two, WORLD_HKID(1));
+	assert_int_not_equal(td_vp(&one, 0)->td, td_vp(&two, 0)->td);
+	assert_true(td_vp(&one, 0)->td >> 63 && td_vp(&two, 0)->td >> 63);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(op_states), TEST(operands_of_enter), TEST(registers_of_exit), TEST(rbp_of_older_hosts),
 		TEST(registers_of_vmcall), TEST(one_vcpu_two_lps), TEST(memory_calls_at_once),
-		TEST(epoch_while_entering), TEST(tracking), TEST(flushes),
+		TEST(epoch_while_entering), TEST(tracking), TEST(flushes), TEST(names_of_tds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

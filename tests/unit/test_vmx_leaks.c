@@ -1,8 +1,8 @@
-/* sources: vmx/leaks.c */
+/* sources: vmx/core/leaks.c */
 /*
  * Which measures against leaks a CPU needs: CPUs as they are sold, each flag by itself, and `disable`.
  */
-#include "vmx/leaks.h"
+#include "vmx/core/leaks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

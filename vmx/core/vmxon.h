@@ -1,6 +1,6 @@
 /*
  * VMX operation of one host CPU: capabilities read, IA32_FEATURE_CONTROL judged, VMXON and VMXOFF.
- * The field `current` and what follows belongs to who runs VMCSs on the CPU.
+ * The field `current` and what follows belongs to who runs VMCSs on the CPU; `predicted` to all of them.
  */
 #ifndef VMX_CORE_VMXON_H
 #define VMX_CORE_VMXON_H
@@ -14,9 +14,9 @@ struct vmx_cpu {
 	bool on;
 	struct vmx_caps caps;
 	void *current;          /* who owns the current VMCS, or NULL */
-	feature_set_t leaks;    /* measures against leaks that are taken here: vmx/leaks.h */
+	feature_set_t leaks;    /* measures against leaks that are taken here: vmx/core/leaks.h */
 	uint64_t spec_ctrl;     /* IA32_SPEC_CTRL while no guest has its own */
-	uint32_t predicted_vm;  /* whose branches the CPU may have learnt; 0: no guest's */
+	uint64_t predicted;     /* the guest whose branches the CPU may have learnt; 0: none's */
 	uint64_t timer_armed;   /* host TSC the host's APIC timer is set to; 0: not by us */
 };
 

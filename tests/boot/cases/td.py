@@ -90,6 +90,12 @@ CASES = [
     Case("td-by-software", by_name=True, files=files("tdabi", "tdmem"), host=HOST,
          conf=BY_SOFTWARE + vm("tdabi", "tdabi", "cmdline = td=yes") + vm("tdmem", "tdmem"),
          steps=READY + proof("tdabi") + proof("tdmem") + AUDIT, never=[r"FAIL \w"]),
+    # The model that asks for measures against leaks: at every entry and exit of a TD, and from one TD to the next.
+    Case("td-leaks", by_name=True, conf=vm("tdabi", "tdabi", "cmdline = td=yes") + vm("tdmem", "tdmem"),
+         files=files("tdabi", "tdmem"), host={"cpu": "tigerlake"},
+         steps=READY + proof("tdabi") + proof("tdmem") + AUDIT +
+         [Send("caps\n"), Expect(r"verw +used"), Expect(r"rsb-fill +used"), Expect(r"ibpb +used"),
+          Expect(r"spec-ctrl +used")], never=[r"FAIL \w"]),
     # Made, run and dismantled again and again: what a life keeps back, the last one would lack.
     Case("td-again", by_name=True, conf=vm("tdmem", "tdmem"), files=files("tdmem"), host=HOST,
          steps=READY + proof("tdmem") + MEM + proof("tdmem") * 9 + MEM + AUDIT +

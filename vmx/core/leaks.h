@@ -5,8 +5,8 @@
  * SDM volume 4, IA32_ARCH_CAPABILITIES; volume 2A "CPUID", leaf 7; Intel's guidance on L1 terminal
  * fault, microarchitectural data sampling, processor MMIO stale data and branch target injection.
  */
-#ifndef VMX_LEAKS_H
-#define VMX_LEAKS_H
+#ifndef VMX_CORE_LEAKS_H
+#define VMX_CORE_LEAKS_H
 
 #include "hv/base/features.h"
 #include "hv/base/types.h"

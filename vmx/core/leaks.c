@@ -1,7 +1,7 @@
 /*
  * The table of measures against leaks, and its reading.
  */
-#include "vmx/leaks.h"
+#include "vmx/core/leaks.h"
 
 /* CPUID.(7,0). */
 #define EBX_RTM BIT(11)
