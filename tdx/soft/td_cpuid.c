@@ -60,7 +60,7 @@ static const struct row rows[] = {
 	  { ALL, BITS(15, 0),
 	    B(0) | B(1) | B(9) | B(12) | B(13) | B(17) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) |
 	    B(29) | B(30),
-	    BITS(8, 0) | B(11) | BITS(17, 13) | B(19) | BITS(27, 23) },
+	    BITS(8, 0) | B(11) | BITS(16, 13) | B(19) | BITS(27, 23) },
 	  { 0, 0, B(21) | B(24) | B(31), B(9) } }, /* x2APIC, TSC deadline, hypervisor; APIC */
 	ZERO(0x3),
 	{ 0x4, 0, CACHE, { BITS(13, 0), ALL, ALL, ALL }, NONE },
@@ -90,7 +90,6 @@ static const struct row rows[] = {
 	ZERO(0x13),
 	ZERO(0x14),
 	{ 0x15, ANY, TSC, NONE, NONE },
-	ZERO(0x18),
 	ZERO(0x19),
 	ZERO(0x1a),
 	ZERO(0x1c),

@@ -163,8 +163,8 @@ static void cpuid_hides_what_a_td_cannot_have(void **state)
 	(void)state;
 	/* DTES64, MONITOR, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA */
 	assert_int_equal(one.ecx & (BITS(8, 2) | BIT(15) | BIT(18)), 0);
-	/* MTRR, PSN, DS, ACPI, TM, PBE */
-	assert_int_equal(one.edx & (BIT(12) | BIT(18) | BIT(21) | BIT(22) | BIT(29) | BIT(31)), 0);
+	/* MTRR, PSE-36, PSN, DS, ACPI, TM, PBE */
+	assert_int_equal(one.edx & (BIT(12) | BIT(17) | BIT(18) | BIT(21) | BIT(22) | BIT(29) | BIT(31)), 0);
 	assert_true(one.ecx & BIT(31) && one.ecx & BIT(21) && one.edx & BIT(9));
 	/* TSC_ADJUST, SGX, HLE, RTM, MPX, RDT, PT */
 	assert_int_equal(seven.ebx & (BIT(1) | BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(15) | BIT(25) |
@@ -246,7 +246,7 @@ static void cpuid_faults_where_the_host_is_to_answer(void **state)
 		uint32_t leaf, subleaf;
 	} ve[] = {
 		{ 0x40000000, 0 }, { 0x4fffffff, 0 }, { 2, 0 }, { 6, 0 }, { 9, 0 }, { 0xb, 0 }, { 0xf, 0 }, { 0x10, 1 },
-		{ 0x16, 0 }, { 0x1f, 0 }, { 0x80000002, 0 }, { 0x80000005, 0 }, { 7, 3 }, { 4, 9 }, { 0x21, 1 },
+		{ 0x16, 0 }, { 0x18, 0 }, { 0x1f, 0 }, { 0x80000002, 0 }, { 0x80000005, 0 }, { 7, 3 }, { 4, 9 }, { 0x21, 1 },
 	};
 	struct cpuid_world *w = build(SOFT_CPU_FULL, XFAM_AVX512);
 	struct tdx_cpuid_values v;

@@ -96,6 +96,11 @@ CASES = [
          steps=READY + proof("tdabi") + proof("tdmem") + AUDIT +
          [Send("caps\n"), Expect(r"verw +used"), Expect(r"rsb-fill +used"), Expect(r"ibpb +used"),
           Expect(r"spec-ctrl +used")], never=[r"FAIL \w"]),
+    # A kernel to whom every #VE is injected, and nothing is done by the CPU that the module can do.
+    Case("td-linux-by-software", by_name=True, conf=BY_SOFTWARE + linux_conf(1), files=LINUX_FILES, host=HOST,
+         steps=READY + linux(1) + LINUX_OFF + AUDIT),
+    Case("td-linux-by-software-2cpu", by_name=True, conf=BY_SOFTWARE + linux_conf(2), files=LINUX_FILES, host=TWO,
+         steps=READY + linux(2) + LINUX_OFF + AUDIT),
     # Made, run and dismantled again and again: what a life keeps back, the last one would lack.
     Case("td-again", by_name=True, conf=vm("tdmem", "tdmem"), files=files("tdmem"), host=HOST,
          steps=READY + proof("tdmem") + MEM + proof("tdmem") * 9 + MEM + AUDIT +
