@@ -3,8 +3,6 @@
  */
 #include "mmu/rmap.h"
 
-#include <string.h>
-
 #include "hv/base/frame.h"
 #include "mmu/hugepage.h"
 #include "mmu/spte.h"
@@ -150,20 +148,19 @@ void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index)
 	remove_leaf(mmu, sp, index, sp->level, spte_hpa(sp->table[index]), sp_links(sp)[index]);
 }
 
-uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp)
+uint32_t rmap_remove_word(struct mmu *mmu, struct sp *sp, uint32_t w, uint64_t bits)
 {
-	uint64_t *present = sp_present_bits(sp), *table = sp->table;
+	uint64_t *table = sp->table;
 	const uint32_t *links = sp_links(sp);
 	uint32_t count = 0;
 
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		for (uint64_t bits = present[w]; bits; bits &= bits - 1, count++) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
+	sp_present_bits(sp)[w] &= ~bits;
+	for (; bits; bits &= bits - 1, count++) {
+		uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
 
-			remove_leaf(mmu, sp, index, LEVEL_4K, spte_hpa(table[index]), links[index]);
-			spte_write(&table[index], SPTE_EMPTY);
-		}
-	memset(present, 0, SP_BITMAP_WORDS * sizeof(uint64_t));
+		remove_leaf(mmu, sp, index, LEVEL_4K, spte_hpa(table[index]), links[index]);
+		spte_write(&table[index], SPTE_EMPTY);
+	}
 	return count;
 }
 

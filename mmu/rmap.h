@@ -91,8 +91,9 @@ static inline bool rmap_add(struct mmu *mmu, uint32_t *head, gfn_t gfn, uint32_t
 gfn_t rmap_key(const struct mmu *mmu, const struct sp *sp, uint32_t index);
 /* Takes the present leaf off its list. */
 void rmap_remove(struct mmu *mmu, struct sp *sp, uint32_t index);
-/* Takes every present leaf of the 4K-level page off its list, and empties its entry and bit. Returns how many. */
-uint32_t rmap_remove_all(struct mmu *mmu, struct sp *sp);
+/* Takes leafs of the 4K-level page off their lists, and empties their entries and bits: the present ones of word w of
+ * its bitmap that are given. Returns how many. */
+uint32_t rmap_remove_word(struct mmu *mmu, struct sp *sp, uint32_t w, uint64_t bits);
 
 /* ---- parents: the same list, through entries that lead to a page; head is sp->parents ---- */
 

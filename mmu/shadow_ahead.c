@@ -51,15 +51,16 @@ static void make_missing(const struct shadow_ahead *a, struct sp *sp, uint32_t f
 }
 
 /* Which of the missing entries the guest has used: most it has not, and no more is done about them. */
-static uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
+static inline uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
 {
-	uint32_t used = 0, at = gpte_index(sp, first);
-	bool narrow = sp->role.mode == PAGING_32;
+	const uint64_t *wide = (const uint64_t *)sp->guest + first;
+	uint32_t used = 0;
 
 	for (; missing; missing &= missing - 1) {
 		uint32_t i = (uint32_t)__builtin_ctz(missing);
+		uint64_t gpte = LIKELY(sp->role.mode != PAGING_32) ? gpte_at64(wide, i) : gpte_load(sp, first + i);
 
-		if (gpte_was_used(narrow ? gpte_at32(sp->guest, at + i) : gpte_at64(sp->guest, at + i)))
+		if (gpte_was_used(gpte))
 			used |= missing & -missing;
 	}
 	return used;

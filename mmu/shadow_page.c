@@ -223,20 +223,24 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 
 /* ---- zapping ---- */
 
+void shadow_drop_word(struct mmu *mmu, struct sp *sp, uint32_t w, uint64_t bits, struct flush_token *token)
+{
+	mmu->host.stats.mapped[LEVEL_4K] -= rmap_remove_word(mmu, sp, w, bits);
+	shadow_owe(token);
+}
+
 static void drop_all_entries(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 {
 	uint64_t *present = sp_present_bits(sp);
 
-	if (sp->level == LEVEL_4K) { /* there are many, and all are leafs */
-		mmu->host.stats.mapped[LEVEL_4K] -= rmap_remove_all(mmu, sp);
-		if (UNLIKELY(sp->mmios))
-			shadow_mmio_drop_page(mmu, sp);
-		shadow_owe(token);
-		return;
-	}
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+	if (UNLIKELY(sp->mmios))
+		shadow_mmio_drop_page(mmu, sp);
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++) {
+		if (sp->level == LEVEL_4K && present[w]) /* there are many, and all are leafs */
+			shadow_drop_word(mmu, sp, w, present[w], token);
 		while (present[w])
 			shadow_drop_entry(mmu, sp, w * 64 + (uint32_t)__builtin_ctzl(present[w]), token);
+	}
 }
 
 static void leave_parents(struct mmu *mmu, struct sp *sp, struct flush_token *token)

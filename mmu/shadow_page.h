@@ -102,6 +102,9 @@ static inline void shadow_count_leafs(struct mmu *mmu, int level, uint32_t count
 /* Empties a present entry, leaf or table; a table below that nobody else uses is zapped. */
 void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct flush_token *token);
 
+/* Drops leafs of the 4K-level page: those present ones of word w of its bitmap that are given. */
+void shadow_drop_word(struct mmu *mmu, struct sp *sp, uint32_t w, uint64_t bits, struct flush_token *token);
+
 /* Drops every leaf of that level that is filed under gfn. */
 void shadow_drop_leafs(struct mmu *mmu, const struct slot *s, gfn_t gfn, int level, struct flush_token *token);
 

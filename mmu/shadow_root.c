@@ -330,10 +330,26 @@ uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv)
 /* The entry that maps gva below root, if its page is unsync. */
 static void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct flush_token *token)
 {
-	struct sp *sp = root ? shadow_lowest(root, gva, SHADOW_ALL) : NULL;
+	struct sp *sp = shadow_lowest(root, gva, SHADOW_ALL);
 
-	if (sp && sp->unsync)
+	if (sp->unsync)
 		unsync_sync_entry(mv, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K), token);
+}
+
+/* Global translations are in no address space, so previous roots are seen to as well: where their way to gva is not the
+ * current one's from the top on, as it is for a kernel that all of them have. */
+static void sync_address_before(struct mmu_vcpu *mv, const struct sp *now, gva_t gva, struct flush_token *token)
+{
+	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
+		struct sp *root = mv->shadow.previous[i].sp;
+		uint32_t index;
+
+		if (!root)
+			continue;
+		index = spte_index(gva >> PAGE_SHIFT, root->level);
+		if (!now || now->level != root->level || now->table[index] != root->table[index])
+			sync_address(mv, root, gva, token);
+	}
 }
 
 /* Outside long mode there are no other addresses. */
@@ -344,21 +360,21 @@ static bool is_address(const struct guest_paging *g, gva_t gva)
 	return mode < PAGING_4 || is_canonical(gva, mode == PAGING_5 ? 57 : 48);
 }
 
-/* Global translations are in no address space, so previous roots are seen to as well. */
 void mmu_shadow_invlpg(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
 	struct flush_token token;
+	struct sp *root;
 
 	if (!is_address(g, gva))
 		return;
 	mmu_exclusive_begin(mv->mmu);
 	mv->mmu->shadow->counts.invlpgs++;
 	token = flush_token_new(mv->mmu);
-	if (sv->loaded)
-		sync_address(mv, shadow_root_for(mv, gva), gva, &token);
-	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
-		sync_address(mv, sv->previous[i].sp, gva, &token);
+	root = sv->loaded ? shadow_root_for(mv, gva) : NULL;
+	if (root)
+		sync_address(mv, root, gva, &token);
+	sync_address_before(mv, root, gva, &token);
 	flush_spend(mv->mmu, token);
 	mmu_exclusive_end(mv->mmu);
 }

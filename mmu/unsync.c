@@ -158,20 +158,26 @@ static inline uint64_t wanted(const struct refresh *r, uint64_t gpte, uint64_t s
 	return gpte_leaf(&r->format, gpte, spte_hpa(spte)) | (spte & kept);
 }
 
-static void sync_entry(struct refresh *r, uint32_t index, uint64_t gpte)
+/* The leaf gets the rights that the guest's entry gives now. False: it is to be dropped. */
+static bool sync_leaf(struct refresh *r, uint32_t index, uint64_t gpte)
 {
 	uint64_t *sptep = &r->sp->table[index], spte = *sptep, want;
 
-	if (UNLIKELY(!gpte_is_usable(&r->format, gpte)) || UNLIKELY(!is_same_page(r, index, spte, gpte_gfn(gpte)))) {
-		shadow_drop_entry(r->mv->mmu, r->sp, index, r->token);
-		return;
-	}
+	if (UNLIKELY(!gpte_is_usable(&r->format, gpte)) || UNLIKELY(!is_same_page(r, index, spte, gpte_gfn(gpte))))
+		return false;
 	want = wanted(r, gpte, spte);
 	/* The CPU has set no flag in it: those it may set were set from the start. */
 	if (LIKELY(spte == want))
-		return;
+		return true;
 	spte_write(sptep, want);
 	shadow_owe(r->token);
+	return true;
+}
+
+static void sync_entry(struct refresh *r, uint32_t index, uint64_t gpte)
+{
+	if (!sync_leaf(r, index, gpte))
+		shadow_drop_entry(r->mv->mmu, r->sp, index, r->token);
 }
 
 /*
@@ -217,19 +223,38 @@ static NOINLINE void refresh_mmio(struct refresh *r)
 		}
 }
 
+/* Of the 64 entries at gptes and sptes those of bits that are not in step by a glance. */
+static uint64_t out_of_step(const struct refresh *r, const uint64_t *gptes, const uint64_t *sptes, uint64_t bits)
+{
+	uint64_t out = 0;
+
+	for (; bits; bits &= bits - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzl(bits);
+
+		if (!is_in_step(r, gpte_at64(gptes, i), sptes[i]))
+			out |= bits & -bits;
+	}
+	return out;
+}
+
 /* Entries of 8 bytes in memory, as nearly all are: the guest's table is read as it stands. */
 static void refresh_64(struct refresh *r)
 {
-	const uint64_t *present = sp_present_bits(r->sp), *gptes = r->sp->guest, *sptes = r->sp->table;
+	const uint64_t *present = sp_present_bits(r->sp), *gptes = r->sp->guest;
 
-	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
-		for (uint64_t bits = present[w]; bits; bits &= bits - 1) {
-			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
-			uint64_t gpte = gpte_at64(gptes, index);
+	(void)find_slot(r, r->sp->gfn); /* a guess: where the table is, there is what it leads to */
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++) {
+		uint64_t out = out_of_step(r, &gptes[w * 64], &r->sp->table[w * 64], present[w]), gone = 0;
 
-			if (!is_in_step(r, gpte, sptes[index]))
-				sync_entry(r, index, gpte);
+		for (; out; out &= out - 1) {
+			uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(out);
+
+			if (!sync_leaf(r, index, gpte_at64(gptes, index)))
+				gone |= out & -out;
 		}
+		if (gone)
+			shadow_drop_word(r->mv->mmu, r->sp, w, gone, r->token);
+	}
 }
 
 static void refresh_any(struct refresh *r)
