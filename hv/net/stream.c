@@ -10,6 +10,7 @@
 #include "hv/sched.h"
 
 struct stream *streams[STREAM_MAX];
+unsigned streams_end;
 struct stream_listener stream_listeners[STREAM_LISTENERS_MAX];
 
 static struct stream *running; /* whose service's function is being called, or NULL */
@@ -93,7 +94,7 @@ void stream_unlisten(struct stream_listener *l)
 {
 	l->closed = true;
 	lwip_guard(stream_tcp_shut, l);
-	for (unsigned i = 0; i < STREAM_MAX; i++) {
+	for (unsigned i = 0; i < streams_end; i++) {
 		if (!streams[i] || streams[i]->listener != l)
 			continue;
 		streams[i]->over = true;
@@ -124,6 +125,7 @@ struct stream *stream_make(struct stream_listener *l, struct tcp_pcb *pcb, const
 	l->connections++;
 	l->accepted++;
 	streams[i] = s;
+	streams_end = (unsigned)max_u64(streams_end, i + 1);
 	return s;
 }
 
@@ -248,6 +250,8 @@ static void free_stream(unsigned i)
 
 	announce_end(s);
 	streams[i] = NULL;
+	while (streams_end && !streams[streams_end - 1])
+		streams_end--;
 	net_memory_give(s, sizeof(*s));
 	l->connections--;
 	forget_if_done(l);
@@ -255,7 +259,7 @@ static void free_stream(unsigned i)
 
 void streams_dispatch(void)
 {
-	for (unsigned i = 0; i < STREAM_MAX; i++) {
+	for (unsigned i = 0; i < streams_end; i++) {
 		struct stream *s = streams[i];
 
 		if (!s)
@@ -269,7 +273,7 @@ void streams_dispatch(void)
 
 bool streams_dirty(void)
 {
-	for (unsigned i = 0; i < STREAM_MAX; i++) {
+	for (unsigned i = 0; i < streams_end; i++) {
 		const struct stream *s = streams[i];
 
 		if (s && (s->touched || s->over || (s->fresh && !s->closing) || (!s->announced && !s->over)))
@@ -280,7 +284,7 @@ bool streams_dirty(void)
 
 void streams_give_up(void)
 {
-	for (unsigned i = 0; i < STREAM_MAX; i++) {
+	for (unsigned i = 0; i < streams_end; i++) {
 		if (!streams[i])
 			continue;
 		streams[i]->pcb = NULL;
@@ -292,7 +296,7 @@ uint64_t streams_deadline(void)
 {
 	uint64_t deadline = NEVER;
 
-	for (unsigned i = 0; i < STREAM_MAX; i++)
+	for (unsigned i = 0; i < streams_end; i++)
 		if (streams[i])
 			deadline = min_u64(deadline, time_limit(streams[i]));
 	return deadline;

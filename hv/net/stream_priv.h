@@ -59,6 +59,7 @@ struct stream_listener {
 };
 
 extern struct stream *streams[STREAM_MAX]; /* NULL: free */
+extern unsigned streams_end;               /* places from here on are free */
 extern struct stream_listener stream_listeners[STREAM_LISTENERS_MAX];
 
 /* Called by lwIP's side. NULL: no place or no memory for it, or the listener does not want it. */

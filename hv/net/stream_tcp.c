@@ -246,7 +246,7 @@ static void advance(struct stream *s)
 
 void stream_tcp_advance(void)
 {
-	for (unsigned i = 0; i < STREAM_MAX; i++)
+	for (unsigned i = 0; i < streams_end; i++)
 		if (streams[i] && streams[i]->pcb)
 			advance(streams[i]);
 }
