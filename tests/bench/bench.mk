@@ -17,10 +17,11 @@ $(BUILD)/bench/grub.efi: boot/stick.mk tests/bench/bench.mk | $(BUILD)/packages/
 	@mkdir -p $(@D)
 	@grub-mkimage -O x86_64-efi -p /gnomon -o $@ $(GRUB_MODULES) linux rdmsr
 
+bench: ## costs in emulated instructions, about ten minutes
 bench: $(BUILD)/gnomon.efi $(BUILD)/gnomon.elf $(BUILD)/bench/initrd $(BUILD)/bench/grub.efi $(BENCH_KERNEL) \
 		$(BUILD)/tests/guests/cost.elf $(BUILD)/tests/guests/steady.elf $(LINUX_BUILD)/initrd.bench \
 		$(LINUX_BUILD)/initrd $(BUILD)/guests/vmlinuz-td $(BUILD)/tests/guests/td/tdcost \
-		| $(BUILD)/packages/test ## costs in emulated instructions, about ten minutes
+		| $(BUILD)/packages/test
 	@$(PYTHON) tests/bench/bench.py --build $(BUILD) --kernel $(BENCH_KERNEL)
 
 bench-host: | $(BUILD)/packages/build ## instructions of the mmu's paths counted on the host; needs valgrind
