@@ -1,5 +1,6 @@
 """Clients of Gnomon's services for boot cases: well-behaved ones and others. Each function returns why it failed, or None."""
 import http.client
+import importlib.util
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 
 MONITOR = os.path.join(os.path.dirname(__file__), "..", "net", "monitor.py")
+SLOW_COMMANDS = 20  # `log`, some 4 KB each
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
@@ -123,3 +125,30 @@ def monitor(host, port, key, commands):
             break
         time.sleep(3)
     return run.stdout.decode(errors="replace") + run.stderr.decode(errors="replace")
+
+
+def slow_session(host, port, key):
+    """A session that has asked for more than all buffers on its way hold, and takes nothing of it. catch_up() goes on."""
+    spec = importlib.util.spec_from_file_location("monitor_client", MONITOR)
+    client = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(client)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(60)
+    connection.connect((host, port))
+    client.log_in(connection, key, False)
+    connection.sendall(b"log\n" * SLOW_COMMANDS + b"exit\n")
+    return connection
+
+
+def catch_up(connection):
+    """All of it must come, to the end."""
+    said = b""
+    with connection:
+        while True:
+            more = connection.recv(65536)
+            if not more:
+                break
+            said += more
+    logs = said.count(b"Gnomon hypervisor, image")
+    return None if logs == SLOW_COMMANDS else f"{logs} of {SLOW_COMMANDS} logs, {len(said)} bytes, then {said[-100:]!r}"

@@ -34,11 +34,13 @@ def steady_sum():
 
 
 def clients(nuisances, scrapes):
-    """Clients that mean no good, then good ones, one after the other: why it failed, or None."""
+    """Clients that mean no good, then good ones, while one holds a session and takes nothing: why it failed, or None."""
     def attend(machine):
         inside = machine.network.call
+        slow = inside(net_clients.slow_session, LEASE, 2323, KEY)
         inside(net_clients.nuisance, LEASE, [80, 2323], nuisances)
-        return inside(net_clients.wait_for, LEASE, 80) or inside(net_clients.scrapes, LEASE, 80, scrapes)
+        why = inside(net_clients.wait_for, LEASE, 80) or inside(net_clients.scrapes, LEASE, 80, scrapes)
+        return why or net_clients.catch_up(slow)
     return Call(attend)
 
 
@@ -76,7 +78,7 @@ CASES = [
     ], conf="net = dhcp\nipv6 = auto\n", machine="qemu", host=dict(network=True), never=[r"the network has stopped"]),
     Case("net-bochs", [
         Expect(r"nic: 82540EM .* link at 1000 Mbit/s"),
-        Expect(rf"net: the host has the address {LEASE}/24 \(DHCP\)", 120),
+        Expect(rf"net: the host has the address {LEASE}/24 \(DHCP\)", 120), Expect(r"http: a page"),
         Send("vm start busy\n"), Expect(r"NEXT spin: for ever"), Send("\x1d"), Expect(r"console: monitor"),
         Inside(["busybox", "ping", "-c", "5", "-W", "10", LEASE], r"5 packets received"),
         Send("vm stop busy\n"), Expect(r"guest busy has stopped"),
