@@ -23,13 +23,19 @@ SHOWN = "(?s)" + ".*".join([
     r"Value = 5", r"in look", r"atchpoint 9", r"in check_flags", r"Breakpoint 10, check_registers", r"#1 .* in guest_main",
     r"Inferior 1 \(Remote target\) detached"])
 
+SHOWN_THREADS = "(?s)" + ".*".join([
+    r"vCPU 0 on CPU 0", r"vCPU 1 on CPU 1", r"Thread 1 .*hit Breakpoint 1, 0x0*100010 in sequence", r"\$1 = 1", r"\$2 = 1",
+    r"Thread 2 .*hit Temporary breakpoint 2", r"Thread 1 .*hit Hardware watchpoint 3",
+    r"Old value = 0\s+New value = 5", r"Thread 1 .*hit Breakpoint 4, check_registers", r"vCPU 1 on CPU 1",
+    r"Inferior 1 \(Remote target\) detached"])
 
-def debugged(name, head="", keys="", **more):
+
+def debugged(name, script="debugged", shown=SHOWN, head="", keys="", **more):
     return Case(name, [
         Expect(f"(?s){ADDRESS}.*{WAITS}|{WAITS}.*{ADDRESS}"),
         Send("\x1d"), Expect(r"console: monitor"),
         Send("gdb debugged open 192.0.2.1 1234\n"), Expect(r"port 1234 waits for gdb from 192\.0\.2\.1"),
-        Inside(["gdb", "-batch", "-nx", "-x", "tests/boot/gdb/debugged.gdb", ELF], SHOWN, 300),
+        Inside(["gdb", "-batch", "-nx", "-x", f"tests/boot/gdb/{script}.gdb", ELF], shown, 300),
         Expect(r"gdb: guest debugged goes on without a debugger"),
         Expect(r"guest debugged has stopped: debug exit with value "),
         Expect(r"DONE debugged: 2[0-9] passed, 0 failed"), Expect(r"> "),
@@ -44,4 +50,6 @@ CASES = [
     debugged("gdb-debugged", host={"network": True}),
     debugged("gdb-debugged-shadow", by_name=True, head="disable = vid\n", keys="mmu = shadow\n",
              host={"network": True}),
+    debugged("gdb-debugged-2cpu", "threads", SHOWN_THREADS, by_name=True, keys="vcpus = 2\n",
+             host={"network": True, "cpu": "corei7_skylake_x", "count": 2}),
 ]
