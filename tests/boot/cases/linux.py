@@ -1,6 +1,7 @@
 """Debian's unmodified kernel to a shell, and out of it again. Few: each takes a minute in Debian's Bochs."""
 import threading
 
+import gdb_linux
 import net_clients
 from case import Call, Case, Expect, Send
 
@@ -47,8 +48,9 @@ def shell(cpus):
 PVH = ("[vm pvh]\nkernel = /guests/vmlinux\ninitrd = /guests/initrd\nmemory = 256M\nautostart = no\n"
        "cmdline = console=ttyS0 cryptomgr.notests quiet\n")
 PVH_FILES = {"/guests/vmlinux": "guests/vmlinux"}
-PVH_STEPS = [Send("vm start pvh\n"), Expect(r"gnomon: guest pvh starts"), Expect(r"Linux 6\.1\S* on 1 CPU"),
-             Expect(r"linux# ")]
+PVH_STEPS = [Send("vm start pvh\n"), Expect(r"gnomon: guest pvh starts"),
+             Send("\x1d"), Expect(r"console: guest linux"), Send("\x1d"), Expect(r"console: guest pvh"),
+             Expect(r"Linux 6\.1\S* on 1 CPU"), Expect(r"linux# ")]
 
 # Meanwhile somebody looks at the host over its network, and others mean no good: neither changes a sum.
 NET = "net = dhcp\nhttp_port = 80\n"
@@ -80,7 +82,8 @@ def looked_at(machine):
 CASES = [
     # With all memory mapped up front: then there is no EPT violation at all, where large pages are executable.
     Case("linux-1cpu-haswell-poweroff", long=True, conf=conf(1, head=NET, more="premap = yes\nnx_huge = off\n") + PVH,
-         host={"forward": [80]}, files=FILES | PVH_FILES, steps=shell(1) + [Call(look_at)] + WORK + [
+         host={"forward": [80, gdb_linux.PORT]}, files=FILES | PVH_FILES,
+         steps=shell(1) + gdb_linux.STEPS + [Call(look_at)] + WORK + [
                            Call(looked_at), Send("poweroff -f\n"), Expect(r"gnomon: guest linux .*off"), Expect(r"> "),
                            Send("exits\n"), Expect(r"CPUID +\d+[^>]*\n\r?> ")] + PVH_STEPS, never=[r"EPT violation +\d"]),
     # All memory in large pages, then logged page by page under load, the CPU logging what is written again, then in
@@ -114,4 +117,10 @@ CASES = [
     Case("linux-shadow-2cpu", long=True, conf=conf(2, head="disable = vid\n", more="mmu = shadow\n"), files=FILES,
          host={"cpu": "corei7_skylake_x", "count": 2},
          steps=shell(2) + WORK + [Send("\x1d"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only")]),
+    # gdb again, where the kernel's page tables are shadowed, and where two vCPUs stop and go.
+    Case("linux-gdb-shadow", by_name=True, conf=conf(1, head="net = dhcp\n"), files=FILES,
+         host={"cpu": "core2_penryn_t9600", "forward": [gdb_linux.PORT]}, steps=shell(1) + gdb_linux.STEPS + WORK),
+    Case("linux-gdb-2cpu", by_name=True, conf=conf(2, head="net = dhcp\n"), files=FILES,
+         host={"cpu": "corei7_skylake_x", "count": 2, "forward": [gdb_linux.PORT]},
+         steps=shell(2) + gdb_linux.STEPS + WORK),
 ]
