@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <lwip/etharp.h>
 #include <lwip/ip6.h>
+#include <lwip/nd6.h>
 #include <lwip/netif.h>
-#include <lwip/priv/nd6_priv.h>
 #include <string.h>
 
 #include "drivers/lwip/port.h"
@@ -38,30 +38,20 @@ static int find_v4(struct netif *n, const ip4_addr_t *to, struct net_hop *hop)
 	return 0;
 }
 
-static const struct nd6_neighbor_cache_entry *neighbour(const ip6_addr_t *a)
-{
-	for (unsigned i = 0; i < LWIP_ND6_NUM_NEIGHBORS; i++)
-		if (neighbor_cache[i].state > ND6_INCOMPLETE && ip6_addr_cmp(&neighbor_cache[i].next_hop_address, a))
-			return &neighbor_cache[i];
-	return NULL;
-}
-
-/* A neighbour, or else the first router there is. Nobody is asked: lwIP asks for whom it sends to. */
+/* There is no packet to wait for an answer, but whose address is not known is asked all the same. */
 static int find_v6(struct netif *n, const ip6_addr_t *to, struct net_hop *hop)
 {
 	const ip_addr_t *source = ip6_select_source_address(n, to);
-	const struct nd6_neighbor_cache_entry *station = neighbour(to);
+	const u8_t *mac = NULL;
+	err_t err;
 
 	if (!source)
 		return -ENETDOWN;
-	for (unsigned i = 0; !station && i < LWIP_ND6_NUM_ROUTERS; i++)
-		station = default_router_list[i].neighbor_entry;
-	if (!station)
-		return -EHOSTUNREACH;
-	if (station->state <= ND6_INCOMPLETE)
-		return -EAGAIN;
+	err = nd6_get_next_hop_addr_or_queue(n, NULL, to, &mac);
+	if (!mac)
+		return err == ERR_RTE ? -EHOSTUNREACH : -EAGAIN;
 	hop->source = address_from_lwip(source);
-	memcpy(hop->mac, station->lladdr, sizeof(hop->mac));
+	memcpy(hop->mac, mac, sizeof(hop->mac));
 	return 0;
 }
 

@@ -18,7 +18,7 @@ static const uint8_t router[16] = { 0xfe, 0x80, [15] = 1 };
 static const uint8_t all_nodes[16] = { 0xff, 2, [15] = 1 };
 static const uint8_t prefix[16] = { 0x20, 1, 0xd, 0xb8 };
 
-static unsigned solicitations, reports, datagrams;
+static unsigned solicitations, asked, reports, datagrams;
 
 static uint16_t icmp6_checksum(const uint8_t *ip, size_t len)
 {
@@ -84,6 +84,7 @@ static void take(const uint8_t *frame, size_t len)
 	assert_int_equal(ip[6], 58);
 	assert_int_equal(icmp6_checksum(ip, body), 0);
 	solicitations += ip[40] == 133;
+	asked += ip[40] == 135 && ip[63] == 9;
 }
 
 static bool has(const char *text)
@@ -155,6 +156,26 @@ static void test_ping_and_datagram(void **state)
 	assert_int_equal(datagrams, 1);
 }
 
+/* On the link, and never heard of: it is asked, and its answer is the way. */
+static void test_neighbour(void **state)
+{
+	struct ip_address to = { .version = IP_V6, .bytes = { 0x20, 1, 0xd, 0xb8, [15] = 9 } };
+	uint8_t host[16] = { 0x20, 1, 0xd, 0xb8, [11] = 0xff, [12] = 0xfe, [15] = 7 };
+	uint8_t message[32] = { 136, [4] = 0x60, [24] = 2, 1, 2, 0, 0, 0, 0, 9 };
+	struct net_hop hop;
+
+	(void)state;
+	memcpy(message + 8, to.bytes, 16);
+	assert_int_equal(net_next_hop(&to, &hop), -EAGAIN);
+	station_run(1);
+	assert_int_equal(asked, 1);
+	send_icmp6(host, message, sizeof(message));
+	station_run(1);
+	assert_int_equal(net_next_hop(&to, &hop), 0);
+	assert_memory_equal(hop.mac, message + 26, 6);
+	assert_memory_equal(hop.source.bytes, host, 16);
+}
+
 static void test_address_runs_out(void **state)
 {
 	(void)state;
@@ -168,7 +189,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_link_local), cmocka_unit_test(test_advertisement), cmocka_unit_test(test_ipv4_is_off),
-		cmocka_unit_test(test_ping_and_datagram), cmocka_unit_test(test_address_runs_out),
+		cmocka_unit_test(test_ping_and_datagram), cmocka_unit_test(test_neighbour),
+		cmocka_unit_test(test_address_runs_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
