@@ -7,8 +7,8 @@
 
 #include "tdx/soft/module.h"
 
-/* Levels of pages and tables, as operands have them. */
-enum soft_level { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_512G, LEVEL_256T };
+/* Levels of pages and tables, as operands have them: those of mmu/ count from 1. */
+enum soft_level { SOFT_4K, SOFT_2M, SOFT_1G, SOFT_512G, SOFT_256T };
 
 static inline uint64_t level_size(uint32_t level) { return PAGE_SIZE << (9 * level); }
 

@@ -117,7 +117,7 @@ uint64_t mem_open_byte(struct soft_call *c, const struct mem_rules *rules, uint6
 		status = invalid(TDX_RCX);
 	if (status)
 		return status;
-	mem_walk(c, &p->td, p->gpa, LEVEL_4K, &p->at);
+	mem_walk(c, &p->td, p->gpa, SOFT_4K, &p->at);
 	if (!(p->at.value & SEPT_LEAF) || !(p->at.value & SEPT_RWX))
 		return mem_fail(c, p, TDX_EPT_ENTRY_NOT_PRESENT);
 	status = lock_entry(c, rules, p);
@@ -144,7 +144,7 @@ void *mem_of_guest(struct soft_call *c, const struct soft_td *td, gpa_t gpa)
 {
 	struct sept_walk at;
 
-	mem_walk(c, td, gpa, LEVEL_4K, &at);
+	mem_walk(c, td, gpa, SOFT_4K, &at);
 	return sept_is(at.value, SEPT_IN(TDX_SEPT_MAPPED)) ? byte_at(c, &at, gpa) : NULL;
 }
 
@@ -153,7 +153,7 @@ struct pamt_entry *mem_target(struct soft_call *c, const struct mem_page *p)
 {
 	bool leaf = p->at.value & SEPT_LEAF;
 
-	return pamt_entry(c->m, sept_hpa(p->at.value, p->at.level), leaf ? p->at.level : LEVEL_4K);
+	return pamt_entry(c->m, sept_hpa(p->at.value, p->at.level), leaf ? p->at.level : SOFT_4K);
 }
 
 uint64_t mem_lock_target(struct soft_call *c, const struct mem_page *p, struct pamt_entry **e)

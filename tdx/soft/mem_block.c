@@ -5,7 +5,7 @@
 #include "tdx/soft/mem.h"
 
 static const struct mem_rules block_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = LEVEL_4K, .highest = MEM_ROOT_LEVEL,
+	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = SOFT_4K, .highest = MEM_ROOT_LEVEL,
 	.states = SEPT_LEAVES | SEPT_TABLES,
 };
 
@@ -28,7 +28,7 @@ static uint64_t block(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_range_block(struct soft_call *c) { return mem_call(c, &block_rules, block); }
 
 static const struct mem_rules unblock_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = LEVEL_4K, .highest = MEM_ROOT_LEVEL,
+	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = SOFT_4K, .highest = MEM_ROOT_LEVEL,
 	.states = SEPT_ALL_BLOCKED,
 };
 

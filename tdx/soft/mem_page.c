@@ -10,7 +10,7 @@
 
 /* The TD is had alone, and no vCPU of it has run. */
 static const struct mem_rules add_rules = {
-	.td = LOCK_EXCLUSIVE, .tree = MEM_TREE_UNLOCKED, .lowest = LEVEL_4K, .highest = LEVEL_4K,
+	.td = LOCK_EXCLUSIVE, .tree = MEM_TREE_UNLOCKED, .lowest = SOFT_4K, .highest = SOFT_4K,
 	.states = SEPT_IN(TDX_SEPT_FREE),
 };
 
@@ -22,7 +22,7 @@ static uint64_t add(struct soft_call *c, struct mem_page *p)
 	uint64_t status = hpa_map_shared(c, call_arg(c, TDX_R9), PAGE_SIZE, TDX_R9, &source);
 
 	if (!status)
-		status = pamt_lock(c, page, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &e);
+		status = pamt_lock(c, page, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &e);
 	if (status)
 		return status;
 	memcpy(hpa_map(c->m, page), source, PAGE_SIZE);
@@ -36,7 +36,7 @@ static uint64_t add(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_page_add(struct soft_call *c) { return mem_call(c, &add_rules, add); }
 
 static const struct mem_rules aug_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_4K, .highest = LEVEL_2M,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_4K, .highest = SOFT_2M,
 	.states = SEPT_IN(TDX_SEPT_FREE),
 };
 
@@ -61,7 +61,7 @@ static uint64_t aug(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_page_aug(struct soft_call *c) { return mem_call(c, &aug_rules, aug); }
 
 static const struct mem_rules remove_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_4K, .highest = LEVEL_1G, .states = SEPT_LEAVES,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_4K, .highest = SOFT_1G, .states = SEPT_LEAVES,
 };
 
 static uint64_t take(struct soft_call *c, struct mem_page *p)
@@ -84,13 +84,13 @@ static uint64_t take(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_page_remove(struct soft_call *c) { return mem_call(c, &remove_rules, take); }
 
 static const struct mem_rules relocate_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_4K, .highest = LEVEL_4K, .states = SEPT_LEAVES,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_4K, .highest = SOFT_4K, .states = SEPT_LEAVES,
 };
 
 /* What a guest has not accepted yet has no contents to keep. */
 static uint64_t relocate(struct soft_call *c, struct mem_page *p)
 {
-	hpa_t from = sept_hpa(p->at.value, LEVEL_4K), to = call_arg(c, TDX_R8);
+	hpa_t from = sept_hpa(p->at.value, SOFT_4K), to = call_arg(c, TDX_R8);
 	struct pamt_entry *old, *new = NULL;
 	uint64_t status;
 
@@ -100,7 +100,7 @@ static uint64_t relocate(struct soft_call *c, struct mem_page *p)
 	if (!status)
 		status = mem_check_tracked(c, p, old, TDX_RCX);
 	if (!status)
-		status = pamt_lock(c, to, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &new);
+		status = pamt_lock(c, to, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &new);
 	if (status)
 		return status;
 	if (!(p->at.value & SEPT_PENDING))

@@ -5,7 +5,7 @@
 #include "tdx/soft/mem.h"
 
 static const struct mem_rules demote_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_2M, .highest = LEVEL_1G, .states = SEPT_LEAVES,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_2M, .highest = SOFT_1G, .states = SEPT_LEAVES,
 };
 
 /* Nothing has changed yet: the host may make the same call again. */
@@ -56,7 +56,7 @@ static uint64_t demote(struct soft_call *c, struct mem_page *p)
 	uint64_t status = mem_check_tracked(c, p, large, TDX_RCX);
 
 	if (!status)
-		status = pamt_lock(c, table, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &new);
+		status = pamt_lock(c, table, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &new);
 	if (!status && interrupt_pending(c))
 		return interrupted(c, p);
 	if (!status)
@@ -74,7 +74,7 @@ static uint64_t demote(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_page_demote(struct soft_call *c) { return mem_call(c, &demote_rules, demote); }
 
 static const struct mem_rules promote_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_2M, .highest = LEVEL_1G, .states = SEPT_TABLES,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_2M, .highest = SOFT_1G, .states = SEPT_TABLES,
 };
 
 /*

@@ -9,7 +9,7 @@
 #define ALLOW_EXISTING BIT(0) /* RDX */
 
 static const struct mem_rules add_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = LEVEL_2M, .highest = MEM_ROOT_LEVEL,
+	.td = LOCK_SHARED, .tree = MEM_TREE_SHARED, .lowest = SOFT_2M, .highest = MEM_ROOT_LEVEL,
 	.states = SEPT_IN(TDX_SEPT_FREE) | SEPT_IN(TDX_SEPT_NL_MAPPED), .flags = ALLOW_EXISTING,
 };
 
@@ -25,7 +25,7 @@ static uint64_t check_l2_pages(const struct soft_call *c)
 static uint64_t add_new(struct soft_call *c, struct mem_page *p, hpa_t table)
 {
 	struct pamt_entry *e;
-	uint64_t status = pamt_lock(c, table, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &e);
+	uint64_t status = pamt_lock(c, table, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_R8, &e);
 
 	if (!status)
 		status = check_l2_pages(c);
@@ -74,7 +74,7 @@ uint64_t tdh_mem_sept_add(struct soft_call *c)
 }
 
 static const struct mem_rules remove_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = LEVEL_2M, .highest = MEM_ROOT_LEVEL,
+	.td = LOCK_SHARED, .tree = MEM_TREE_EXCLUSIVE, .lowest = SOFT_2M, .highest = MEM_ROOT_LEVEL,
 	.states = SEPT_TABLES,
 };
 
@@ -110,7 +110,7 @@ static uint64_t take(struct soft_call *c, struct mem_page *p)
 uint64_t tdh_mem_sept_remove(struct soft_call *c) { return mem_call(c, &remove_rules, take); }
 
 static const struct mem_rules read_rules = {
-	.td = LOCK_SHARED, .tree = MEM_TREE_READ, .lowest = LEVEL_4K, .highest = MEM_ROOT_LEVEL,
+	.td = LOCK_SHARED, .tree = MEM_TREE_READ, .lowest = SOFT_4K, .highest = MEM_ROOT_LEVEL,
 	.states = SEPT_IN(TDX_SEPT_FREE) | SEPT_LEAVES | SEPT_TABLES,
 };
 

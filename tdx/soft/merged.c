@@ -102,13 +102,13 @@ bool merged_walk_shared(struct soft *m, uint64_t shared_eptp, gpa_t gpa, uint64_
 {
 	uint64_t table = shared_eptp;
 
-	for (*level = LEVEL_512G;; --*level) {
+	for (*level = SOFT_512G;; --*level) {
 		const uint64_t *t = host_table(m, table);
 
 		if (!shared_eptp || !t)
 			return false;
 		*entry = __atomic_load_n(&t[gpa >> (PAGE_SHIFT + 9 * *level) & (SEPT_ENTRIES - 1)], __ATOMIC_ACQUIRE);
-		if (!(*entry & SEPT_RWX) || *level == LEVEL_4K || ((*entry & LARGE) && *level < LEVEL_512G))
+		if (!(*entry & SEPT_RWX) || *level == SOFT_4K || ((*entry & LARGE) && *level < SOFT_512G))
 			return true;
 		table = *entry;
 	}

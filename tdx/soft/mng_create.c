@@ -41,7 +41,7 @@ uint64_t tdh_mng_create(struct soft_call *c)
 
 	if (!sys_hkid_private(c->m, hkid))
 		return invalid(TDX_RDX);
-	status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
+	status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
 	if (!status)
 		status = assign_hkid(c, hkid, uuid);
 	if (status)
@@ -121,7 +121,7 @@ uint64_t tdh_mng_addcx(struct soft_call *c)
 	if (!status)
 		status = check_addcx(c, &td);
 	if (!status)
-		status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
+		status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
 	if (status)
 		return status;
 	fill_tdcx(c->m, hpa, td.tdr->num_tdcx);

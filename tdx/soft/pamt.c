@@ -55,7 +55,7 @@ void pamt_set(struct pamt_entry *e, enum tdx_page_type type, hpa_t owner)
 static uint64_t walk(struct soft_call *c, hpa_t hpa, uint32_t lowest, enum lock_mode mode, uint32_t operand,
 	struct pamt_entry **out, uint32_t *level)
 {
-	for (uint32_t at = LEVEL_1G;; at--) {
+	for (uint32_t at = SOFT_1G;; at--) {
 		struct pamt_entry *e = pamt_entry(c->m, hpa, at);
 		bool last = at == lowest;
 		uint64_t status;
@@ -85,8 +85,8 @@ static uint64_t walk(struct soft_call *c, hpa_t hpa, uint32_t lowest, enum lock_
 /* Nobody can be at the smaller pages: their walk needs the 2M entry, which the caller has alone. */
 static bool all_free(struct soft *m, hpa_t hpa)
 {
-	for (hpa_t at = hpa; at < hpa + level_size(LEVEL_2M); at += ENTRIES_PER_PAGE * PAGE_SIZE) {
-		const struct pamt_entry *e = pamt_entry(m, at, LEVEL_4K);
+	for (hpa_t at = hpa; at < hpa + level_size(SOFT_2M); at += ENTRIES_PER_PAGE * PAGE_SIZE) {
+		const struct pamt_entry *e = pamt_entry(m, at, SOFT_4K);
 
 		for (uint32_t i = 0; i < ENTRIES_PER_PAGE; i++)
 			if (e[i].type != TDX_PT_NDA)
@@ -107,7 +107,7 @@ uint64_t pamt_lock(struct soft_call *c, hpa_t hpa, uint32_t level, uint32_t type
 		return status;
 	if (found != level || (*out)->type != type)
 		return TDX_PAGE_METADATA_INCORRECT | operand;
-	if (type == TDX_PT_NDA && level == LEVEL_2M && !all_free(c->m, hpa))
+	if (type == TDX_PT_NDA && level == SOFT_2M && !all_free(c->m, hpa))
 		return TDX_PAGE_METADATA_INCORRECT | operand;
 	return TDX_SUCCESS;
 }
@@ -117,7 +117,7 @@ uint64_t pamt_lock_any(struct soft_call *c, hpa_t hpa, enum lock_mode mode, uint
 {
 	uint64_t status = hpa_check_private(c->m, hpa, PAGE_SIZE, operand);
 
-	return status ? status : walk(c, hpa, LEVEL_4K, mode, operand, out, level);
+	return status ? status : walk(c, hpa, SOFT_4K, mode, operand, out, level);
 }
 
 static bool inside_pamt(const struct soft *m, hpa_t hpa)
@@ -131,7 +131,7 @@ static bool inside_pamt(const struct soft *m, hpa_t hpa)
 
 bool pamt_claims(struct soft *m, hpa_t hpa)
 {
-	for (int level = LEVEL_1G; level >= LEVEL_4K; level--) {
+	for (int level = SOFT_1G; level >= SOFT_4K; level--) {
 		struct pamt_entry *e = pamt_entry(m, hpa, (uint32_t)level);
 
 		if (e && e->type != TDX_PT_NDA && e->type != TDX_PT_RSVD)

@@ -29,7 +29,7 @@ static uint64_t reclaim_tdr(struct soft_call *c, struct pamt_entry *e)
 {
 	const struct soft_tdr *tdr = hpa_map(c->m, call_arg(c, TDX_RCX));
 
-	report(c, e, LEVEL_4K);
+	report(c, e, SOFT_4K);
 	if (tdr->lifecycle != TDX_TEARDOWN)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
 	if (__atomic_load_n(&tdr->children, __ATOMIC_ACQUIRE))

@@ -32,7 +32,7 @@ uint64_t sept_unblock(uint64_t entry)
 
 uint64_t sept_without_count(uint64_t entry, uint32_t level)
 {
-	return level == LEVEL_2M && (entry & SEPT_PENDING) ? entry & ~SEPT_ACCEPTED : entry;
+	return level == SOFT_2M && (entry & SEPT_PENDING) ? entry & ~SEPT_ACCEPTED : entry;
 }
 
 hpa_t sept_hpa(uint64_t entry, uint32_t level) { return sept_without_count(entry, level) & SEPT_HPA; }

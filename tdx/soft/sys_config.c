@@ -124,7 +124,7 @@ static void mark_reserved(struct soft *m, const struct tdx_tdmr_info *t, uint64_
 		uint64_t to = min_u64(piece + INIT_PIECE, t->reserved[k].base + t->reserved[k].size);
 
 		if (from < to)
-			fill_pamt(m, t, LEVEL_4K, from, to - from, TDX_PT_RSVD);
+			fill_pamt(m, t, SOFT_4K, from, to - from, TDX_PT_RSVD);
 	}
 }
 
@@ -132,10 +132,10 @@ static void init_piece(struct soft *m, struct soft_tdmr *t)
 {
 	uint64_t piece = t->initialised;
 
-	if (is_aligned(piece, level_size(LEVEL_1G)))
-		fill_pamt(m, &t->info, LEVEL_1G, piece, level_size(LEVEL_1G), TDX_PT_NDA);
-	fill_pamt(m, &t->info, LEVEL_2M, piece, INIT_PIECE, TDX_PT_NDA);
-	fill_pamt(m, &t->info, LEVEL_4K, piece, INIT_PIECE, TDX_PT_NDA);
+	if (is_aligned(piece, level_size(SOFT_1G)))
+		fill_pamt(m, &t->info, SOFT_1G, piece, level_size(SOFT_1G), TDX_PT_NDA);
+	fill_pamt(m, &t->info, SOFT_2M, piece, INIT_PIECE, TDX_PT_NDA);
+	fill_pamt(m, &t->info, SOFT_4K, piece, INIT_PIECE, TDX_PT_NDA);
 	mark_reserved(m, &t->info, piece);
 	__atomic_store_n(&t->initialised, piece + INIT_PIECE, __ATOMIC_RELEASE);
 }

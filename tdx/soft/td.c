@@ -35,7 +35,7 @@ uint64_t td_lock(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, str
 {
 	hpa_t hpa = call_arg(c, reg);
 	struct pamt_entry *e;
-	uint64_t status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_TDR, mode, reg, &e);
+	uint64_t status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_TDR, mode, reg, &e);
 
 	if (!status)
 		td_map(c, hpa, e, td);
@@ -45,7 +45,7 @@ uint64_t td_lock(struct soft_call *c, enum tdx_reg reg, enum lock_mode mode, str
 uint64_t td_lock_owner(struct soft_call *c, const struct pamt_entry *page, enum lock_mode mode, struct soft_td *td)
 {
 	hpa_t hpa = pamt_owner(page);
-	struct pamt_entry *e = pamt_entry(c->m, hpa, LEVEL_4K);
+	struct pamt_entry *e = pamt_entry(c->m, hpa, SOFT_4K);
 	uint64_t status = call_lock(c, &e->lock, mode, TDX_OP_TDR);
 
 	if (!status)

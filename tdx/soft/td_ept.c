@@ -58,7 +58,7 @@ static bool private_violation(struct run *r, uint64_t q, gpa_t gpa, bool deliver
 {
 	struct sept_walk at;
 
-	mem_walk(r->c, &r->v->td, gpa, LEVEL_4K, &at);
+	mem_walk(r->c, &r->v->td, gpa, SOFT_4K, &at);
 	if (sept_is(at.value, SEPT_IN(TDX_SEPT_PENDING))) {
 		if (!(r->tdcs->td_ctls & TDX_TD_CTLS_PENDING_VE_DISABLE) && !delivering)
 			return raise_ve(r, q, gpa);

@@ -43,8 +43,8 @@ static bool interrupt_pending(const struct tdg_call *t)
 static bool zero(struct tdg_call *t, uint32_t level, uint64_t *value)
 {
 	hpa_t page = sept_hpa(*value, level);
-	uint8_t *at = level == LEVEL_2M ? hpa_map_large(t->c->m, page) : hpa_map(t->c->m, page);
-	uint32_t pages = level == LEVEL_2M ? PAGES_2M : 1;
+	uint8_t *at = level == SOFT_2M ? hpa_map_large(t->c->m, page) : hpa_map(t->c->m, page);
+	uint32_t pages = level == SOFT_2M ? PAGES_2M : 1;
 	uint32_t i = (uint32_t)((*value - sept_without_count(*value, level)) / PAGE_SIZE);
 
 	for (;;) {
@@ -96,7 +96,7 @@ enum tdg_end tdg_mem_page_accept(struct tdg_call *t)
 	uint32_t level = info & TDX_GPA_LEVEL_MASK;
 	struct sept_walk at;
 
-	if ((gpa | level) != info || level > LEVEL_2M || !is_aligned(gpa, level_size(level)) ||
+	if ((gpa | level) != info || level > SOFT_2M || !is_aligned(gpa, level_size(level)) ||
 		!mem_gpa_is_private(t->v->td.tdcs, gpa))
 		return done(t, invalid(TDX_RCX));
 	if (mem_walk(t->c, &t->v->td, gpa, level, &at))

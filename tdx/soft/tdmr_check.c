@@ -88,7 +88,7 @@ uint64_t tdmr_check(const struct soft_platform *p, const struct soft_tdmr *tdmr,
 
 	if (!status)
 		status = check_reserved(t, i);
-	for (int level = LEVEL_1G; level >= LEVEL_4K && !status; level--)
+	for (int level = SOFT_1G; level >= SOFT_4K && !status; level--)
 		status = check_pamt(p, t, i, (uint32_t)level);
 	if (status)
 		return status;

@@ -3,7 +3,7 @@
 
 static uint64_t lock_at(struct soft_call *c, hpa_t hpa, uint32_t operand, enum lock_mode mode, struct soft_vcpu *v)
 {
-	uint64_t status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_TDVPR, mode, operand, &v->pamt);
+	uint64_t status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_TDVPR, mode, operand, &v->pamt);
 
 	if (status)
 		return status;

@@ -23,7 +23,7 @@ uint64_t tdh_vp_create(struct soft_call *c)
 	uint64_t status = td_open(c, TDX_RDX, LOCK_SHARED, &td);
 
 	if (!status)
-		status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
+		status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
 	if (status)
 		return status;
 	new_page(c, e, hpa, TDX_PT_TDVPR, &td);
@@ -47,7 +47,7 @@ uint64_t tdh_vp_addcx(struct soft_call *c)
 		return TDX_VCPU_STATE_INCORRECT;
 	if (v.vp->num_pages >= VP_MAX_PAGES)
 		return TDX_TDCX_NUM_INCORRECT;
-	status = pamt_lock(c, hpa, LEVEL_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
+	status = pamt_lock(c, hpa, SOFT_4K, TDX_PT_NDA, LOCK_EXCLUSIVE, TDX_RCX, &e);
 	if (status)
 		return status;
 	new_page(c, e, hpa, TDX_PT_TDCX, &v.td);

@@ -118,8 +118,8 @@ static void start(void)
 	for (uint32_t i = 0; i < ARRAY_LEN(spare); i++)
 		spare[i] = world_page();
 	large = world_large_page();
-	tree_map(&guest.td, GPA, LEVEL_4K);
-	tree_aug(&guest.td, GPA + MIB(2), LEVEL_2M);
+	tree_map(&guest.td, GPA, SOFT_4K);
+	tree_aug(&guest.td, GPA + MIB(2), SOFT_2M);
 	for (uint64_t *at = world_at(SHARED_TABLES); at < (uint64_t *)world_at(SHARED_TABLES + 4 * PAGE_SIZE); at++)
 		*at = fuzz_random(3) ? (SHARED_TABLES + fuzz_random(5) * PAGE_SIZE) | fuzz_random(0x100) :
 			bent(an_address() | 7);
@@ -132,7 +132,7 @@ static void no_lock_is_held(void)
 	const struct soft *m = &world.m;
 
 	for (hpa_t page = WORLD_TDMR1; page < world.next_page; page += PAGE_SIZE)
-		for (uint32_t level = LEVEL_4K; level <= LEVEL_1G; level++)
+		for (uint32_t level = SOFT_4K; level <= SOFT_1G; level++)
 			assert_int_equal(pamt_entry(&world.m, page, level)->lock.word, 0);
 	assert_int_equal(m->sys_lock.word | m->kot_lock.word | m->ket_lock.word, 0);
 }
@@ -143,7 +143,7 @@ static void td_is_whole(void)
 	const struct world_td *td = &guest.td;
 	uint64_t children = td->vcpus * TDX_TDVPS_PAGES + TDX_TDCS_PAGES;
 
-	if (pamt_entry(&world.m, td->tdr, LEVEL_4K)->type == TDX_PT_TDR && td_tdr(td)->num_tdcx == TDX_TDCS_PAGES &&
+	if (pamt_entry(&world.m, td->tdr, SOFT_4K)->type == TDX_PT_TDR && td_tdr(td)->num_tdcx == TDX_TDCS_PAGES &&
 		td_tdr(td)->lifecycle == TDX_KEYS_CONFIGURED && td_vp(td, 0)->num_pages == TDX_TDVPS_PAGES &&
 		td_tdr(td)->children >= children)
 		tree_check(td);

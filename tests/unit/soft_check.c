@@ -49,7 +49,7 @@ static struct pamt_entry *entry_of(hpa_t hpa, uint32_t level)
 
 static void read_small(hpa_t hpa, bool inside_large)
 {
-	const struct pamt_entry *e = entry_of(hpa, LEVEL_4K);
+	const struct pamt_entry *e = entry_of(hpa, SOFT_4K);
 	struct page *p = page_at(hpa);
 
 	if (inside_large) {
@@ -64,10 +64,10 @@ static void read_small(hpa_t hpa, bool inside_large)
 static void read_pamt(void)
 {
 	memset(pages, 0, sizeof(pages));
-	assert_int_equal(entry_of(base, LEVEL_1G)->type, TDX_PT_NDA);
+	assert_int_equal(entry_of(base, SOFT_1G)->type, TDX_PT_NDA);
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = base + i * PAGE_SIZE;
-		const struct pamt_entry *large = entry_of(hpa, LEVEL_2M);
+		const struct pamt_entry *large = entry_of(hpa, SOFT_2M);
 
 		read_small(hpa, large->type != TDX_PT_NDA);
 		if (large->type == TDX_PT_NDA)
@@ -99,10 +99,10 @@ static void meet(hpa_t hpa, uint8_t type, bool large, hpa_t owner)
 
 static void meet_leaf(hpa_t hpa, uint32_t level, hpa_t owner)
 {
-	assert_true(level <= LEVEL_2M);
+	assert_true(level <= SOFT_2M);
 	assert_true(is_aligned(hpa, level_size(level)));
 	for (hpa_t at = hpa; at < hpa + level_size(level); at += PAGE_SIZE)
-		meet(at, TDX_PT_REG, level == LEVEL_2M, owner);
+		meet(at, TDX_PT_REG, level == SOFT_2M, owner);
 }
 
 static void check_table(hpa_t table, uint32_t level, const struct soft_tdcs *tdcs, hpa_t owner)
@@ -118,7 +118,7 @@ static void check_table(hpa_t table, uint32_t level, const struct soft_tdcs *tdc
 		if (sept_is(e, SEPT_IN(TDX_SEPT_FREE)))
 			continue;
 		if (sept_is(e, SEPT_ALL_BLOCKED))
-			assert_true(entry_of(hpa, leaf ? level : LEVEL_4K)->bepoch <= tdcs->epoch);
+			assert_true(entry_of(hpa, leaf ? level : SOFT_4K)->bepoch <= tdcs->epoch);
 		assert_int_equal(!!(e & SEPT_RWX), sept_is(e, SEPT_IN(TDX_SEPT_MAPPED) | SEPT_IN(TDX_SEPT_NL_MAPPED)));
 		if (leaf) {
 			meet_leaf(hpa, level, owner);
@@ -144,7 +144,7 @@ static void check_vcpu(hpa_t hpa, struct count *n)
 		assert_int_equal(vp->associated_lp, VP_NO_LP);
 	if (vp->state == VP_ACTIVE)
 		n->inside[vp->epoch & 1]++;
-	assert_int_equal(entry_of(hpa, LEVEL_4K)->lock.word, vp->state == VP_ACTIVE);
+	assert_int_equal(entry_of(hpa, SOFT_4K)->lock.word, vp->state == VP_ACTIVE);
 }
 
 /* ---- one TD ---- */
@@ -175,7 +175,7 @@ static void check_tdcs(const struct soft_tdr *tdr, const struct count *n)
 	assert_int_equal(t->refcount[1], n->inside[1]);
 	if (t->op_state != TDX_UNINITIALIZED) {
 		assert_true(t->num_vcpus <= t->max_vcpus);
-		check_table(tdr->tdcx[TDCS_SEPT_ROOT], LEVEL_512G, t, n->tdr);
+		check_table(tdr->tdcx[TDCS_SEPT_ROOT], SOFT_512G, t, n->tdr);
 	}
 }
 
@@ -203,7 +203,7 @@ static void check_td(hpa_t hpa)
 		check_whole(tdr, &n);
 	if (tdr->lifecycle >= TDX_BLOCKED)
 		assert_int_equal(n.associated + n.inside[0] + n.inside[1], 0);
-	assert_int_equal(entry_of(hpa, LEVEL_4K)->lock.word, n.inside[0] + n.inside[1]);
+	assert_int_equal(entry_of(hpa, SOFT_4K)->lock.word, n.inside[0] + n.inside[1]);
 }
 
 /* ---- the module ---- */
@@ -237,13 +237,13 @@ static void check_locks(void)
 		if (pages[i].type == TDX_PT_TDVPR)
 			inside[i / 512] += vp->state == VP_ACTIVE;
 		else if (pages[i].type != TDX_PT_TDR && !pages[i].large)
-			assert_int_equal(entry_of(base + i * PAGE_SIZE, LEVEL_4K)->lock.word, 0);
+			assert_int_equal(entry_of(base + i * PAGE_SIZE, SOFT_4K)->lock.word, 0);
 	}
 	for (uint32_t i = 0; i < LARGE; i++) {
-		assert_int_equal(entry_of(base + i * MIB(2), LEVEL_2M)->lock.word, inside[i]);
+		assert_int_equal(entry_of(base + i * MIB(2), SOFT_2M)->lock.word, inside[i]);
 		all += inside[i];
 	}
-	assert_int_equal(entry_of(base, LEVEL_1G)->lock.word, all);
+	assert_int_equal(entry_of(base, SOFT_1G)->lock.word, all);
 	assert_int_equal(world.m.sys_lock.word | world.m.kot_lock.word | world.m.ket_lock.word, 0);
 	for (uint32_t i = 0; i < WORLD_PACKAGES; i++)
 		assert_int_equal(world.m.wbcache_lock[i].word, 0);
@@ -274,9 +274,9 @@ uint32_t soft_check_used(hpa_t first)
 
 uint8_t soft_type(hpa_t page)
 {
-	const struct pamt_entry *large = entry_of(page, LEVEL_2M);
+	const struct pamt_entry *large = entry_of(page, SOFT_2M);
 
-	return large->type != TDX_PT_NDA ? large->type : entry_of(page, LEVEL_4K)->type;
+	return large->type != TDX_PT_NDA ? large->type : entry_of(page, SOFT_4K)->type;
 }
 
 /* ---- taking a TD apart ---- */
@@ -287,7 +287,7 @@ static void flush_vcpus(hpa_t first, hpa_t tdr)
 		hpa_t hpa = first + i * PAGE_SIZE;
 		const struct soft_vp *vp = world_at(hpa);
 
-		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(entry_of(hpa, LEVEL_4K)) == tdr &&
+		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(entry_of(hpa, SOFT_4K)) == tdr &&
 			vp->associated_lp != VP_NO_LP)
 			assert_int_equal(sc(vp->associated_lp, TDH_VP_FLUSH, hpa, 0, 0, 0), 0);
 	}

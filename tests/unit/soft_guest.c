@@ -36,7 +36,7 @@ static void one_step(struct soft_vp *vp)
 		*guest_field(vp, VMCS_EXIT_INTR_INFO) = INTR_VALID | 0x40;
 }
 
-static void *private_page(gpa_t gpa) { return world_at(tree_map(&guest.td, gpa, LEVEL_4K)); }
+static void *private_page(gpa_t gpa) { return world_at(tree_map(&guest.td, gpa, SOFT_4K)); }
 
 static void go_to_64bit(struct soft_vp *vp)
 {

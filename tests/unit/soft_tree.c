@@ -46,7 +46,7 @@ void tree_is(const struct world_td *td, gpa_t gpa, uint32_t level, uint64_t rcx,
 
 hpa_t tree_aug(const struct world_td *td, gpa_t gpa, uint32_t level)
 {
-	hpa_t page = level == LEVEL_2M ? world_large_page() : world_page();
+	hpa_t page = level == SOFT_2M ? world_large_page() : world_page();
 
 	tree_to(td, gpa, level);
 	mem_ok(td, TDH_MEM_PAGE_AUG, gpa, level, page);
@@ -57,9 +57,9 @@ hpa_t tree_add(const struct world_td *td, gpa_t gpa, uint8_t byte)
 {
 	hpa_t page = world_page();
 
-	tree_to(td, gpa, LEVEL_4K);
+	tree_to(td, gpa, SOFT_4K);
 	memset(world_at(SOURCE), byte, PAGE_SIZE);
-	mem_ok(td, TDH_MEM_PAGE_ADD, gpa, LEVEL_4K, page);
+	mem_ok(td, TDH_MEM_PAGE_ADD, gpa, SOFT_4K, page);
 	return page;
 }
 
@@ -168,7 +168,7 @@ static uint64_t check_table(const struct world_td *td, hpa_t table, uint32_t lev
 		if (sept_is(entries[i], SEPT_LEAVES))
 			pages += check_page(td, page, level, TDX_PT_REG);
 		else if (sept_is(entries[i], SEPT_TABLES))
-			pages += check_page(td, page, LEVEL_4K, TDX_PT_EPT) + check_table(td, page, level - 1);
+			pages += check_page(td, page, SOFT_4K, TDX_PT_EPT) + check_table(td, page, level - 1);
 	}
 	return pages;
 }
@@ -188,7 +188,7 @@ void tree_check(const struct world_td *td)
 static void reclaim_pages(const struct world_td *td)
 {
 	for (hpa_t page = WORLD_TDMR1; page < world.next_page; page += PAGE_SIZE)
-		for (uint32_t level = LEVEL_4K; level <= LEVEL_1G && page != td->tdr; level++)
+		for (uint32_t level = SOFT_4K; level <= SOFT_1G && page != td->tdr; level++)
 			if (is_aligned(page, level_size(level)) && pamt_entry(&world.m, page, level)->type != TDX_PT_NDA) {
 				assert_int_equal(sc(0, TDH_PHYMEM_PAGE_RECLAIM, page, 0, 0, 0), SUCCESS);
 				assert_int_equal(out.gpr[TDX_R8], level);

@@ -323,9 +323,9 @@ hpa_t world_page(void)
 
 hpa_t world_large_page(void)
 {
-	hpa_t page = align_up(world.next_page, level_size(LEVEL_2M));
+	hpa_t page = align_up(world.next_page, level_size(SOFT_2M));
 
-	world.next_page = page + level_size(LEVEL_2M);
+	world.next_page = page + level_size(SOFT_2M);
 	return page;
 }
 

@@ -489,7 +489,7 @@ static void event_on_a_pending_page_is_the_hosts(void **state)
 {
 	(void)state;
 	guest_start(SOFT_CPU_FULL);
-	tree_aug(&guest.td, PENDING_GPA, LEVEL_4K);
+	tree_aug(&guest.td, PENDING_GPA, SOFT_4K);
 	td_tdcs(&guest.td)->td_ctls = 0;
 	GUEST_DO(touch_pending_while_delivering);
 	assert_int_equal(guest_enter(), REASON_EPT_VIOLATION);

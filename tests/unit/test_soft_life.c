@@ -201,8 +201,8 @@ static uint64_t hash_all(void)
 {
 	uint64_t hash = mix(1, &world.m, sizeof(world.m));
 
-	hash = mix(hash, pamt_entry(&world.m, FIRST, LEVEL_4K), CHECK_PAGES * sizeof(struct pamt_entry));
-	hash = mix(hash, pamt_entry(&world.m, FIRST, LEVEL_2M), CHECK_PAGES / 512 * sizeof(struct pamt_entry));
+	hash = mix(hash, pamt_entry(&world.m, FIRST, SOFT_4K), CHECK_PAGES * sizeof(struct pamt_entry));
+	hash = mix(hash, pamt_entry(&world.m, FIRST, SOFT_2M), CHECK_PAGES / 512 * sizeof(struct pamt_entry));
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = FIRST + i * PAGE_SIZE;
 		uint8_t type = soft_type(hpa);
@@ -277,7 +277,7 @@ static hpa_t vp_of(hpa_t tdr)
 	for (uint32_t i = 0; i < CHECK_PAGES; i++) {
 		hpa_t hpa = FIRST + (at + i) % CHECK_PAGES * PAGE_SIZE;
 
-		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(pamt_entry(&world.m, hpa, LEVEL_4K)) == tdr)
+		if (soft_type(hpa) == TDX_PT_TDVPR && pamt_owner(pamt_entry(&world.m, hpa, SOFT_4K)) == tdr)
 			return hpa;
 	}
 	return 0;
@@ -309,15 +309,15 @@ static struct request for_memory(hpa_t hpa, const struct soft_tdcs *t)
 	gpa_t gpa = op_gpa(), at;
 	uint32_t up;
 
-	sept_walk(&world.m, tdr->tdcx[TDCS_SEPT_ROOT], LEVEL_512G, gpa, LEVEL_4K, &w);
+	sept_walk(&world.m, tdr->tdcx[TDCS_SEPT_ROOT], SOFT_512G, gpa, SOFT_4K, &w);
 	up = w.level + !rnd(6);
 	at = align_down(gpa, level_size(w.level));
 	if (!sept_is(w.value, SEPT_IN(TDX_SEPT_FREE)))
 		return (struct request){ change[rnd(ARRAY_LEN(change))], free_lp(),
 			{ align_down(gpa, level_size(up)) | up, hpa, op_free() } };
-	if (w.level > LEVEL_2M || (w.level == LEVEL_2M && rnd(3)))
+	if (w.level > SOFT_2M || (w.level == SOFT_2M && rnd(3)))
 		return (struct request){ TDH_MEM_SEPT_ADD, free_lp(), { at | w.level, hpa, op_free() } };
-	if (t->op_state == TDX_INITIALIZED && w.level == LEVEL_4K && rnd(2))
+	if (t->op_state == TDX_INITIALIZED && w.level == SOFT_4K && rnd(2))
 		return (struct request){ TDH_MEM_PAGE_ADD, free_lp(), { at, hpa, op_free(), op_buffer() } };
 	return (struct request){ TDH_MEM_PAGE_AUG, free_lp(), { at | w.level, hpa,
 		w.level ? FIRST + MIB(2) * (2 + rnd(2)) : op_free() } };

@@ -120,12 +120,12 @@ static void extend_operands(void **state)
 	assert_int_equal(out.gpr[TDX_RDX], 0);
 	assert_int_equal(extend(GPA + GIB(1)), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RDX], 2);
-	pending = tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
+	pending = tree_aug(&tree_td, GPA + PAGE_SIZE, SOFT_4K);
 	assert_int_equal(extend(GPA + PAGE_SIZE), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RCX], SEEN_NO_ACCESS(pending));
 	assert_int_equal(out.gpr[TDX_RDX], 0x200);
 	page = tree_add(&tree_td, GPA + 2 * PAGE_SIZE, 1);
-	tree_block(&tree_td, GPA + 2 * PAGE_SIZE, LEVEL_4K);
+	tree_block(&tree_td, GPA + 2 * PAGE_SIZE, SOFT_4K);
 	assert_int_equal(extend(GPA + 2 * PAGE_SIZE), ST(0xc0000b03, 1));
 	assert_int_equal(out.gpr[TDX_RCX], SEEN_NO_ACCESS(page));
 	finalize();
@@ -150,7 +150,7 @@ static void rtmrs(void **state)
 
 	(void)state;
 	page = tree_add(&tree_td, GPA, 0x77);
-	tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
+	tree_aug(&tree_td, GPA + PAGE_SIZE, SOFT_4K);
 	finalize();
 	for (int i = 0; i < 2; i++) {
 		memset(world_at(page + 64), 0x40 + i, 48);
@@ -209,7 +209,7 @@ static void report_operands(void **state)
 {
 	(void)state;
 	tree_add(&tree_td, GPA, 0x77);
-	tree_aug(&tree_td, GPA + PAGE_SIZE, LEVEL_4K);
+	tree_aug(&tree_td, GPA + PAGE_SIZE, SOFT_4K);
 	finalize();
 	assert_int_equal(tdg(tdg_mr_report, GPA + 512, GPA, 0), ST(0xc0000100, 1));
 	assert_int_equal(tdg(tdg_mr_report, GPA, GPA + 32, 0), ST(0xc0000100, 2));

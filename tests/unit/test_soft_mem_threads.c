@@ -63,10 +63,10 @@ static void give(struct actor *a, gpa_t gpa, uint32_t level)
 {
 	hpa_t page = pages[pick(a, PAGES)], large_page = large_pages[pick(a, LARGE_PAGES)];
 
-	if (level == LEVEL_2M && pick(a, 4) == 0)
+	if (level == SOFT_2M && pick(a, 4) == 0)
 		on_memory(a, TDH_MEM_SEPT_ADD, gpa, level, page);
 	else
-		on_memory(a, TDH_MEM_PAGE_AUG, gpa, level, level == LEVEL_2M ? large_page : page);
+		on_memory(a, TDH_MEM_PAGE_AUG, gpa, level, level == SOFT_2M ? large_page : page);
 }
 
 /* BLOCK, TRACK, and something that needs both, for as long as a vCPU is inside that may know the page. */
@@ -144,16 +144,16 @@ static void use_one(uint32_t region, uint32_t index)
 	struct sept_walk at;
 
 	if (!*page) {
-		sept_walk(&world.m, td.tdcx[TDCS_SEPT_ROOT], LEVEL_512G, gpa, LEVEL_4K, &at);
+		sept_walk(&world.m, td.tdcx[TDCS_SEPT_ROOT], SOFT_512G, gpa, SOFT_4K, &at);
 		if (!(at.value & SEPT_LEAF) || (at.value & SEPT_RWX) != SEPT_RWX)
 			return;
 		*page = sept_hpa(at.value, at.level) + gpa % level_size(at.level);
 	}
-	e = pamt_entry(&world.m, *page, LEVEL_2M);
+	e = pamt_entry(&world.m, *page, SOFT_2M);
 	if (e->type == TDX_PT_NDA)
-		e = pamt_entry(&world.m, *page, LEVEL_4K);
+		e = pamt_entry(&world.m, *page, SOFT_4K);
 	if (e->type == TDX_PT_NDA) /* just made one of a large page: the large one's record comes last */
-		e = pamt_entry(&world.m, *page, LEVEL_2M);
+		e = pamt_entry(&world.m, *page, SOFT_2M);
 	assert_int_equal(e->type, TDX_PT_REG);
 	__atomic_fetch_add((uint64_t *)world_at(*page), 1, __ATOMIC_RELAXED);
 	count(&uses);
@@ -166,7 +166,7 @@ static void inside(struct soft_vp *vp)
 		gpa_t gpa = BASE + region * MIB(2);
 
 		if (pick(me, 2))
-			accept_one(vp, pick(me, 2) ? gpa : gpa + index * PAGE_SIZE, pick(me, 2) ? LEVEL_4K : LEVEL_2M);
+			accept_one(vp, pick(me, 2) ? gpa : gpa + index * PAGE_SIZE, pick(me, 2) ? SOFT_4K : SOFT_2M);
 		use_one(region, index);
 	}
 }
@@ -207,7 +207,7 @@ static void all_at_once(void **state)
 	for (uint32_t i = 0; i < VCPUS; i++)
 		td_add_vcpu(&td, i);
 	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS);
-	tree_to(&td, BASE, LEVEL_2M);
+	tree_to(&td, BASE, SOFT_2M);
 	for (uint32_t i = 0; i < PAGES; i++)
 		pages[i] = world_page();
 	for (uint32_t i = 0; i < LARGE_PAGES; i++)

@@ -119,9 +119,9 @@ static void blocked_table_is_gone_with_the_next_entry(uint32_t bits, uint32_t le
 static void blocks_reach_the_copies(void **state)
 {
 	(void)state;
-	blocked_table_is_gone_with_the_next_entry(46, LEVEL_512G);
-	blocked_table_is_gone_with_the_next_entry(39, LEVEL_1G);
-	blocked_table_is_gone_with_the_next_entry(39, LEVEL_512G);
+	blocked_table_is_gone_with_the_next_entry(46, SOFT_512G);
+	blocked_table_is_gone_with_the_next_entry(39, SOFT_1G);
+	blocked_table_is_gone_with_the_next_entry(39, SOFT_512G);
 }
 
 /* A table that was added while the guest runs is found when the guest goes there. */
@@ -131,7 +131,7 @@ static void add_and_touch(struct soft_vp *vp)
 {
 	struct tdx_regs kept = out;
 
-	tree_aug(&guest.td, new_gpa, LEVEL_4K);
+	tree_aug(&guest.td, new_gpa, SOFT_4K);
 	td_tdcs(&guest.td)->td_ctls = TDX_TD_CTLS_PENDING_VE_DISABLE;
 	out = kept;
 	step_violation(vp, new_gpa);
@@ -147,7 +147,7 @@ static void new_tables_are_seen_at_the_first_access(void **state)
 	GUEST_DO(add_and_touch);
 	assert_int_equal(guest_enter(), REASON_EPT_VIOLATION);
 	assert_int_equal(out.gpr[TDX_RDX], TDX_EEQ_PENDING_EPT_VIOLATION);
-	assert_int_equal(guest_accept(&guest.td, new_gpa, LEVEL_4K), 0);
+	assert_int_equal(guest_accept(&guest.td, new_gpa, SOFT_4K), 0);
 	enters();
 	assert_int_equal(walk(new_gpa) & RWX, RWX);
 	world_end();

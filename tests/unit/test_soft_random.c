@@ -81,18 +81,18 @@ struct place {
 
 static struct place pick_place(void)
 {
-	struct place p = { .region = pick(REGIONS), .level = pick(3) ? LEVEL_2M : LEVEL_4K };
+	struct place p = { .region = pick(REGIONS), .level = pick(3) ? SOFT_2M : SOFT_4K };
 
 	/* Few of the small ones, so that calls meet. */
-	p.index = p.level == LEVEL_4K ? pick(4) * 170 : 0;
+	p.index = p.level == SOFT_4K ? pick(4) * 170 : 0;
 	p.gpa = BASE + p.region * MIB(2) + p.index * PAGE_SIZE;
-	p.e = p.level == LEVEL_4K ? &small[p.region][p.index] : &big[p.region];
+	p.e = p.level == SOFT_4K ? &small[p.region][p.index] : &big[p.region];
 	return p;
 }
 
 static bool reachable(const struct place *p)
 {
-	return p->level == LEVEL_2M || (big[p->region].kind == TABLE && !big[p->region].blocked);
+	return p->level == SOFT_2M || (big[p->region].kind == TABLE && !big[p->region].blocked);
 }
 
 static hpa_t large_pages[LARGE_PAGES], small_pages[SMALL_PAGES];
@@ -100,7 +100,7 @@ static hpa_t large_pages[LARGE_PAGES], small_pages[SMALL_PAGES];
 static bool is_free(hpa_t page, uint32_t level)
 {
 	for (hpa_t at = page; at < page + level_size(level); at += PAGE_SIZE)
-		for (uint32_t k = LEVEL_4K; k <= LEVEL_2M; k++)
+		for (uint32_t k = SOFT_4K; k <= SOFT_2M; k++)
 			if (pamt_entry(&world.m, at, k)->type != TDX_PT_NDA)
 				return false;
 	return true;
@@ -109,10 +109,10 @@ static bool is_free(hpa_t page, uint32_t level)
 /* 0: there is none. */
 static hpa_t pick_page(uint32_t level)
 {
-	uint32_t count = level == LEVEL_2M ? LARGE_PAGES : SMALL_PAGES, from = pick(count);
+	uint32_t count = level == SOFT_2M ? LARGE_PAGES : SMALL_PAGES, from = pick(count);
 
 	for (uint32_t i = 0; i < count; i++) {
-		hpa_t page = level == LEVEL_2M ? large_pages[(from + i) % count] : small_pages[(from + i) % count];
+		hpa_t page = level == SOFT_2M ? large_pages[(from + i) % count] : small_pages[(from + i) % count];
 
 		if (is_free(page, level)) {
 			for (hpa_t at = page; at < page + level_size(level); at += PAGE_SIZE)
@@ -143,10 +143,10 @@ static uint64_t state_hash(void)
 		if (big[i].kind == TABLE)
 			hash = mix(hash, world_at(big[i].hpa), PAGE_SIZE);
 	for (uint32_t i = 0; i < SMALL_PAGES; i++)
-		hash = mix(hash, pamt_entry(&world.m, small_pages[i], LEVEL_4K), sizeof(struct pamt_entry));
+		hash = mix(hash, pamt_entry(&world.m, small_pages[i], SOFT_4K), sizeof(struct pamt_entry));
 	for (uint32_t i = 0; i < LARGE_PAGES; i++) {
-		hash = mix(hash, pamt_entry(&world.m, large_pages[i], LEVEL_2M), sizeof(struct pamt_entry));
-		hash = mix(hash, pamt_entry(&world.m, large_pages[i], LEVEL_4K), SMALL * sizeof(struct pamt_entry));
+		hash = mix(hash, pamt_entry(&world.m, large_pages[i], SOFT_2M), sizeof(struct pamt_entry));
+		hash = mix(hash, pamt_entry(&world.m, large_pages[i], SOFT_4K), SMALL * sizeof(struct pamt_entry));
 	}
 	return hash;
 }
@@ -169,9 +169,9 @@ static void entry_is(const struct place *p)
 static void all_entries_are(void)
 {
 	for (uint32_t r = 0; r < REGIONS; r++) {
-		entry_is(&(struct place){ r, 0, LEVEL_2M, BASE + r * MIB(2), &big[r] });
+		entry_is(&(struct place){ r, 0, SOFT_2M, BASE + r * MIB(2), &big[r] });
 		for (uint32_t i = 0; i < SMALL; i += 17)
-			entry_is(&(struct place){ r, i, LEVEL_4K, BASE + r * MIB(2) + i * PAGE_SIZE, &small[r][i] });
+			entry_is(&(struct place){ r, i, SOFT_4K, BASE + r * MIB(2) + i * PAGE_SIZE, &small[r][i] });
 	}
 }
 
@@ -185,9 +185,9 @@ static void known_memory_is_the_tds(void)
 
 			if (!page)
 				continue;
-			e = pamt_entry(&world.m, page, LEVEL_2M);
+			e = pamt_entry(&world.m, page, SOFT_2M);
 			if (e->type == TDX_PT_NDA)
-				e = pamt_entry(&world.m, page, LEVEL_4K);
+				e = pamt_entry(&world.m, page, SOFT_4K);
 			assert_int_equal(e->type, TDX_PT_REG);
 			assert_int_equal(pamt_owner(e), td.tdr);
 		}
@@ -216,9 +216,9 @@ static uint64_t gone(const struct place *p)
 
 static void host_add_table(struct place *p)
 {
-	hpa_t page = pick_page(LEVEL_4K);
+	hpa_t page = pick_page(SOFT_4K);
 
-	if (!page || p->level != LEVEL_2M)
+	if (!page || p->level != SOFT_2M)
 		return;
 	if (expect(mem(&td, TDH_MEM_SEPT_ADD, p->gpa, p->level, page), p->e->kind == FREE ? SUCCESS : ST(0xc0000b0d, 1)))
 		return;
@@ -285,7 +285,7 @@ static void host_remove_table(struct place *p)
 {
 	uint64_t expected = p->e->kind != TABLE ? ST(0xc0000b0d, 1) : gone(p);
 
-	if (p->level != LEVEL_2M)
+	if (p->level != SOFT_2M)
 		return;
 	if (!expected && children_of_kind(p->region, FREE) != SMALL)
 		expected = ST(0xc0000b0e, 1);
@@ -298,9 +298,9 @@ static void host_remove_table(struct place *p)
 static void host_demote(struct place *p)
 {
 	uint64_t expected = p->e->kind != LEAF ? ST(0xc0000b0d, 1) : gone(p);
-	hpa_t table = pick_page(LEVEL_4K);
+	hpa_t table = pick_page(SOFT_4K);
 
-	if (p->level != LEVEL_2M || !table || expect(mem(&td, TDH_MEM_PAGE_DEMOTE, p->gpa, p->level, table), expected))
+	if (p->level != SOFT_2M || !table || expect(mem(&td, TDH_MEM_PAGE_DEMOTE, p->gpa, p->level, table), expected))
 		return;
 	for (uint32_t i = 0; i < SMALL; i++)
 		small[p->region][i] = (struct entry){
@@ -326,7 +326,7 @@ static void host_promote(struct place *p)
 {
 	uint64_t expected = p->e->kind != TABLE ? ST(0xc0000b0d, 1) : gone(p);
 
-	if (p->level != LEVEL_2M)
+	if (p->level != SOFT_2M)
 		return;
 	if (!expected && !can_promote(p->region))
 		expected = ST(0xc0000b09, 1);
@@ -340,9 +340,9 @@ static void host_promote(struct place *p)
 static void host_relocate(struct place *p)
 {
 	uint64_t expected = !reachable(p) ? ST(0xc0000b00, 1) : p->e->kind != LEAF ? ST(0xc0000b0d, 1) : gone(p);
-	hpa_t to = pick_page(LEVEL_4K);
+	hpa_t to = pick_page(SOFT_4K);
 
-	if (!to || p->level != LEVEL_4K || expect(mem(&td, TDH_MEM_PAGE_RELOCATE, p->gpa, LEVEL_4K, to), expected))
+	if (!to || p->level != SOFT_4K || expect(mem(&td, TDH_MEM_PAGE_RELOCATE, p->gpa, SOFT_4K, to), expected))
 		return;
 	assert_int_equal(out.gpr[TDX_RCX], p->e->hpa);
 	p->e->hpa = to;
@@ -353,7 +353,7 @@ static void host_relocate(struct place *p)
 static void host_sweep(struct place *p)
 {
 	for (uint32_t i = 0; i < SMALL && !depth && big[p->region].kind == TABLE && !big[p->region].blocked; i++) {
-		struct place at = { p->region, i, LEVEL_4K, BASE + p->region * MIB(2) + i * PAGE_SIZE, &small[p->region][i] };
+		struct place at = { p->region, i, SOFT_4K, BASE + p->region * MIB(2) + i * PAGE_SIZE, &small[p->region][i] };
 
 		if (at.e->kind == FREE)
 			continue;
@@ -382,7 +382,7 @@ static uint64_t accept_inside(const struct place *p, enum tdg_end *how)
 
 static void accepted(const struct place *p)
 {
-	uint32_t pages = p->level == LEVEL_2M ? SMALL : 1;
+	uint32_t pages = p->level == SOFT_2M ? SMALL : 1;
 
 	p->e->pending = false;
 	for (uint32_t i = 0; i < pages; i++)
@@ -392,7 +392,7 @@ static void accepted(const struct place *p)
 static void guest_accepts(struct place *p)
 {
 	const struct entry *above = &big[p->region];
-	bool mapped_above = p->level == LEVEL_4K && above->kind == LEAF && !above->pending && !above->blocked;
+	bool mapped_above = p->level == SOFT_4K && above->kind == LEAF && !above->pending && !above->blocked;
 	enum tdg_end how;
 	uint64_t status = accept_inside(p, &how);
 
@@ -415,13 +415,13 @@ static void guest_accepts(struct place *p)
 /* A look and a write through what it knows, else through a walk, as the CPU would. */
 static void guest_uses(struct place *p)
 {
-	uint32_t index = p->level == LEVEL_2M ? pick(SMALL) : p->index;
+	uint32_t index = p->level == SOFT_2M ? pick(SMALL) : p->index;
 	hpa_t *known = &vcpu[inside_now].tlb[p->region][index];
 	gpa_t gpa = BASE + p->region * MIB(2) + index * PAGE_SIZE;
 	struct sept_walk at;
 
 	if (!*known) {
-		sept_walk(&world.m, td.tdcx[TDCS_SEPT_ROOT], LEVEL_512G, gpa, LEVEL_4K, &at);
+		sept_walk(&world.m, td.tdcx[TDCS_SEPT_ROOT], SOFT_512G, gpa, SOFT_4K, &at);
 		if (!(at.value & SEPT_LEAF) || (at.value & SEPT_RWX) != SEPT_RWX)
 			return;
 		*known = sept_hpa(at.value, at.level) + gpa % level_size(at.level);
@@ -532,7 +532,7 @@ static void random_histories(void **state)
 	for (uint32_t i = 0; i < VCPUS; i++)
 		td_add_vcpu(&td, i);
 	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS);
-	tree_to(&td, BASE, LEVEL_2M);
+	tree_to(&td, BASE, SOFT_2M);
 	for (uint32_t i = 0; i < SMALL_PAGES; i++)
 		small_pages[i] = world_page();
 	for (uint32_t i = 0; i < LARGE_PAGES; i++)

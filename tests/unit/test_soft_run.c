@@ -460,8 +460,8 @@ static void code_is_found_in_every_paging_mode(void **state)
 
 	(void)state;
 	guest_start(SOFT_CPU_FULL);
-	pde = world_at(tree_map(&guest.td, 0x6000, LEVEL_4K));
-	pte = world_at(tree_map(&guest.td, 0x7000, LEVEL_4K));
+	pde = world_at(tree_map(&guest.td, 0x6000, SOFT_4K));
+	pte = world_at(tree_map(&guest.td, 0x7000, SOFT_4K));
 	t = (uint64_t *)(void *)pte;
 	*guest_field(guest.vp, VMCS_GUEST_CS_AR) = 0xc09b;
 	*guest_field(guest.vp, VMCS_GUEST_EFER) &= ~EFER_LMA;
@@ -507,7 +507,7 @@ static void accept_of_nothing_waits_for_the_host(void **state)
 	assert_int_equal(out.gpr[TDX_RDX] >> 32, 0); /* level 0 asked for and reached, FREE */
 	assert_int_equal(out.gpr[TDX_R8], NEW_GPA);
 	assert_int_equal(rip(), GUEST_CODE);
-	tree_aug(&guest.td, NEW_GPA, LEVEL_4K);
+	tree_aug(&guest.td, NEW_GPA, SOFT_4K);
 	GUEST_RUN(do_accept, look);
 	assert_int_equal(seen[TDX_RAX], 0);
 	assert_int_equal(rip(), GUEST_CODE + 4);
@@ -520,7 +520,7 @@ static void pending_page_is_a_ve_or_the_hosts(void **state)
 {
 	(void)state;
 	guest_start(SOFT_CPU_FULL);
-	tree_aug(&guest.td, NEW_GPA, LEVEL_4K);
+	tree_aug(&guest.td, NEW_GPA, SOFT_4K);
 	td_tdcs(&guest.td)->td_ctls = 0;
 	GUEST_RUN(touch_new, see_ve);
 	assert_int_equal(tdcall(TDG_VP_VEINFO_GET, 0, 0, 0, 0), 0);
@@ -544,7 +544,7 @@ static void free_page_is_the_hosts(void **state)
 	GUEST_DO(touch_new);
 	assert_int_equal(guest_enter(), REASON_EPT_VIOLATION);
 	assert_int_equal(out.gpr[TDX_RDX] & 0xf, TDX_EEQ_NONE);
-	tree_map(&guest.td, NEW_GPA, LEVEL_4K);
+	tree_map(&guest.td, NEW_GPA, SOFT_4K);
 	GUEST_RUN(touch_new); /* it is there by now */
 	world_end();
 }

@@ -138,7 +138,7 @@ static void build(uint32_t i)
 	td_build(&td[i], WORLD_HKID(i));
 	for (uint32_t k = 0; k < 3; k++)
 		td_add_vcpu(&td[i], k);
-	for (uint32_t level = LEVEL_512G; level > LEVEL_2M; level--)
+	for (uint32_t level = SOFT_512G; level > SOFT_2M; level--)
 		assert_int_equal(sc(0, TDH_MEM_SEPT_ADD, level, td[i].tdr, world_page(), 0), 0);
 	assert_int_equal(sc(0, TDH_MR_FINALIZE, td[i].tdr, 0, 0, 0), 0);
 }
