@@ -1,7 +1,13 @@
 # Tests that start a whole machine in an emulator: tests/boot/run.py and the cases in tests/boot/cases.
 
-BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(GUESTS) \
-	$(TD_GUESTS) $(BUILD)/guests/vmlinux $(BUILD)/guests/vmlinuz-td $(LINUX_BUILD)/initrd
+# Writes to registers as firmware may have left them.
+$(BUILD)/tests/grub.efi: boot/stick.mk tests/boot/boot.mk | $(BUILD)/packages/build
+	@mkdir -p $(@D)
+	@echo "  GRUB   $@"
+	@grub-mkimage -O x86_64-efi -p /gnomon -o $@ $(GRUB_MODULES) memrw
+
+BOOT_NEEDS := $(BUILD)/gnomon.img $(BUILD)/gnomon.elf $(BUILD)/gnomon.efi $(BUILD)/grub.efi $(BUILD)/tests/grub.efi \
+	$(GUESTS) $(TD_GUESTS) $(BUILD)/guests/vmlinux $(BUILD)/guests/vmlinuz-td $(LINUX_BUILD)/initrd
 
 # The hypervisor of the cases `entry-rules-*`: the shipped one's objects, and what tries every rule of the entry
 # checker before the monitor starts. Its guests have RAM above 4 GiB, without so much below, and a read-only slot.

@@ -237,7 +237,7 @@ class Qemu(Machine):
 
     def _card(self, forward):
         if self.network:
-            # With VT-d there, at rest: what finds it must leave the card's DMA and interrupts as they are.
+            # With VT-d there: it must not come between the card and its interrupts.
             return ["-device", "intel-iommu,intremap=on", "-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no",
                     "-device", f"e1000e,id=card,netdev=net,mac={MAC}"]
         self.ports = {port: free_port() for port in forward}
