@@ -198,6 +198,9 @@ static int check_unused(struct check *c, const struct sp *sp, enum sp_state stat
 {
 	if (sp->state != state)
 		return BROKEN("an unused table at %lx is in state %d, not %d", sp_hpa(sp), sp->state, state);
+	/* Quicker than entry by entry: all are like the next one. */
+	if (sp->table[0] == SPTE_EMPTY && !memcmp(sp->table, sp->table + 1, PAGE_SIZE - sizeof(*sp->table)))
+		return 0;
 	for (uint32_t i = 0; i < SPTES_PER_TABLE; i++)
 		if (sp->table[i] != SPTE_EMPTY)
 			return BROKEN("an unused table at %lx has entry %u = %lx", sp_hpa(sp), i,

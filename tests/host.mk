@@ -29,7 +29,10 @@ $(SUPPORT_A): $(SUPPORT_C:%.c=$(HOST_BUILD)/%.o)
 $(HOST_BUILD)/%.o: %.c $(AML_H) Makefile tests/host.mk | $(BUILD)/packages/build $(BUILD)/packages/test
 	@mkdir -p $(@D)
 	@echo "  HOSTCC $<"
-	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(HOST_CFLAGS) $(HOST_FASTER) -MMD -MP -c $< -o $@
+
+# Walked by random histories step by step.
+$(HOST_BUILD)/mmu/%.o $(HOST_BUILD)/tests/unit/mmu_%.o $(HOST_BUILD)/tests/unit/test_mmu_random.o: HOST_FASTER := -O2
 
 # mbed TLS again, for the host: what is tested is the source that the hypervisor has.
 MBEDTLS_A := $(HOST_BUILD)/mbedtls.a

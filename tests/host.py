@@ -79,8 +79,9 @@ def main():
     parser.add_argument("--models", nargs="*", default=[])
     args = parser.parse_args()
 
-    jobs = [(run_program, t) for t in args.tests] + [(run_model, m) for m in args.models]
-    jobs += [(run_check, target) for target in ("check", "check-clang", "mutants-quick")]
+    # What takes longest begins first, so that nothing long is alone at the end.
+    jobs = [(run_check, target) for target in ("mutants-quick", "check-clang", "check")]
+    jobs += [(run_model, m) for m in args.models] + [(run_program, t) for t in args.tests]
     total_passed = total_failed = 0
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for path, passed, failed, output in pool.map(lambda job: job[0](job[1]), jobs):

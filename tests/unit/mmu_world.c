@@ -21,6 +21,7 @@ uint64_t world_allocs_left = ~(uint64_t)0;
 
 static pthread_mutex_t frames_lock = PTHREAD_MUTEX_INITIALIZER;
 static frame_owner_t owners[FRAMES];
+static uintptr_t arena_base; /* phys_map_base of the arena, which is made once: clearing it takes long */
 static void *mapped; /* the arena with RAM above it */
 static uint64_t mapped_bytes;
 static __thread uint64_t rnd_state = 1;
@@ -40,8 +41,12 @@ static void frames_start(void)
 
 void world_start(void)
 {
-	test_phys_init(WORLD_FIRST_HPA, WORLD_BYTES);
-	memset(phys_to_virt(WORLD_FIRST_HPA), POISON, WORLD_BYTES);
+	if (!arena_base) {
+		test_phys_init(WORLD_FIRST_HPA, WORLD_BYTES);
+		memset(phys_to_virt(WORLD_FIRST_HPA), POISON, WORLD_BYTES);
+		arena_base = phys_map_base;
+	}
+	phys_map_base = arena_base;
 	frames_start();
 }
 
@@ -61,7 +66,6 @@ void world_end(void)
 	if (mapped)
 		munmap(mapped, mapped_bytes);
 	mapped = NULL;
-	test_phys_end();
 }
 
 void world_forget(frame_owner_t owner)
