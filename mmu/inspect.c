@@ -89,6 +89,16 @@ static void count_mirror(const struct mmu *mmu, const struct sp *sp, struct mmu_
 	}
 }
 
+static void count_waits(const struct mmu *mmu, struct mmu_counts *counts)
+{
+	counts->waits.readers = mmu->lock.of_readers;
+	for (const struct rw_reader *r = mmu->lock.readers; r; r = r->next)
+		rw_waits_add(&counts->waits.readers, &r->waits);
+	counts->waits.writers = mmu->lock.for_writers;
+	counts->waits.for_readers = mmu->lock.for_readers;
+	counts->waits.flushes = mmu->flush.waits;
+}
+
 void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 {
 	memset(counts, 0, sizeof(*counts));
@@ -112,6 +122,7 @@ void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 	}
 	counts->table_frames = mmu->pool.block_count * SP_BLOCK_FRAMES;
 	counts->flushes = mmu->flush.count;
+	count_waits(mmu, counts);
 	mmu_exclusive_end(mmu);
 }
 

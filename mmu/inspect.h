@@ -30,6 +30,11 @@ struct mmu_counts {
 	uint64_t table_frames;       /* frames held for tables, spares and headers included */
 	uint64_t metadata_frames;    /* frames of slot records, slot sets, attributes */
 	uint64_t flushes;
+	struct { /* with the lock or for it */
+		struct rw_waits readers, writers; /* for a writer */
+		struct rw_waits for_readers;      /* of writers */
+		struct rw_waits flushes;          /* for CPUs in the guest */
+	} waits;
 	struct { /* of the mirror root: private memory, not in the above */
 		uint64_t mapped[ROOT_LEVEL];
 		uint64_t tables;  /* with the root */

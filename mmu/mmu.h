@@ -167,6 +167,7 @@ struct mmu_flush {
 	uint32_t tokens;    /* handed out and not yet spent: none may be left when the lock is dropped */
 	struct sp *doomed;  /* unlinked tables that wait for a token to be spent */
 	uint64_t count;     /* flushes carried out */
+	struct rw_waits waits; /* of these for CPUs in the guest */
 	uint64_t tracks;    /* TRACKs of the external table */
 	uint32_t blocked;   /* entries of a mirror blocked since the last TRACK */
 };
@@ -202,6 +203,12 @@ void mmu_destroy(struct mmu *mmu);
 /* A vCPU joins and holds a reference on the root; it leaves again once it runs no more. */
 void mmu_vcpu_init(struct mmu_vcpu *mv, struct mmu *mmu);
 void mmu_vcpu_destroy(struct mmu_vcpu *mv);
+
+/* For config.flush, the lock being held: it has waited so many ticks of the TSC for CPUs in the guest. */
+static inline void mmu_flush_waited(struct mmu *mmu, uint64_t ticks)
+{
+	rw_waits_add(&mmu->flush.waits, &(struct rw_waits){ 1, ticks });
+}
 
 /* The EPT pointer for the VMCS (SDM "Extended-Page-Table Pointer (EPTP)"). */
 uint64_t mmu_eptp(const struct mmu *mmu);

@@ -62,13 +62,14 @@ static void flush_here(struct vmx_vcpu *x)
  * guest, and no lost interrupt, holds up an NMI. The lock of the guest's memory is held and stale translations
  * must not live on: a CPU that answers to nothing ends the machine.
  */
-static void wait_until_outside(struct vmx_vcpu *x)
+static uint64_t wait_until_outside(struct vmx_vcpu *x)
 {
 	uint32_t seen = __atomic_load_n(&x->run_seq, __ATOMIC_SEQ_CST);
-	uint64_t begun = rdtsc(), nudge = NUDGE_MS * tsc_khz, patience = nudge;
+	uint64_t begun, nudge = NUDGE_MS * tsc_khz, patience = nudge;
 
 	if (!(seen & 1))
-		return;
+		return 0;
+	begun = rdtsc();
 	while (__atomic_load_n(&x->run_seq, __ATOMIC_ACQUIRE) == seen) {
 		cpu_pause();
 		if (rdtsc() - begun < patience)
@@ -79,24 +80,32 @@ static void wait_until_outside(struct vmx_vcpu *x)
 		nmi_send(x->v.cpu, NMI_LEAVE);
 		patience += nudge;
 	}
+	return rdtsc() - begun;
 }
 
-void vmx_wait_outside(struct vm *vm)
+uint64_t vmx_wait_outside(struct vm *vm)
 {
+	uint64_t waited = 0;
+
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		wait_until_outside(to_vmx(vm->vcpus[i]));
+		waited += wait_until_outside(to_vmx(vm->vcpus[i]));
+	return waited;
 }
 
 /* Elsewhere the request is taken before the next entry; who was in the guest when it was set is waited
  * for. */
 void vmx_flush(struct vm *vm)
 {
+	uint64_t waited;
+
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i]->cpu == this_cpu())
 			flush_here(to_vmx(vm->vcpus[i]));
 		else
 			vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
-	vmx_wait_outside(vm);
+	waited = vmx_wait_outside(vm);
+	if (waited)
+		mmu_flush_waited(vm->mmu, waited);
 }
 
 static int refuse_ept(const struct vm_config *config, struct failure *f)

@@ -127,8 +127,8 @@ void vmx_release_current(struct vmx_cpu *c);
 int vmx_vm_create(struct vm *vm, struct failure *f);
 void vmx_vm_destroy(struct vm *vm);
 void vmx_flush(struct vm *vm);
-/* Returns when every vCPU that is in the guest, or about to enter it, has been outside. */
-void vmx_wait_outside(struct vm *vm);
+/* Returns when every vCPU that is in the guest, or about to enter it, has been outside: the ticks of the TSC waited. */
+uint64_t vmx_wait_outside(struct vm *vm);
 
 /* ---- setup.c ---- */
 /* Controls and host state; the guest state is state.c's. */

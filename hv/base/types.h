@@ -34,6 +34,7 @@ typedef uint64_t pfn_t; /* host frame number: hpa >> 12 */
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NORETURN __attribute__((noreturn))
 #define NOINLINE __attribute__((noinline)) /* keeps a rare path's registers out of a frequent one */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 

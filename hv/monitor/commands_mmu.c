@@ -93,6 +93,26 @@ static void show_sizes(struct monitor_out *out, const struct vm *vm, const struc
 		   "%sexecutable\n", s->splits, s->collapses, s->granted, vm->mmu->config.nx_huge ? "not " : "");
 }
 
+/* What the lock has cost beyond taking it, in ticks of the TSC. */
+static void show_waits(struct monitor_out *out, const struct mmu_counts *c)
+{
+	const struct {
+		const char *who;
+		const struct rw_waits *waits;
+	} rows[] = {
+		{ "changes for each other", &c->waits.writers },
+		{ "for readers", &c->waits.for_readers },
+		{ "readers for changes", &c->waits.readers },
+		{ "flushes for CPUs in the guest", &c->waits.flushes },
+	};
+
+	mon_printf(out, "  waits");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		mon_printf(out, "%s %s %lu, mean %lu ticks", i ? ";" : ":", rows[i].who, rows[i].waits->count,
+			   rows[i].waits->count ? rows[i].waits->ticks / rows[i].waits->count : 0);
+	mon_printf(out, "\n");
+}
+
 static void show_counts(struct monitor_out *out, struct vm *vm)
 {
 	struct mmu_counts c;
@@ -111,6 +131,7 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 		if (s.faults[r])
 			mon_printf(out, " %s %lu", fault_result_names[r], s.faults[r]);
 	mon_printf(out, "\n");
+	show_waits(out, &c);
 	if (vm->mmu->config.kind == MMU_SHADOW)
 		show_shadow(out, vm);
 	else
