@@ -407,8 +407,12 @@ enum exit_emulated exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, unsigned i
 {
 	struct access a;
 	enum emu_result r;
+	gva_t rip;
 
+	if (LIKELY(mmio_memo_write(v, gva, gpa)))
+		return EMULATED;
 	begin(&a, v);
+	rip = a.cpu.rip;
 	a.cpu.exit_gpa = gpa;
 	a.cpu.exit_la = gva;
 	a.cpu.exit_la_valid = true;
@@ -420,6 +424,8 @@ enum exit_emulated exit_emulate(struct vcpu *v, gpa_t gpa, gva_t gva, unsigned i
 		return NOT_EMULATED;
 	}
 	finish(&a, r);
+	if (r == EMU_DONE)
+		mmio_memo_keep(v, &a.paging, a.cs_ar, rip);
 	return r == EMU_RETRY ? EMULATED_PART : EMULATED;
 }
 

@@ -23,8 +23,9 @@ static inline bool code_unchanged(const struct mmio_memo *m)
 	return (word[0] & m->insn.mask[0]) == m->insn.bytes[0] && (word[1] & m->insn.mask[1]) == m->insn.bytes[1];
 }
 
-/* Whether all that the memo depends on is as it was. Between mmu_enter() and mmu_leave(). */
-static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, const struct guest_paging *g)
+/* Whether all that the memo depends on is as it was; not the walk of a write's data, if that has just been made.
+ * Between mmu_enter() and mmu_leave(). */
+static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, const struct guest_paging *g, bool walked)
 {
 	const struct walk_line *c = &m->code;
 
@@ -33,11 +34,11 @@ static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, co
 		return false;
 	if (UNLIKELY(!walk_line_unchanged(c) || !code_unchanged(m)))
 		return false;
-	return m->insn.insn.form == FORM_LOAD || LIKELY(walk_line_unchanged(&m->data));
+	return walked || m->insn.insn.form == FORM_LOAD || LIKELY(walk_line_unchanged(&m->data));
 }
 
 static inline const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint32_t cs_ar,
-						const struct guest_paging *g)
+						const struct guest_paging *g, bool walked)
 {
 	const struct mmio_memo *m = &v->memos->memo[place_of(rip)];
 	bool holds;
@@ -47,7 +48,7 @@ static inline const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint3
 	if (UNLIKELY(m->rip != rip || m->cs_ar != cs_ar))
 		return NULL;
 	mmu_enter(v->mmu);
-	holds = memo_holds(v->mmu, m, g);
+	holds = memo_holds(v->mmu, m, g, walked);
 	mmu_leave(v->mmu);
 	return LIKELY(holds) ? m : NULL;
 }
@@ -62,26 +63,26 @@ static inline bool is_operand(const struct mmio_memo *m, gva_t la, gpa_t gpa)
 	       LIKELY(la >> PAGE_SHIFT == m->data.page && (gpa & ~PAGE_MASK) == m->data.frame);
 }
 
+static inline uint64_t written_value(const struct insn *in, const uint64_t *gpr)
+{
+	uint64_t value = in->form == FORM_STORE ? gpr[in->reg] >> in->reg_shift : in->imm;
+
+	return in->size == 4 ? (uint32_t)value : truncate_to(value, in->size);
+}
+
 static inline void carry_out(struct vcpu *v, const struct insn *in, gpa_t gpa)
 {
 	uint64_t *gpr = &v->gpr[in->reg], value;
 
-	switch (in->form) {
-	case FORM_LOAD:
-		value = mmio_device_read(v, gpa, in->size);
-		if (UNLIKELY(in->reg_shift))
-			*gpr = (*gpr & ~0xff00ul) | (value & 0xff) << 8;
-		else
-			emu_gpr_set(gpr, in->size, value);
-		break;
-	case FORM_STORE:
-		value = *gpr >> in->reg_shift;
-		mmio_device_write(v, gpa, in->size, in->size == 4 ? (uint32_t)value : truncate_to(value, in->size));
-		break;
-	default:
-		mmio_device_write(v, gpa, in->size, truncate_to(in->imm, in->size));
-		break;
+	if (in->form != FORM_LOAD) {
+		mmio_device_write(v, gpa, in->size, written_value(in, v->gpr));
+		return;
 	}
+	value = mmio_device_read(v, gpa, in->size);
+	if (UNLIKELY(in->reg_shift))
+		*gpr = (*gpr & ~0xff00ul) | (value & 0xff) << 8;
+	else
+		emu_gpr_set(gpr, in->size, value);
 }
 
 bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa)
@@ -94,11 +95,36 @@ bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa)
 
 	rip = b->get_code_state(v, &g, &cs_ar);
 	g.pkru = 0; /* of no effect on what is remembered */
-	m = memo_find(v, rip, cs_ar, &g);
+	m = memo_find(v, rip, cs_ar, &g, false);
 	if (UNLIKELY(!m || !is_operand(m, insn_offset(&m->insn.insn, v->gpr, m->rip), gpa)))
 		return false;
 	carry_out(v, &m->insn.insn, gpa);
 	b->instruction_done(v, rip + m->insn.insn.length);
+	return true;
+}
+
+bool mmio_memo_write(struct vcpu *v, gva_t gva, gpa_t gpa)
+{
+	const struct backend *b = v->vm->backend;
+	const struct mmio_memo *m;
+	const struct insn *in;
+	struct guest_paging g;
+	uint64_t value;
+	uint32_t cs_ar;
+	gva_t rip;
+
+	rip = b->get_code_state(v, &g, &cs_ar);
+	g.pkru = 0; /* of no effect on the fetch */
+	m = memo_find(v, rip, cs_ar, &g, true);
+	if (!m)
+		return false;
+	in = &m->insn.insn;
+	if (in->form == FORM_LOAD || insn_offset(in, v->gpr, rip) != gva || (gva & PAGE_MASK) + in->size > PAGE_SIZE)
+		return false;
+	value = written_value(in, v->gpr);
+	if (gpa_write(v->mmu, gpa, &value, in->size))
+		return false;
+	b->instruction_done(v, rip + in->length);
 	return true;
 }
 

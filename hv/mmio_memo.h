@@ -1,5 +1,5 @@
 /*
- * Device accesses that a guest repeats. A guest reaches its devices by a few MOVs in its kernel: for
+ * Device accesses that a guest repeats, and writes to its page tables. A guest reaches its devices by a few MOVs in its kernel: for
  * each, the decoded instruction is remembered with all that led to it, which is the paging state, the
  * guest's own page-table entries for the code and, for a write, for the data, and the code bytes. The
  * next exit at the same place reads all of these again, and skips the walk and the emulator if nothing
@@ -33,6 +33,9 @@ struct mmio_memos {
  * guest's tables as they are, has let it through. True: done, and RIP is behind the instruction. False: nothing has
  * happened. */
 bool mmio_memo_repeat(struct vcpu *v, gpa_t gpa);
+
+/* The same of a write to RAM at gpa, where the walk of the guest's tables leads that has just let it through at gva. */
+bool mmio_memo_write(struct vcpu *v, gva_t gva, gpa_t gpa);
 
 /* Remembers the instruction at rip, which has just been decoded and carried out with this state at its
  * begin, if it is one of those. */

@@ -175,6 +175,44 @@ static bool repeats(gpa_t gpa)
 	return done;
 }
 
+static bool writes(gva_t gva, gpa_t gpa)
+{
+	bool done;
+
+	done_at = 0;
+	done = mmio_memo_write(&vcpu, gva, gpa);
+	assert_int_equal(done_at != 0, done);
+	return done;
+}
+
+/* A write whose page the exit has walked already: to any page, but by the code as it is, and where the exit was. */
+static void writes_to_memory(void **state)
+{
+	const gpa_t first = (CODE_PAGE + 1) * PAGE_SIZE, second = first + PAGE_SIZE;
+	uint8_t *page = phys_to_virt(ram + first);
+
+	(void)state;
+	*entry_at(4, 2) = first | PTE_FLAGS;
+	*entry_at(4, 3) = second | PTE_FLAGS;
+	vcpu.gpr[GPR_RAX] = 0x1122334455667788;
+	vcpu.gpr[GPR_RBX] = 0x2010;
+	KEEP(STORE_EAX);
+	assert_true(writes(0x2010, first + 0x10) && done_at == RIP + 2);
+	assert_true(*(uint64_t *)(void *)(page + 0x10) == 0x55667788);
+	vcpu.gpr[GPR_RBX] = 0x3ffc;
+	assert_true(writes(0x3ffc, second + 0xffc));
+	assert_true(*(uint32_t *)(void *)(page + PAGE_SIZE + 0xffc) == 0x55667788);
+	vcpu.gpr[GPR_RBX] = 0x3ffe; /* reaches into the next page */
+	assert_false(writes(0x3ffe, second + 0xffe));
+	vcpu.gpr[GPR_RBX] = 0x2010;
+	assert_false(writes(0x2018, first + 0x18));
+	assert_false(writes(0x2010, RAM_PAGES * PAGE_SIZE + 0x10));
+	code()[1] = 0x0b; /* mov %ecx, (%rbx) */
+	assert_false(writes(0x2010, first + 0x10));
+	KEEP(LOAD_EAX);
+	assert_false(writes(0x2010, first + 0x10));
+}
+
 static void carries_out_moves(void **state)
 {
 	(void)state;
@@ -345,7 +383,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(carries_out_moves), TEST(local_apic_is_the_vcpus), TEST(nothing_is_known_at_first),
-		TEST(two_share_a_place),
+		TEST(two_share_a_place), TEST(writes_to_memory),
 		TEST(registers_that_matter), TEST(tables_and_code_that_matter), TEST(slots_that_change_void_it),
 		TEST(operands_that_are_not_the_access), TEST(what_is_not_kept), TEST(protection_keys),
 	};
