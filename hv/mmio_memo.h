@@ -1,9 +1,9 @@
 /*
- * Device accesses that a guest repeats, and writes to its page tables. A guest reaches its devices by a few MOVs in its kernel: for
- * each, the decoded instruction is remembered with all that led to it, which is the paging state, the
- * guest's own page-table entries for the code and, for a write, for the data, and the code bytes. The
- * next exit at the same place reads all of these again, and skips the walk and the emulator if nothing
- * has changed: what is done is what they would do. Nothing ever has to be invalidated.
+ * Device accesses that a guest repeats, and writes to its page tables. A guest reaches its devices by a few
+ * MOVs in its kernel: for each, the decoded instruction is remembered with all that led to it, which is the
+ * paging state, the guest's own page-table entries for the code and, for a write, for the data, and the code
+ * bytes. The next exit at the same place reads all of these again, and skips the walk and the emulator if
+ * nothing has changed: what is done is what they would do. Nothing ever has to be invalidated.
  *
  * One table per vCPU, zeroed before first use, for that vCPU's CPU alone.
  */

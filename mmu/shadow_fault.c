@@ -323,10 +323,10 @@ enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_pagin
 {
 	struct shadow_fault f = { .mv = mv, .g = g, .r = r, .gva = gva, .write = error_code & PFERR_WRITE,
 				  .user = error_code & PFERR_USER };
-	enum fault_result result = FAULT_MAPPED;
+	enum fault_result result = shadow_may_grant(error_code) ? shadow_grant(mv, gva, r) : FAULT_RETRY;
 
-	mv->shadow.widened = shadow_may_grant(error_code) && shadow_grant(mv, gva);
-	if (!mv->shadow.widened) {
+	mv->shadow.widened = result == FAULT_MAPPED;
+	if (result == FAULT_RETRY) {
 		/* No entry of the shadow has reserved bits set but those that stand for MMIO. */
 		if (UNLIKELY(error_code & PFERR_RESERVED) && LIKELY(shadow_mmio_hit(mv, g, gva, error_code, r)))
 			return FAULT_MMIO;

@@ -12,35 +12,44 @@
 #include "mmu/unsync.h"
 #include "mmu/walk.h"
 
-/* The page of the shadow where the CPU's walk for gva ends. */
-static bool grant(struct mmu_vcpu *mv, struct sp *sp, gva_t gva)
+/* Of a page of the supervisor's, to which neither SMAP nor protection keys apply. */
+static enum fault_result tracked(uint64_t spte, gfn_t gfn, gva_t gva, struct walk_result *r)
+{
+	if (spte & PTE_US)
+		return FAULT_RETRY;
+	r->gva = gva;
+	r->gpa = gfn << PAGE_SHIFT | (gva & PAGE_MASK);
+	return FAULT_WRITE_TRACKED;
+}
+
+/* sp: the page of the shadow where the CPU's walk for gva ends. */
+static enum fault_result grant(struct mmu_vcpu *mv, struct sp *sp, gva_t gva, struct walk_result *r)
 {
 	uint64_t *sptep = &sp->table[spte_index(gva >> PAGE_SHIFT, sp->level)], spte = *sptep;
 	const struct slot *s;
 	gfn_t gfn;
 
 	if (sp->level > LEVEL_4K || !shadow_is_held_back(spte))
-		return false;
+		return FAULT_RETRY;
 	gfn = rmap_key(mv->mmu, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K));
 	s = slot_find(mv, gfn);
 	if (!unsync_try(mv, s, gfn, UNSYNC_FAULT))
-		return false;
+		return tracked(spte, gfn, gva, r);
 	if (UNLIKELY(s->flags & SLOT_LOGGED))
 		dirty_mark(s, gfn);
 	spte_write(sptep, spte | SHADOW_WRITABLE);
-	return true;
+	return FAULT_MAPPED;
 }
 
-bool shadow_grant(struct mmu_vcpu *mv, gva_t gva)
+enum fault_result shadow_grant(struct mmu_vcpu *mv, gva_t gva, struct walk_result *r)
 {
-	bool granted = false;
+	enum fault_result result = FAULT_RETRY;
 	struct sp *root;
 
 	mmu_exclusive_begin(mv->mmu);
-	if (LIKELY(!mv->shadow.stale)) {
-		root = shadow_root_for(mv, gva);
-		granted = root && grant(mv, shadow_lowest(root, gva, SHADOW_ALL), gva);
-	}
+	root = shadow_root_for(mv, gva);
+	if (LIKELY(root && !mv->shadow.stale))
+		result = grant(mv, shadow_lowest(root, gva, SHADOW_ALL), gva, r);
 	mmu_exclusive_end(mv->mmu);
-	return granted;
+	return result;
 }

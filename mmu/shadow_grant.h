@@ -13,10 +13,11 @@
 static inline bool shadow_may_grant(uint32_t error_code) { return error_code == (PFERR_PRESENT | PFERR_WRITE); }
 
 /*
- * Gives the present leaf that maps gva the right to write, if the guest has given it. False: nothing was
- * done, the guest's tables have to be asked. The leaf is as good as a TLB entry, and has been since the
- * guest's last flush, so the guest's tables are not. Outside the lock.
+ * Gives the present leaf that maps gva the right to write, if the guest has given it: FAULT_MAPPED. Where a table of
+ * a higher level lies there, the write is to be seen: FAULT_WRITE_TRACKED, with r->gva and r->gpa. FAULT_RETRY: nothing
+ * was done, the guest's tables have to be asked. The leaf is as good as a TLB entry, and has been since the guest's
+ * last flush, so the guest's tables are not. Outside the lock.
  */
-bool shadow_grant(struct mmu_vcpu *mv, gva_t gva);
+enum fault_result shadow_grant(struct mmu_vcpu *mv, gva_t gva, struct walk_result *r);
 
 #endif
