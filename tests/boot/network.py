@@ -12,6 +12,8 @@ import tempfile
 
 PREFIX = "192.0.2"          # the namespace has .1, DHCP gives .50
 LEASE = f"{PREFIX}.50"
+LINK_LOCAL = "fe80::5054:ff:fe67:6e01"   # the machine's, of its card's address
+OWN_LINK_LOCAL = "fe80::1"  # the namespace's, beside the one that its tap makes up
 TAP = "tap0"
 CLONE_NEWNET = 0x40000000
 
@@ -53,7 +55,8 @@ class Network:
             raise RuntimeError(reason)
         subprocess.run(["ip", "netns", "add", self.namespace], check=True)
         for command in (["tuntap", "add", TAP, "mode", "tap"], ["addr", "add", f"{PREFIX}.1/24", "dev", TAP],
-                        ["link", "set", "lo", "up"], ["link", "set", TAP, "up"]):
+                        ["link", "set", "lo", "up"], ["link", "set", TAP, "up"],
+                        ["addr", "add", f"{OWN_LINK_LOCAL}/64", "dev", TAP, "nodad"]):
             subprocess.run(["ip", "-n", self.namespace] + command, check=True)
         self._serve_dhcp()
 

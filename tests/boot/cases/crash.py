@@ -6,26 +6,33 @@ import time
 
 from case import Call, Case, Expect
 from machine import free_port
+from network import LINK_LOCAL, OWN_LINK_LOCAL
 
 LOG_PORT = free_port()
-REPORT_SENT = [
-    r"<130>1 - 10\.0\.2\.15 gnomon - panic \[meta sequenceId=\"1\"\] PANIC on CPU 0$",
-    r"<130>.*\] stack overflow: rsp \w+ is in a guard page$",
-    r"<130>.*\]   cr0 \w+ cr2 ",
-    r"<130>.*\]   at \w+ overflow\+",
-    r"<130>.*\] \| .*watch",
-    r"<130>.*\] the panic was on CPU 0: stack overflow",
-    r"<130>.*\] the machine has stopped$",
-]
+
+
+def report_sent(host, *lines):
+    """How a report's datagrams read: from its head on, some lines in their order, and its end."""
+    return ([rf'<130>1 - {re.escape(host)} gnomon - panic \[meta sequenceId="1"\] PANIC on CPU 0$'] +
+            [rf"<130>.*\] {line}" for line in lines] +
+            [r"<130>.*\] \| .*watch", r"<130>.*\] the panic was on CPU 0: ", r"<130>.*\] the machine has stopped$"])
 
 
 class Collector:
-    """Takes the datagrams that a machine sends to LOG_PORT of its network's host."""
+    """Takes the datagrams that a machine sends to LOG_PORT: of its own network, or of this host."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+        self.datagrams = []
 
     def listen(self, machine):
         self.datagrams = []
-        line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        line.bind(("127.0.0.1", LOG_PORT))
+        if machine.network:
+            line = machine.network.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            line.bind(("::", LOG_PORT))
+        else:
+            line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            line.bind(("127.0.0.1", LOG_PORT))
         line.settimeout(1)
         threading.Thread(target=self._receive, args=(machine, line), daemon=True).start()
 
@@ -41,7 +48,7 @@ class Collector:
         """The lines of the report that matter, in their order."""
         deadline = time.monotonic() + 30
         while True:
-            missing = list(REPORT_SENT)
+            missing = list(self.wanted)
             for datagram in list(self.datagrams):
                 if missing and re.search(missing[0], datagram):
                     missing.pop(0)
@@ -52,7 +59,10 @@ class Collector:
             time.sleep(0.2)
 
 
-COLLECTOR = Collector()
+BY_IPV6 = Collector(report_sent(LINK_LOCAL, r"page fault at 0h \(not mapped, write\)", r"  cr0 \w+ cr2 ",
+                                r"CPU 1 runs vCPU 0 of guest spin"))
+BY_IPV4 = Collector(report_sent("10.0.2.15", r"stack overflow: rsp \w+ is in a guard page$", r"  cr0 \w+ cr2 ",
+                                r"  at \w+ overflow\+"))
 
 REPORT_ENDS = [
     Expect(r"gnomon: the log's last lines:"),
@@ -68,8 +78,9 @@ def crash(name, conf, steps, files, **more):
 
 
 CASES = [
-    # In Bochs, where CPU 1 has a guest as well, which is in the guest all the time.
-    crash("crash-two-cpus", "watchdog = 1\n[vm spin]\nkernel = /k\nmemory = 16M\ncpu = 1\n", [
+    # In Bochs, where CPU 1 has a guest as well, which is in the guest all the time. The report goes out by IPv6 too.
+    crash("crash-two-cpus", f"watchdog = 1\nnet = 192.0.2.50/24\nipv6 = auto\nsyslog = [{OWN_LINK_LOCAL}]:{LOG_PORT}\n[vm spin]\nkernel = /k\nmemory = 16M\ncpu = 1\n", [
+        Call(BY_IPV6.listen),
         Expect(r"gnomon: watch: CPUs watch each other, 1 s", 300),
         Expect(r"gnomon: watch: CPU 1 has not come back for \d+ s:\r\n"
                r"gnomon: CPU 1 runs hang, at [0-9a-f]{16} hang\+\w+\r\n"
@@ -88,10 +99,12 @@ CASES = [
         Expect(r"gnomon: guest spin is running"),
         Expect(r"gnomon: another fault in the broken report, whose rest is lost: page fault at 8h"),
         Expect(r"gnomon: another fault in the wrong report, whose rest is lost: broken invariant at .*: nowhere"),
-    ] + REPORT_ENDS, {"/k": "tests/guests/spin.elf"}, host={"cpu": "corei7_skylake_x", "count": 2}),
+    ] + REPORT_ENDS + [
+        Call(BY_IPV6.check),
+    ], {"/k": "tests/guests/spin.elf"}, host={"cpu": "corei7_skylake_x", "count": 2, "network": True}),
     # In QEMU, with a network to which the panic sends its report past lwIP.
     crash("crash-one-cpu", f"watchdog = 1\nnet = dhcp\nsyslog = 10.0.2.2:{LOG_PORT}\n", [
-        Call(COLLECTOR.listen),
+        Call(BY_IPV4.listen),
         Expect(r"gnomon: watch: CPU 0 is watched by the PIT's NMI, 1 s", 120),
         Expect(r"gnomon: watch: CPU 0 had not come back for 1 s:\r\ngnomon: CPU 0 runs overflow, at \w+ hang\+"),
         Expect(r"gnomon: watch: CPU 0 has not come back for \d s, and no other CPU has said so:\r\n"
@@ -101,6 +114,6 @@ CASES = [
         Expect(r"gnomon:   at \w+ overflow\+"),
         Expect(r"gnomon:   \?  \w+ overflow\+"),
     ] + REPORT_ENDS + [
-        Call(COLLECTOR.check),
+        Call(BY_IPV4.check),
     ], {}, machine="qemu", host={"forward": (514,)}),
 ]

@@ -1,9 +1,7 @@
 """The host's network: a card, addresses, who answers. Each case makes a network of its own (network.py)."""
 import net_clients
 from case import Call, Case, Command, Expect, Inside, Send
-from network import LEASE, TAP
-
-LINK_LOCAL = "fe80::5054:ff:fe67:6e01"  # of the card's address
+from network import LEASE, LINK_LOCAL, TAP
 
 KEY = "c0ffee00c0ffee00"
 
