@@ -123,14 +123,6 @@ static void goal_lower(struct fault *f, uint64_t spte, int level)
 	f->page |= (f->gfn & (level_pages(level) - level_pages(level - 1))) << PAGE_SHIFT;
 }
 
-static enum fault_result leaf_found(struct mmu_vcpu *mv, struct fault *f, int level)
-{
-	f->level = level;
-	f->too_large = f->accept && level > f->accept;
-	mv->stats.spurious += !f->too_large;
-	return FAULT_MAPPED;
-}
-
 /* Down to the goal, or to where no table leads further: nothing is to be decided up there. */
 static inline const struct sp *table_above(const struct mmu *mmu, const struct fault *f)
 {
@@ -156,8 +148,11 @@ enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f)
 		if (UNLIKELY(transition_is_frozen(t.old)))
 			return FAULT_RETRY;
 		goal_lower(f, t.old, t.level);
-		if (spte_is_present(t.old) && spte_is_leaf(t.old, t.level))
-			return leaf_found(mv, f, t.level);
+		if (spte_is_present(t.old) && spte_is_leaf(t.old, t.level)) {
+			f->level = t.level; /* no larger than the goal: what lowers the goal splits first */
+			mv->stats.spurious++;
+			return FAULT_MAPPED;
+		}
 		if (t.level == f->goal)
 			return map_leaf(mv, f, &t);
 		if (!spte_is_present(t.old)) {

@@ -21,7 +21,7 @@ struct fault {
 	int goal;                /* the level to map at, unless a table is there already */
 	hpa_t page;              /* in a mirror: the frame of the leaf at the goal */
 	int accept;              /* in a mirror: the largest level that the guest takes; 0: any */
-	bool too_large;          /* out: the entry is larger than that, or would have become so: nothing was done */
+	bool too_large;          /* out: the entry is larger than that, or would become so: nothing was done */
 	int level;               /* out, when FAULT_MAPPED: the level of the leaf */
 };
 

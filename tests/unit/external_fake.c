@@ -207,6 +207,8 @@ static int do_reclaim(struct fake *f, int level, hpa_t page)
 
 	if (!f->dead)
 		return reject(f, "RECLAIM while the guest lives");
+	if (f->keeps)
+		return -EIO;
 	for (uint64_t i = 0; i < count; i++)
 		if (f->metadata[first + i] != (level ? A_PAGE : A_TABLE))
 			return reject(f, "RECLAIM of page %lx, which is something else", page);

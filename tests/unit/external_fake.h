@@ -52,6 +52,7 @@ struct fake {
 	uint32_t busy_percent;      /* of all operations, unless entry is barred */
 	uint32_t interrupt_percent; /* of DEMOTE */
 	bool stuck;                 /* busy for ever */
+	bool keeps;                 /* gives nothing back at the end */
 	uint64_t fail_in;           /* the operation, counted down, that fails unexpectedly; 0: none */
 	bool fail_late;             /* ... after it has been carried out */
 	/* NULL, or called while the entry is frozen, before LINK and MAP. */

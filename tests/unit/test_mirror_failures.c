@@ -136,6 +136,15 @@ static void lost_at_the_end(void **state)
 	pages_are_ours();
 }
 
+/* Tables that are kept for good: their frames stay on record as the guest's (mirror_world_end()). */
+static void lost_for_good(void **state)
+{
+	(void)state;
+	mirror_run();
+	mirror_accept(FRAME, LEVEL_4K);
+	fake.keeps = true;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -143,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(busy_twice),
 		TEST(lost_at_the_end),
+		TEST(lost_for_good),
 		cmocka_unit_test(failures_early),
 		cmocka_unit_test(failures_late),
 	};
