@@ -19,7 +19,14 @@ void text_bytes(struct text *t, const void *bytes, size_t n)
 
 void text_add(struct text *t, const char *s) { text_bytes(t, s, strlen(s)); }
 
-void text_char(struct text *t, char c) { text_bytes(t, &c, 1); }
+/* Labels are written by it: most of what /metrics says. */
+void text_char(struct text *t, char c)
+{
+	if (text_room(t))
+		t->at[t->len++] = c;
+	else
+		t->cut = true;
+}
 
 /* The number's digits, the last one first; returns how many. */
 static unsigned digits_of(uint64_t n, char digits[MAX_DIGITS])
