@@ -126,7 +126,7 @@ static int read_size(const struct config_key *k, void *field, struct slice v, co
 	if (!unit || !config_number(digits, 10, &n) || __builtin_mul_overflow(n, unit, &n))
 		return config_refuse(p, "%s = %.*s is not a size; write it like 512M or 2G", k->name, SHOWN(v));
 	if (n < k->min || n > k->max || !is_aligned(n, MEMORY_UNIT))
-		return config_refuse(p, "%s = %.*s must be a multiple of 2M, from %luM to %luM", k->name, SHOWN(v),
+		return config_refuse(p, "%s = %.*s must be a multiple of 2M, from %luM to %luM, like 512M", k->name, SHOWN(v),
 		                     k->min >> 20, k->max >> 20);
 	*(uint64_t *)field = n;
 	return 0;

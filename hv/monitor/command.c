@@ -140,5 +140,11 @@ int monitor_line_run(struct monitor_line *line, char *text)
 	if (strcmp(argv[0], "help") == 0)
 		return help(line, argc, argv);
 	const struct monitor_command *c = find(line, argv[0]);
-	return c ? c->run(line->out, argc, argv) : say_unknown(line, argv[0]);
+	if (!c)
+		return say_unknown(line, argv[0]);
+	if (argc > 1 && !*c->args) {
+		mon_printf(line->out, "%s takes no word behind it, and \"%s\" is one; nothing was done.\n", argv[0], argv[1]);
+		return -EINVAL;
+	}
+	return c->run(line->out, argc, argv);
 }

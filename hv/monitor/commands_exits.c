@@ -23,8 +23,10 @@ static void show_reason(struct monitor_out *out, const struct vm *vm, uint32_t r
 
 static void show_exits(struct monitor_out *out, const struct vm *vm)
 {
-	if (!vm->vcpu_count)
+	if (!vm->vcpu_count) {
+		mon_printf(out, "guest %s has not been started yet\n", vm->config->name);
 		return;
+	}
 	mon_printf(out, "guest %s, its TSC %lu behind the host's\n  %-28s %12s %14s %8s%s\n", vm->config->name,
 		   0 - vm->vcpus[0]->tsc_offset, "exit reason", "exits", "root cycles", "each",
 		   vm->vcpu_count > 1 ? "   exits of each vCPU" : "");

@@ -84,8 +84,11 @@ static int mem_command(struct monitor_out *out, int argc, char **argv)
 	return 0;
 }
 
+/* As sinks get it, which is with "\r\n" at the end. */
 static void show_line(void *ctx, const char *line, size_t len)
 {
+	while (len && (line[len - 1] == '\r' || line[len - 1] == '\n'))
+		len--;
 	mon_printf(ctx, "%.*s\n", (int)len, line);
 }
 

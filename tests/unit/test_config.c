@@ -152,10 +152,12 @@ static void test_value_errors(void **state)
 	refused("[vm a]\nmemory=\n", "gnomon.conf:2: memory =  is not a size; write it like 512M or 2G");
 	refused("[vm a]\nmemory=99999999999999999999G\n",
 	        "gnomon.conf:2: memory = 99999999999999999999G is not a size; write it like 512M or 2G");
-	refused("[vm a]\nmemory=3M\n", "gnomon.conf:2: memory = 3M must be a multiple of 2M, from 2M to 1048576M");
-	refused("[vm a]\nmemory=0\n", "gnomon.conf:2: memory = 0 must be a multiple of 2M, from 2M to 1048576M");
+	refused("[vm a]\nmemory=3M\n",
+	        "gnomon.conf:2: memory = 3M must be a multiple of 2M, from 2M to 1048576M, like 512M");
+	refused("[vm a]\nmemory=0\n",
+	        "gnomon.conf:2: memory = 0 must be a multiple of 2M, from 2M to 1048576M, like 512M");
 	refused("[vm a]\nmemory=1025G\n",
-	        "gnomon.conf:2: memory = 1025G must be a multiple of 2M, from 2M to 1048576M");
+	        "gnomon.conf:2: memory = 1025G must be a multiple of 2M, from 2M to 1048576M, like 512M");
 	refused("[vm a]\nvcpus=0\n", "gnomon.conf:2: vcpus = 0 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=65\n", "gnomon.conf:2: vcpus = 65 is not a number from 1 to 64");
 	refused("[vm a]\nvcpus=-1\n", "gnomon.conf:2: vcpus = -1 is not a number from 1 to 64");

@@ -102,6 +102,17 @@ static void test_words(void **state)
 	assert_int_equal(call_count, 2);
 }
 
+/* Words that a command would not look at are no reason to guess, least of all behind `reboot`. */
+static void test_too_many_words(void **state)
+{
+	(void)state;
+	assert_int_equal(run("exits now"), -EINVAL);
+	assert_string_equal(output, "exits takes no word behind it, and \"now\" is one; nothing was done.\n");
+	assert_int_equal(call_count, 0);
+	run("exits");
+	assert_int_equal(call_count, 1);
+}
+
 static void test_line_ends(void **state)
 {
 	(void)state;
@@ -272,7 +283,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_words), TEST(test_line_ends), TEST(test_editing), TEST(test_echo),
+		TEST(test_words), TEST(test_too_many_words), TEST(test_line_ends), TEST(test_editing), TEST(test_echo),
 		TEST(test_length_limit), TEST(test_history), TEST(test_no_history), TEST(test_broken_escapes),
 		TEST(test_help), TEST(test_unknown), TEST(test_results), TEST(test_quiet), TEST(test_printf_is_cut),
 		TEST(test_too_many_tables),
