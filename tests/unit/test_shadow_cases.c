@@ -228,6 +228,19 @@ static void what_is_logged(void **state)
 	assert_int_equal(world_mmu.host.stats.installed[LEVEL_2M], 1); /* large again */
 }
 
+/* A directory lies in a large page, whose parts are mapped as a whole by the first fault: all but that one writable. */
+static void directory_inside_large_page(void **state)
+{
+	(void)state;
+	set(ROOT + 1, 1, (LARGE + 2) << PAGE_SHIFT | 0x67);
+	set(LARGE + 2, 0, PT << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(GIB(1), WALK_READ, 0), DONE);
+	set(ROOT + 2, 1, LARGE << PAGE_SHIFT | 0xe7);
+	assert_int_equal(touch(MIB(2) + 5 * PAGE_SIZE, WALK_WRITE, 1), DONE);
+	assert_int_equal(touch(MIB(2) + 2 * PAGE_SIZE, WALK_WRITE, PT << PAGE_SHIFT | 0x65), EMULATED);
+	assert_int_equal(touch(GIB(1), WALK_READ, 0), DONE);
+}
+
 #define DEVICE_GFN 0xfec00ul
 #define DEVICE_GVA (4 * PAGE_SIZE)
 
@@ -407,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(frame_by_another_gfn, start, end),
 		cmocka_unit_test_setup_teardown(entry_changes_frame, start, end),
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
+		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
