@@ -62,18 +62,6 @@ static struct op32 *add_access(struct op32 *op, const struct walk32 *w)
 	return add(op, OP_LOAD, at(&table[0]), 0);
 }
 
-static bool right(const struct op32 *op, const struct walk32 *w)
-{
-	uint32_t want = walk32_expect(w), leaf = w->large ? op[1].value : op[2].value;
-	bool write = w->access == OP_STORE || w->access == OP_USER_STORE;
-
-	if (op32_fault(op) != want || (want && op->cr2 != TARGET))
-		return false;
-	if (want)
-		return !(leaf & PTE_D);
-	return op[1].value & PTE_A && leaf & PTE_A && !(leaf & PTE_D) == !write;
-}
-
 static struct mode32 mode(unsigned setting)
 {
 	return (struct mode32){ .cr0 = (uint32_t)(CR0_PG | (setting & 1 ? CR0_WP : 0)), .cr3 = at(pdpt),
@@ -96,7 +84,7 @@ static unsigned walk_batch(unsigned first, bool large, unsigned setting)
 		struct walk32 w = combo(first + i / ACCESSES, large, setting, i % ACCESSES);
 		const struct op32 *access = &ops[i * OPS_EACH + 5];
 
-		if (!right(access, &w) && wrong++ < 2)
+		if (!walk32_right(&w, access, TARGET) && wrong++ < 2)
 			print("  flags %lx %lx access %u: fault %x, want %x, cr2 %x, entries %x %x\n", w.directory,
 			      w.table, w.access, op32_fault(access), walk32_expect(&w), access->cr2, access[1].value,
 			      access[2].value);

@@ -65,18 +65,12 @@ static struct op32 *add_access(struct op32 *op, const struct walk32 *w)
 	return add(op, OP_LOAD, at(&table[0]), 0);
 }
 
-/* op: the access, followed by the looks at both entries. */
+/* What is loaded is what lies there. */
 static bool right(const struct op32 *op, const struct walk32 *w)
 {
-	uint32_t want = walk32_expect(w), leaf = w->large ? op[1].value : op[2].value;
-	bool write = w->access == OP_STORE || w->access == OP_USER_STORE;
+	bool load = w->access == OP_LOAD || w->access == OP_USER_LOAD;
 
-	if (op32_fault(op) != want || (want && op->cr2 != TARGET))
-		return false;
-	if (want)
-		return !(leaf & PTE_D);
-	return op[1].value & PTE_A && leaf & PTE_A && !(leaf & PTE_D) == !write &&
-	       ((w->access != OP_LOAD && w->access != OP_USER_LOAD) || op->value == UD2);
+	return walk32_right(w, op, TARGET) && (!load || walk32_expect(w) || op->value == UD2);
 }
 
 static void walk_all(bool pse, bool large, bool wp)

@@ -41,3 +41,15 @@ uint32_t walk32_expect(const struct walk32 *w)
 		return fault | ERR_P | ERR_RSVD;
 	return forbidden(w, user, write, fetch) ? fault | ERR_P : 0;
 }
+
+bool walk32_right(const struct walk32 *w, const struct op32 *op, uint32_t target)
+{
+	uint32_t want = walk32_expect(w), leaf = w->large ? op[1].value : op[2].value;
+	bool write = w->access == OP_STORE || w->access == OP_USER_STORE;
+
+	if (op32_fault(op) != want || (want && op->cr2 != target))
+		return false;
+	if (want)
+		return !(leaf & PTE_D);
+	return op[1].value & PTE_A && leaf & PTE_A && !(leaf & PTE_D) == !write;
+}

@@ -18,5 +18,8 @@ struct walk32 {
 
 /* What op32_fault() must be: 0, or the page fault with its error code. */
 uint32_t walk32_expect(const struct walk32 *w);
+/* Whether it ended so, with the flags for accessed and dirty as they must be then. op is the access, of target,
+ * followed by loads of the directory's and of the table's entry. */
+bool walk32_right(const struct walk32 *w, const struct op32 *op, uint32_t target);
 
 #endif
