@@ -117,6 +117,22 @@ static void entry_changes_frame(void **state)
 	assert_int_equal(touch(4 * PAGE_SIZE, WALK_READ, 0), DONE);
 }
 
+/* The same, but to another gfn of the same frame; then the slot of that gfn goes. */
+static void entry_changes_gfn(void **state)
+{
+	(void)state;
+	for (uint64_t i = 2; i < 5; i++) {
+		set(PT, i, ((i < 4 ? ALIAS : DATA) + i) << PAGE_SHIFT | 0x67);
+		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), DONE);
+	}
+	assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, (ALIAS + 4) << PAGE_SHIFT | 0x67), DONE);
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+	assert_int_equal(touch(4 * PAGE_SIZE, WALK_READ, 0), DONE);
+	guest_slot_delete(0x1000);
+	assert_int_equal(touch(4 * PAGE_SIZE, WALK_READ, 0), DEVICE);
+}
+
 /* The supervisor may write to a user page that its key forbids to write as long as CR0.WP is 0. */
 static void key_and_no_wp(void **state)
 {
@@ -339,6 +355,10 @@ static void memory_becomes_device(void **state)
 		assert_int_equal(touch(8, WALK_FETCH, 1), DEVICE); /* as a TLB would */
 		guest_invlpg(v, 0);
 	}
+	set(PT, 5, DATA << PAGE_SHIFT | 0x23); /* clean: the first write faults */
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE + 5 * 8, WALK_WRITE, DEVICE_GFN << PAGE_SHIFT | 0x67), DONE);
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_WRITE, 1), DEVICE);
 }
 
 /* Entries of another generation are none, and when the number begins anew there are none. */
@@ -419,6 +439,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_page_becomes_table, start, end),
 		cmocka_unit_test_setup_teardown(frame_by_another_gfn, start, end),
 		cmocka_unit_test_setup_teardown(entry_changes_frame, start, end),
+		cmocka_unit_test_setup_teardown(entry_changes_gfn, start, end),
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
