@@ -343,8 +343,8 @@ static bool audit_hypervisor(struct monitor_out *out)
 
 	for (uint32_t i = 0; i < cpu_count; i++)
 		windows += window_pages(i);
-	mon_printf(out, "hypervisor: %lu pages mapped, %lu of a TD or the TDX module; %lu in windows\n", mapped, a.wrong,
-		   windows);
+	mon_printf(out, "hypervisor: %lu pages mapped, %lu of a TD or the TDX module; %lu in windows; other CPUs told %lu "
+		   "times to forget some\n", mapped, a.wrong, windows, map_flushes_sent());
 	return !a.wrong && !window_pages(this_cpu()->index);
 }
 

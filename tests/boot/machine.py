@@ -195,8 +195,9 @@ class Bochs(Machine):
         }
         port = free_port()
         rc = os.path.join(self.folder, "bochsrc")
+        # The rate is shown once a second on a terminal that nobody reads: after five minutes Bochs waits for good.
         with open(rc, "w") as out:
-            out.write(BOCHSRC.format(display="term", log=os.path.join(self.folder, "bochs.log"),
+            out.write(BOCHSRC.format(display='term, options="hideIPS"', log=os.path.join(self.folder, "bochs.log"),
                                      com1=f"mode=socket-server, dev=localhost:{port}",
                                      **dict(option, disk=disks[option["disk"]])))
             if self.network:
