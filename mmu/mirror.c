@@ -18,14 +18,7 @@ int mirror_init(struct mmu *mmu)
 	return 0;
 }
 
-int mirror_goal(const struct mmu *mmu, const struct slot *s, gfn_t gfn)
-{
-	int level = hugepage_private_level(s, gfn);
-
-	return level < mmu->config.external->max_level ? level : mmu->config.external->max_level;
-}
-
-static struct transition entry_of(struct mmu *mmu, const struct sp *sp, gfn_t gfn)
+static ALWAYS_INLINE struct transition entry_of(struct mmu *mmu, const struct sp *sp, gfn_t gfn)
 {
 	struct transition t = {
 		.mmu = mmu,
@@ -126,16 +119,16 @@ static void goal_lower(struct fault *f, uint64_t spte, int level)
 /* Down to the goal, or to where no table leads further: nothing is to be decided up there. */
 static inline const struct sp *table_above(const struct mmu *mmu, const struct fault *f)
 {
-	const struct sp *sp = mmu->mirror;
+	const uint64_t *table = mmu->mirror->table;
 	uint64_t spte;
 
-	while (sp->level > f->goal) {
-		spte = spte_read(&sp->table[spte_index(f->gfn, sp->level)]);
-		if (UNLIKELY(!spte_is_table(spte, sp->level)))
+	for (int level = ROOT_LEVEL; level > f->goal; level--) {
+		spte = spte_read(&table[spte_index(f->gfn, level)]);
+		if (UNLIKELY(!spte_is_table(spte, level)))
 			break;
-		sp = sp_of(spte_hpa(spte));
+		table = phys_to_virt(spte_hpa(spte));
 	}
-	return sp;
+	return sp_of(virt_to_phys(table));
 }
 
 enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f)

@@ -17,6 +17,7 @@
 #define MMU_MIRROR_H
 
 #include "mmu/external.h"
+#include "mmu/hugepage.h"
 #include "mmu/mmu.h"
 #include "mmu/sp.h"
 #include "mmu/tdp.h"
@@ -74,7 +75,12 @@ enum fault_result mmu_fault_in(struct mmu_vcpu *mv, struct fault *f, bool privat
 enum fault_result mirror_map(struct mmu_vcpu *mv, struct fault *f);
 
 /* The level that a fault at gfn aims for. Inside the lock. */
-int mirror_goal(const struct mmu *mmu, const struct slot *s, gfn_t gfn);
+static inline int mirror_goal(const struct mmu *mmu, const struct slot *s, gfn_t gfn)
+{
+	int level = hugepage_private_level(s, gfn), most = mmu->config.external->max_level;
+
+	return level < most ? level : most;
+}
 
 /* The entry that decides about gfn, as old of a transition that is nothing yet. Inside the lock. */
 struct transition mirror_find(struct mmu *mmu, gfn_t gfn);

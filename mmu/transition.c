@@ -31,7 +31,7 @@ void mmu_break(struct mmu *mmu, const char *fmt, ...)
 }
 
 /* What the external table has to do for a transition; EXTERNAL_OPS: it is not allowed. */
-static enum external_op transition_judge(const struct transition *t)
+static ALWAYS_INLINE enum external_op transition_judge(const struct transition *t)
 {
 	bool to_table = spte_is_table(t->new, t->level);
 	bool to_leaf = !to_table && spte_is_present(t->new);

@@ -21,7 +21,7 @@ const struct tdx_ops *tdx_ops(void) { return used; }
 
 static void count(uint64_t *counter) { __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
 
-uint64_t tdx_call_once(struct tdx_regs *r)
+static inline uint64_t once(struct tdx_regs *r)
 {
 	uint32_t leaf = r->gpr[TDX_RAX] & TDX_LEAF_MASK;
 
@@ -33,12 +33,14 @@ uint64_t tdx_call_once(struct tdx_regs *r)
 	return r->gpr[TDX_RAX];
 }
 
+uint64_t tdx_call_once(struct tdx_regs *r) { return once(r); }
+
 /* The operands are kept: a call that fails returns details in their registers. */
 static uint64_t call(uint32_t leaf, const struct tdx_operands *in, struct tdx_operands *out)
 {
 	struct tdx_regs r = { .gpr = { [TDX_RAX] = leaf, [TDX_RCX] = in->rcx, [TDX_RDX] = in->rdx,
 				       [TDX_R8] = in->r8, [TDX_R9] = in->r9 } };
-	uint64_t status = tdx_call_once(&r);
+	uint64_t status = once(&r);
 
 	*out = (struct tdx_operands){ r.gpr[TDX_RCX], r.gpr[TDX_RDX], r.gpr[TDX_R8], r.gpr[TDX_R9] };
 	return status;
@@ -72,7 +74,7 @@ uint64_t tdx_call4(uint32_t leaf, uint64_t rcx, uint64_t rdx, uint64_t r8, uint6
 {
 	struct tdx_regs r = { .gpr = { [TDX_RAX] = leaf, [TDX_RCX] = rcx, [TDX_RDX] = rdx, [TDX_R8] = r8,
 				       [TDX_R9] = r9 } };
-	uint64_t status = tdx_call_once(&r);
+	uint64_t status = once(&r);
 	struct tdx_operands in = { rcx, rdx, r8, r9 }, o;
 
 	return tdx_is_success(status) ? status : call_again(leaf, &in, &o, status);

@@ -42,7 +42,7 @@ static int result_of(struct td *td, enum tdh_leaf leaf, gfn_t gfn, uint64_t stat
 
 /* ---- whose pages are ---- */
 
-static int no_table(struct td *td)
+static NOINLINE int no_table(struct td *td)
 {
 	if (!__atomic_exchange_n(&td->broken_once, 1, __ATOMIC_RELAXED))
 		format(td->broken, sizeof(td->broken),
@@ -51,7 +51,7 @@ static int no_table(struct td *td)
 }
 
 /* From now on it is the TD's: nobody else looks at it, and it is out of the hypervisor's map. */
-static int hold(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
+static ALWAYS_INLINE int hold(struct td *td, hpa_t page, uint64_t npages, frame_owner_t owner)
 {
 	if (UNLIKELY(map_hide(page, npages)))
 		return no_table(td);

@@ -297,14 +297,10 @@ static void change_owner(pfn_t p, frame_owner_t from, frame_owner_t to)
 }
 
 /* Four records at a time where all four are as expected: private memory changes hands 2 MiB at a time. */
-void frame_change_owner(hpa_t pa, uint64_t npages, frame_owner_t from, frame_owner_t to)
+static NOINLINE void change_owners(pfn_t p, pfn_t end, frame_owner_t from, frame_owner_t to)
 {
 	const uint64_t each = 0x0001000100010001ul;
-	pfn_t p = pa >> PAGE_SHIFT, end = p + npages;
 
-	INVARIANT(is_aligned(pa, PAGE_SIZE) && end <= frame_table.count && from >= OWNER_HV && to >= OWNER_HV);
-	if (npages == 1)
-		change_owner(p++, from, to);
 	while (p < end) {
 		uint64_t *four = (uint64_t *)(void *)&frame_table.owners[p];
 
@@ -315,6 +311,17 @@ void frame_change_owner(hpa_t pa, uint64_t npages, frame_owner_t from, frame_own
 			change_owner(p++, from, to);
 		}
 	}
+}
+
+void frame_change_owner(hpa_t pa, uint64_t npages, frame_owner_t from, frame_owner_t to)
+{
+	pfn_t p = pa >> PAGE_SHIFT, end = p + npages;
+
+	INVARIANT(is_aligned(pa, PAGE_SIZE) && end <= frame_table.count && from >= OWNER_HV && to >= OWNER_HV);
+	if (LIKELY(npages == 1))
+		change_owner(p, from, to);
+	else
+		change_owners(p, end, from, to);
 	frames_tally_add(from, -(int64_t)npages);
 	frames_tally_add(to, (int64_t)npages);
 }
