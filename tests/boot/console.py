@@ -14,10 +14,12 @@ from machine import Bochs  # noqa: E402  (found through the path above)
 from network import LEASE, PREFIX  # noqa: E402
 
 LEAVE = b"\x1c"  # Ctrl-\
+ADDRESS = "net: the host has the address"
 
 
-def relay(machine):
-    """Keys to the serial line and the serial line to the screen, until one side ends."""
+def relay(machine, hint):
+    """Keys to the serial line and the serial line to the screen, until one side ends. The hint comes when the host has
+    its address: before that, the boot menu would clear it away."""
     shown = 0
     watched = [sys.stdin.fileno()]
     while not machine.ended.is_set():
@@ -32,18 +34,21 @@ def relay(machine):
         if len(text) > shown:
             os.write(sys.stdout.fileno(), text[shown:].encode("utf-8", "replace"))
             shown = len(text)
+        if hint and ADDRESS in text and text.endswith("\n"):
+            os.write(sys.stdout.fileno(), hint.replace("\n", "\r\n").encode())
+            hint = None
 
 
 def explain(network, key):
     """How to reach the host from another terminal."""
     inside = f"ip netns exec {network.namespace}"
-    print(f"The host gets the address {LEASE} in a network of its own, {network.namespace}. As root, in another terminal:\n"
-          f"  {inside} busybox ping {LEASE}\n"
-          f"  {inside} curl http://{LEASE}/\n"
-          f"  {inside} env GNOMON_KEY={key} tests/net/monitor.py {LEASE} 2323\n"
-          f"and after `gdb linux open {PREFIX}.1 1234` or `console linux open {PREFIX}.1 4000` in the monitor:\n"
-          f"  {inside} gdb -ex 'target remote {LEASE}:1234'\n"
-          f"  {inside} busybox nc {LEASE} 4000", flush=True)
+    return (f"\n\nThe host is {LEASE} in a network of its own. As root, in another terminal:\n"
+            f"  {inside} busybox ping {LEASE}\n"
+            f"  {inside} curl http://{LEASE}/metrics\n"
+            f"  {inside} env GNOMON_KEY={key} tests/net/monitor.py {LEASE} 2323\n"
+            f"and after `gdb linux open {PREFIX}.1 1234` or `console linux open {PREFIX}.1 4000` in the monitor:\n"
+            f"  {inside} gdb -ex 'target remote {LEASE}:1234'\n"
+            f"  {inside} busybox nc {LEASE} 4000\n\n")
 
 
 def main():
@@ -64,11 +69,10 @@ def main():
     saved = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     try:
         machine.start()
-        if args.network:
-            explain(machine.network, pathlib.Path(args.build, "net_key").read_text())
+        hint = explain(machine.network, pathlib.Path(args.build, "net_key").read_text()) if args.network else None
         if saved:
             tty.setraw(sys.stdin)
-        relay(machine)
+        relay(machine, hint)
     finally:
         if saved:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
