@@ -117,7 +117,17 @@ static void entry_changes_frame(void **state)
 	assert_int_equal(touch(4 * PAGE_SIZE, WALK_READ, 0), DONE);
 }
 
-/* The same, but to another gfn of the same frame; then the slot of that gfn goes. */
+/* An entry changes to another frame, and the first write, for which the leaf lacks the right, finds that out. */
+static void clean_page_changes_frame(void **state)
+{
+	(void)state;
+	set(PT, 5, DATA << PAGE_SHIFT | 0x23);
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE + 5 * 8, WALK_WRITE, (DATA + 3) << PAGE_SHIFT | 0x67), DONE);
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_WRITE, 1), DONE);
+}
+
+/* An entry changes to another gfn of the same frame, and the guest flushes all; then the slot of that gfn goes. */
 static void entry_changes_gfn(void **state)
 {
 	(void)state;
@@ -433,6 +443,31 @@ static void two_roots_of_one_pcid(void **state)
 	assert_int_equal(touch(0, WALK_READ, 0), DONE);
 }
 
+/* A flush of all PCIDs is of the tables that the vCPU may come back to, too. */
+static void flush_of_what_was_left(void **state)
+{
+	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 2;
+
+	(void)state;
+	set(LARGE, 0, (LARGE + 1) << PAGE_SHIFT | 0x67);
+	v->g.cr4 |= CR4_PCIDE;
+	v->g.cr3 = one;
+	vcpu_load(v, true);
+	vcpu_flushed(v, 1);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
+	v->g.cr3 = other;
+	vcpu_load(v, true);
+	vcpu_flushed(v, 2);
+	v->cpu.entered = false;
+	mmu_shadow_flush(&v->mv);
+	cpu_forget(&v->cpu);
+	vcpu_flushed_all(v);
+	v->g.cr3 = one;
+	vcpu_load(v, false);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +475,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(frame_by_another_gfn, start, end),
 		cmocka_unit_test_setup_teardown(entry_changes_frame, start, end),
 		cmocka_unit_test_setup_teardown(entry_changes_gfn, start, end),
+		cmocka_unit_test_setup_teardown(clean_page_changes_frame, start, end),
+		cmocka_unit_test_setup_teardown(flush_of_what_was_left, start, end),
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
