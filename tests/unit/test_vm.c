@@ -21,6 +21,8 @@
 #include "hv/pc.h"
 #include "hv/report.h"
 #include "hv/vm_build.h"
+#include "mmu/mmu.h"
+#include "mmu/shadow.h"
 #include "tests/unit/support/support.h"
 
 #include <cmocka.h>
@@ -33,12 +35,13 @@ static struct boot_info *boot;
 static struct failure why;
 static struct vcpu vcpus[2];
 static struct pc a_pc;
+static struct mmu a_mmu;
 static struct guest_entry entry;
 static struct context context;
 static struct sched sched = { .current = &context };
 static uint32_t requested[2];
 static unsigned loads, reports, wakes, stopped_calls, power_ons;
-static unsigned unloads, parks, unbuilds;
+static unsigned unloads, parks, unbuilds, zaps;
 static int build_error, load_error, unload_error;
 
 /* The leak checker would wait by the C library's sched_yield(), whose name the scheduler's has here. */
@@ -79,6 +82,7 @@ int vm_build(struct vm *vm, struct failure *f)
 		return (fail)(f, build_error, "no memory");
 	vm->backend = backend;
 	vm->pc = &a_pc;
+	vm->mmu = &a_mmu;
 	vm->entry = &entry;
 	vm->vcpu_count = 2;
 	for (unsigned i = 0; i < 2; i++) {
@@ -89,6 +93,13 @@ int vm_build(struct vm *vm, struct failure *f)
 	vm->extents[0] = (struct vm_extent){ 0, RAM, MIB(2) };
 	vm->extents[1] = (struct vm_extent){ MIB(2), RAM + MIB(4), MIB(2) };
 	return 0;
+}
+
+/* Its page tables are about to be cleared. */
+void mmu_shadow_zap_all(struct mmu *mmu)
+{
+	assert_ptr_equal(mmu, &a_mmu);
+	zaps++;
 }
 
 void vm_unbuild(struct vm *vm)
@@ -162,7 +173,8 @@ static int start(void **state)
 	test_this_cpu->sched = &sched;
 	context.vcpu = NULL;
 	backend = &plain;
-	unloads = parks = unbuilds = 0;
+	unloads = parks = unbuilds = zaps = 0;
+	a_mmu.config.kind = MMU_EPT;
 	unload_error = 0;
 	loads = reports = wakes = stopped_calls = power_ons = 0;
 	build_error = load_error = 0;
@@ -246,6 +258,27 @@ static void refusals(void **state)
 	assert_false(vms_poll() && stopped_calls); /* it never ran: nobody is told that it stopped */
 	load_error = 0;
 	assert_int_equal(vm_start(vm, &why), 0);
+}
+
+/* Runs until it is stopped. */
+static void live(struct vm *vm, enum mmu_kind kind)
+{
+	a_mmu.config.kind = kind;
+	assert_int_equal(vm_start(vm, &why), 0);
+	vm_stop(vm, "test");
+	park_all(vm);
+	vms_poll();
+}
+
+/* What stands for its page tables goes before they do. */
+static void shadow_goes_with_the_memory(void **state)
+{
+	(void)state;
+	live(one(), MMU_EPT);
+	live(one(), MMU_EPT);
+	assert_int_equal(zaps, 0);
+	live(one(), MMU_SHADOW);
+	assert_int_equal(zaps, 1);
 }
 
 /* What the guest before left is not there any more. */
@@ -360,7 +393,8 @@ static void loaded_by_the_back_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(names), TEST(ram), TEST(starting), TEST(refusals), TEST(memory_is_cleared), TEST(stopping),
+		TEST(names), TEST(ram), TEST(starting), TEST(refusals), TEST(memory_is_cleared),
+		TEST(shadow_goes_with_the_memory), TEST(stopping),
 		TEST(polling), TEST(resetting), TEST(loaded_by_the_back_end),
 	};
 

@@ -1,4 +1,4 @@
-/* sources: vmx/guard.c vmx/leaks.c vmx/multihit.c hv/base/features.c hv/base/failure.c hv/base/format.c */
+/* sources: vmx/guard.c vmx/core/guard.c vmx/core/leaks.c vmx/multihit.c hv/base/features.c hv/base/failure.c hv/base/format.c */
 /*
  * The measures against leaks as they are carried out: which MSR is written with what, when, and that
  * nothing is written where none is called for.
@@ -73,21 +73,21 @@ static void before_an_entry(void **state)
 
 	(void)state;
 	start();
-	assert_true(vmx_guard_entries(&c));
-	vmx_guard_entry(&c);
+	assert_true(guard_entries(&c));
+	guard_entry(&c);
 	wrote(MSR_FLUSH_CMD, 1);
-	vmx_guard_entry(&c);
+	guard_entry(&c);
 	wrote(MSR_FLUSH_CMD, 1);
 
 	c.leaks = BIT(FEATURE_VERW); /* an instruction, no MSR */
-	assert_true(vmx_guard_entries(&c));
-	vmx_guard_entry(&c);
+	assert_true(guard_entries(&c));
+	guard_entry(&c);
 	assert_int_equal(count, 0);
 
 	c.leaks = BIT(FEATURE_RSB_FILL) | BIT(FEATURE_IBPB) | BIT(FEATURE_SPEC_CTRL);
-	assert_false(vmx_guard_entries(&c));
+	assert_false(guard_entries(&c));
 	c.leaks = 0;
-	assert_false(vmx_guard_entries(&c));
+	assert_false(guard_entries(&c));
 }
 
 static void behind_an_exit(void **state)
@@ -95,17 +95,11 @@ static void behind_an_exit(void **state)
 	struct vmx_cpu c = { .leaks = BIT(FEATURE_RSB_FILL) };
 
 	(void)state;
+	assert_true(guard_exits(&c));
 	assert_ptr_equal(vmx_guard_exit_stub(&c), vmx_exit_stub_filling);
 	c.leaks = ~c.leaks;
+	assert_false(guard_exits(&c));
 	assert_ptr_equal(vmx_guard_exit_stub(&c), vmx_exit_stub);
-}
-
-static void load(struct vmx_cpu *c, uint32_t vm_id)
-{
-	struct vm vm = { .id = vm_id };
-	struct vmx_vcpu x = { .v.vm = &vm };
-
-	vmx_guard_load(c, &x);
 }
 
 /* Predictions of the guest before, whichever of its vCPUs runs. */
@@ -115,19 +109,19 @@ static void between_guests(void **state)
 
 	(void)state;
 	start();
-	load(&c, 1); /* nobody was before it */
-	load(&c, 1);
+	guard_turn(&c, 1); /* nobody was before it */
+	guard_turn(&c, 1);
 	assert_int_equal(count, 0);
-	load(&c, 2);
+	guard_turn(&c, 2);
 	wrote(MSR_PRED_CMD, 1);
-	load(&c, 2);
+	guard_turn(&c, 2);
 	assert_int_equal(count, 0);
-	load(&c, 1);
+	guard_turn(&c, 1);
 	wrote(MSR_PRED_CMD, 1);
 
 	c = (struct vmx_cpu){ .leaks = ~BIT(FEATURE_IBPB) };
-	load(&c, 1);
-	load(&c, 2);
+	guard_turn(&c, 1);
+	guard_turn(&c, 2);
 	assert_int_equal(count, 0);
 }
 
