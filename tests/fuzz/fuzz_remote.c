@@ -50,8 +50,8 @@ static int much(struct monitor_out *out, int argc, char **argv)
 }
 
 static const struct monitor_command commands[] = {
-	{ "vm", "", "", run },
-	{ "much", "", "", much },
+	{ "vm", "[WORD ...]", "", run },
+	{ "much", "[WORD ...]", "", much },
 	{ NULL, NULL, NULL, NULL },
 };
 

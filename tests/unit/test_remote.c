@@ -56,8 +56,8 @@ static int much_command(struct monitor_out *out, int argc, char **argv)
 }
 
 static const struct monitor_command commands[] = {
-	{ "word", "", "", word_command },
-	{ "much", "", "", much_command },
+	{ "word", "[WORD ...]", "", word_command },
+	{ "much", "[WORD ...]", "", much_command },
 	{ NULL, NULL, NULL, NULL },
 };
 

@@ -27,6 +27,7 @@ static struct sched sched;
 static struct vmx_vcpu mine, theirs;
 static struct vm_config config = { .name = "g" };
 static struct vm vm;
+static struct mmu mmu;
 static unsigned flushes, nmis, leave_at_nmi;
 static uint32_t asked;
 
@@ -88,7 +89,7 @@ static int start(void **state)
 	test_this_cpu = &here;
 	mine = (struct vmx_vcpu){ .v = { .vm = &vm, .cpu = &here }, .ready = true };
 	theirs = (struct vmx_vcpu){ .v = { .vm = &vm, .cpu = &other, .index = 1 }, .ready = true };
-	vm = (struct vm){ .config = &config, .vcpu_count = 2, .vcpus = { &mine.v, &theirs.v } };
+	vm = (struct vm){ .config = &config, .mmu = &mmu, .vcpu_count = 2, .vcpus = { &mine.v, &theirs.v } };
 	flushes = nmis = leave_at_nmi = asked = 0;
 	return 0;
 }
