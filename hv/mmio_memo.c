@@ -37,7 +37,7 @@ static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, co
 	return walked || m->insn.insn.form == FORM_LOAD || LIKELY(walk_line_unchanged(&m->data));
 }
 
-static inline const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint32_t cs_ar,
+static ALWAYS_INLINE const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint32_t cs_ar,
 						const struct guest_paging *g, bool walked)
 {
 	const struct mmio_memo *m = &v->memos->memo[place_of(rip)];
