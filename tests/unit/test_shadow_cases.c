@@ -423,11 +423,11 @@ static void device_without_entry(void **state)
 	assert_int_equal(counts().mmio_made, 0);
 }
 
-static void two_roots_of_one_pcid(void **state)
+/* Uses tables under PCID 1, one of them written to, and goes to others under that PCID. Returns CR3 of the first. */
+static uint64_t leave_a_root(unsigned pcid)
 {
-	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 1;
+	uint64_t one = ROOT << PAGE_SHIFT | 1;
 
-	(void)state;
 	set(LARGE, 0, (LARGE + 1) << PAGE_SHIFT | 0x67);
 	v->g.cr4 |= CR4_PCIDE;
 	v->g.cr3 = one;
@@ -435,9 +435,17 @@ static void two_roots_of_one_pcid(void **state)
 	vcpu_flushed(v, 1);
 	assert_int_equal(touch(0, WALK_READ, 0), DONE);
 	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
-	v->g.cr3 = other;
+	v->g.cr3 = LARGE << PAGE_SHIFT | pcid;
 	vcpu_load(v, true);
-	vcpu_flushed(v, 1);
+	vcpu_flushed(v, pcid);
+	return one;
+}
+
+static void two_roots_of_one_pcid(void **state)
+{
+	uint64_t one = leave_a_root(1);
+
+	(void)state;
 	v->g.cr3 = one;
 	vcpu_load(v, false);
 	assert_int_equal(touch(0, WALK_READ, 0), DONE);
@@ -446,19 +454,9 @@ static void two_roots_of_one_pcid(void **state)
 /* A flush of all PCIDs is of the tables that the vCPU may come back to, too. */
 static void flush_of_what_was_left(void **state)
 {
-	uint64_t one = ROOT << PAGE_SHIFT | 1, other = LARGE << PAGE_SHIFT | 2;
+	uint64_t one = leave_a_root(2);
 
 	(void)state;
-	set(LARGE, 0, (LARGE + 1) << PAGE_SHIFT | 0x67);
-	v->g.cr4 |= CR4_PCIDE;
-	v->g.cr3 = one;
-	vcpu_load(v, true);
-	vcpu_flushed(v, 1);
-	assert_int_equal(touch(0, WALK_READ, 0), DONE);
-	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
-	v->g.cr3 = other;
-	vcpu_load(v, true);
-	vcpu_flushed(v, 2);
 	v->cpu.entered = false;
 	mmu_shadow_flush(&v->mv);
 	cpu_forget(&v->cpu);
