@@ -18,6 +18,7 @@
 struct mmu world_mmu;
 struct vcpu world_vcpus[VCPUS];
 uint64_t world_flushes;
+void (*world_before_flush)(void);
 bool world_verbose;
 
 static struct failure why;
@@ -105,6 +106,8 @@ static void flush_all(void *ctx, const struct flush_range *range)
 	if (ctx != &world_mmu)
 		world_fail("flush with another context");
 	world_flushes++;
+	if (world_before_flush)
+		world_before_flush();
 	for (uint32_t i = 0; i < VCPUS; i++)
 		if (rnd(2))
 			last_store(&world_vcpus[i]);

@@ -32,6 +32,7 @@ struct vcpu {
 extern struct mmu world_mmu;
 extern struct vcpu world_vcpus[VCPUS];
 extern uint64_t world_flushes; /* that the hypervisor ordered */
+extern void (*world_before_flush)(void); /* what vCPUs still in the guest do then; NULL: nothing of its own */
 extern bool world_verbose;     /* tell what happens, for the report of a failure */
 
 #define SAY(...)                                                                                    \

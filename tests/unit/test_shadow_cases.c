@@ -423,6 +423,24 @@ static void device_without_entry(void **state)
 	assert_int_equal(counts().mmio_made, 0);
 }
 
+static void store_late(void) { set(PT, 20, (DATA + 40) << PAGE_SHIFT | 0x67); }
+
+/* A vCPU that is still in the guest stores to a table while it is brought up to date: that is not lost. */
+static void table_changes_before_the_flush(void **state)
+{
+	(void)state;
+	for (uint64_t i = 2; i < 22; i++) { /* too many entries to leave it unsync */
+		set(PT, i, (DATA + i) << PAGE_SHIFT | 0x67);
+		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), DONE);
+	}
+	assert_int_equal(touch(PAGE_SIZE + 21 * 8, WALK_WRITE, (DATA + 50) << PAGE_SHIFT | 0x67), DONE);
+	world_before_flush = store_late;
+	vcpu_load(v, true);
+	world_before_flush = NULL;
+	vcpu_flushed_all(v);
+	assert_int_equal(touch(20 * PAGE_SIZE, WALK_READ, 0), DONE);
+}
+
 /* Uses tables under PCID 1, one of them written to, and goes to others under that PCID. Returns CR3 of the first. */
 static uint64_t leave_a_root(unsigned pcid)
 {
@@ -477,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(flush_of_what_was_left, start, end),
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
+		cmocka_unit_test_setup_teardown(table_changes_before_the_flush, start, end),
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
