@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -68,6 +69,7 @@ void op_zap(void)
 	gfn_t gfn = random_gfn();
 	uint64_t npages = random_size();
 
+	SAY("  zap of %lx pages from gfn %lx\n", npages, gfn);
 	stand_around(gfn, npages);
 	mmu_zap_range(&mmu, gfn, npages);
 	bystanders_agree(world_allocs_left == 0);
@@ -150,6 +152,7 @@ void op_attributes(void)
 		if (page_is_private(at) == private)
 			stand_by(at);
 	}
+	SAY("  %lx pages from gfn %lx become %s\n", npages, gfn, private ? "private" : "shared");
 	err = mmu_set_attributes(&mmu, gfn, npages, private, &why);
 	bystanders_agree(false);
 	if (expect)
@@ -305,6 +308,7 @@ void op_log(void)
 	gfn_t gfn = r && rnd(8) ? r->gfn : random_gfn();
 
 	r = oracle_find(gfn);
+	SAY("  log of the slot at gfn %lx\n", gfn);
 	switch (rnd(8)) {
 	case 0 ... 1: log_start(r, gfn); break;
 	case 2: log_stop(r, gfn); break;
@@ -339,8 +343,10 @@ void op_move(void)
 	struct range *r = range_count ? &ranges[rnd(range_count)] : NULL;
 	gfn_t from = r && rnd(8) ? r->gfn : random_gfn(), to = rnd(3) ? random_gfn() : from + rnd(600);
 	bool oom = world_allocs_left != ~(uint64_t)0;
-	int err = mmu_slot_move(&mmu, from, to, &why);
+	int err;
 
+	SAY("  slot from gfn %lx to %lx\n", from, to);
+	err = mmu_slot_move(&mmu, from, to, &why);
 	r = oracle_find(from);
 	if (!r || r->gfn != from) {
 		assert_int_equal(err, -ENOENT);
@@ -366,8 +372,10 @@ void op_flags(void)
 	struct range *r = range_count ? &ranges[rnd(range_count)] : NULL;
 	gfn_t gfn = r && rnd(8) ? r->gfn : random_gfn();
 	uint32_t flags = rnd(2) ? SLOT_READONLY : 0;
-	int err = mmu_slot_set_flags(&mmu, gfn, flags, &why);
+	int err;
 
+	SAY("  flags %x of the slot at gfn %lx\n", flags, gfn);
+	err = mmu_slot_set_flags(&mmu, gfn, flags, &why);
 	r = oracle_find(gfn);
 	if (!r || r->gfn != gfn) {
 		assert_int_equal(err, -ENOENT);

@@ -18,6 +18,7 @@
 #define POISON 0xa5
 
 uint64_t world_allocs_left = ~(uint64_t)0;
+bool world_verbose;
 
 static pthread_mutex_t frames_lock = PTHREAD_MUTEX_INITIALIZER;
 static frame_owner_t owners[FRAMES];

@@ -24,6 +24,14 @@ void world_forget(uint16_t owner);
 /* Allocations that still succeed; decremented by each. ~0: no limit. */
 extern uint64_t world_allocs_left;
 
+extern bool world_verbose; /* tell what happens, for the report of a failure */
+
+#define SAY(...)                                                                                    \
+	do {                                                                                        \
+		if (world_verbose)                                                                  \
+			printf(__VA_ARGS__);                                                        \
+	} while (0)
+
 uint64_t world_seed(void); /* from MMU_TEST_SEED, else from the clock; printed */
 uint64_t rnd(uint64_t below);
 void rnd_seed(uint64_t seed);

@@ -57,12 +57,22 @@ struct table tables[TABLES];
 static uint32_t maxphyaddr;
 static bool alias_slots;
 
-static bool present(gfn_t gfn)
+/* The slot of that place, which may have been moved; NULL: it is not there. */
+static const struct mem_slot *slot_of_place(size_t place)
 {
 	for (uint32_t i = 0; i < mem_slot_count; i++)
-		if (mem_slots[i].gfn == gfn)
-			return true;
-	return false;
+		if (mem_slots[i].hpa == MEM_RAM_HPA + places[place].offset && mem_slots[i].npages == places[place].npages)
+			return &mem_slots[i];
+	return NULL;
+}
+
+/* No slot has any of those gfns. */
+static bool is_free(gfn_t gfn, uint64_t npages)
+{
+	for (uint32_t i = 0; i < mem_slot_count; i++)
+		if (gfn < mem_slots[i].gfn + mem_slots[i].npages && mem_slots[i].gfn < gfn + npages)
+			return false;
+	return true;
 }
 
 /* Of frames that a place before it has. */
@@ -75,13 +85,30 @@ static bool is_alias(size_t i)
 	return false;
 }
 
+/* By a page, so that nothing is congruent any more, by a large page, or home. */
+static void move_slot(const struct mem_slot *s, size_t place)
+{
+	static const gfn_t distances[] = { 1, 7, 0x200, 0x100000 };
+	gfn_t by = distances[rnd(ARRAY_LEN(distances))];
+
+	guest_slot_move(s->gfn, rnd(3) == 0 ? places[place].gfn : rnd(2) && s->gfn > by ? s->gfn - by : s->gfn + by);
+}
+
 void build_change_slots(void)
 {
 	size_t i = rnd(ARRAY_LEN(places));
+	const struct mem_slot *s = slot_of_place(i);
+	uint32_t how = (uint32_t)rnd(5);
 
-	if (present(places[i].gfn))
-		guest_slot_delete(places[i].gfn);
-	else if (alias_slots || !is_alias(i))
+	if (s && how == 0)
+		move_slot(s, i);
+	else if (s && how == 1)
+		guest_slot_flags(s->gfn, !s->readonly);
+	else if (s && how == 2)
+		guest_attributes(s->gfn, s->npages, true);
+	else if (s)
+		guest_slot_delete(s->gfn);
+	else if ((alias_slots || !is_alias(i)) && is_free(places[i].gfn, places[i].npages))
 		guest_slot_add(places[i].gfn, places[i].npages, places[i].offset, places[i].readonly);
 }
 

@@ -27,7 +27,7 @@ struct build_options {
 
 /* Adds slots, some of them, and fills the tables. */
 void build_guest(const struct build_options *o);
-/* Deletes a slot or adds one that is missing. */
+/* Deletes a slot, moves it, changes its flags, or adds one that is missing. */
 void build_change_slots(void);
 
 uint32_t table_entry_bytes(const struct table *t);

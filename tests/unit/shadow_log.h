@@ -15,8 +15,9 @@ void log_written(hpa_t at);
 void log_slot_added(gfn_t gfn);
 void log_slot_goes(gfn_t gfn);
 
-/* Starts the log, or stops it. */
+/* Starts the log, or stops it; whether it is started. */
 void log_switch(void);
+bool log_is_on(void);
 /* Fetches all of it: no page that was written to since the last time is missing. */
 void log_fetch(void);
 

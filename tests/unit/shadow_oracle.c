@@ -146,13 +146,23 @@ static gpa_t entry_at(const struct shape *s, gpa_t table, uint32_t level, gva_t 
 	return table + (gva >> shift_of(s, level) & mask(s->index_bits - 1, 0)) * s->bytes;
 }
 
-static struct rights rights_below(struct rights above, const struct shape *s, uint64_t e)
+/* What the guest cannot write, the walk cannot either: it goes on without the flags. */
+static bool is_rom(gpa_t gpa)
 {
+	const struct mem_slot *m = mem_slot_of(gpa);
+
+	return m && m->readonly;
+}
+
+static struct rights rights_below(struct rights above, const struct shape *s, gpa_t at, uint64_t e)
+{
+	bool rom = is_rom(at);
+
 	above.user = above.user && bit(e, 2);
 	above.writable = above.writable && bit(e, 1);
 	above.no_exec = above.no_exec || (s->bytes == 8 && bit(e, 63));
-	above.flags_set = above.flags_set && bit(e, 5);
-	above.dirty = bit(e, 6);
+	above.flags_set = above.flags_set && (rom || bit(e, 5));
+	above.dirty = rom || bit(e, 6);
 	above.pkey = s->bytes == 8 ? e >> 59 & 15 : 0;
 	return above;
 }
@@ -193,7 +203,7 @@ static bool walk_tables(const struct guest_paging *g, gva_t gva, uint32_t access
 			refuse(g, access, 1 | 8, w);
 			return false;
 		}
-		w->rights = rights_below(w->rights, s, e);
+		w->rights = rights_below(w->rights, s, entry_at(s, table, level, gva), e);
 		table = address_in(g, level, e, gva);
 		w->shift = shift_of(s, level);
 		if (maps_page(g, level, e)) {
@@ -233,12 +243,13 @@ struct search {
 static bool search_table(const struct search *q, gpa_t table, uint32_t level, uint64_t since, struct rights above)
 {
 	struct mem_value values[MEM_VALUES] = { { .value = mask(8 * q->s->bytes - 1, 0), .from = since } };
-	hpa_t at = mem_hpa(entry_at(q->s, table, level, q->gva));
+	gpa_t entry = entry_at(q->s, table, level, q->gva);
+	hpa_t at = mem_hpa(entry);
 	uint32_t n = at == HPA_NONE ? 1 : mem_values(at, q->s->bytes, since, values);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t e = values[i].value, from = values[i].from > since ? values[i].from : since;
-		struct rights r = rights_below(above, q->s, e);
+		struct rights r = rights_below(above, q->s, entry, e);
 		gpa_t next;
 
 		if (!bit(e, 0) || breaks_format(q->g, level, e))

@@ -19,7 +19,6 @@ struct mmu world_mmu;
 struct vcpu world_vcpus[VCPUS];
 uint64_t world_flushes;
 void (*world_before_flush)(void);
-bool world_verbose;
 
 static struct failure why;
 
@@ -148,34 +147,6 @@ void guests_end(void)
 		mmu_vcpu_destroy(&world_vcpus[i].mv);
 	mmu_destroy(&world_mmu);
 	world_end();
-}
-
-void guest_slot_add(gfn_t gfn, uint64_t npages, uint64_t offset, bool readonly)
-{
-	int err = mmu_slot_add(&world_mmu, gfn, npages, MEM_RAM_HPA + offset, readonly ? SLOT_READONLY : 0, &why);
-
-	if (err == -ENOMEM && world_allocs_left == 0)
-		return;
-	if (err || mem_slot_count == MEM_SLOTS)
-		world_fail("slot at gfn %lx: %d %s", gfn, err, why.text);
-	mem_slots[mem_slot_count++] = (struct mem_slot){ gfn, npages, MEM_RAM_HPA + offset, readonly };
-	SAY("  slot added at gfn %lx, %lx pages at host offset %lx\n", gfn, npages, offset);
-	log_slot_added(gfn);
-}
-
-void guest_slot_delete(gfn_t gfn)
-{
-	int err = mmu_slot_delete(&world_mmu, gfn, &why);
-
-	if (err == -ENOMEM && world_allocs_left == 0)
-		return;
-	log_slot_goes(gfn);
-	if (err)
-		world_fail("slot at gfn %lx is not deleted: %d %s", gfn, err, why.text);
-	for (uint32_t i = 0; i < mem_slot_count; i++)
-		if (mem_slots[i].gfn == gfn)
-			mem_slots[i--] = mem_slots[--mem_slot_count];
-	SAY("  slot deleted at gfn %lx\n", gfn);
 }
 
 uint64_t vcpu_since(const struct vcpu *v, gva_t gva)

@@ -33,13 +33,6 @@ extern struct mmu world_mmu;
 extern struct vcpu world_vcpus[VCPUS];
 extern uint64_t world_flushes; /* that the hypervisor ordered */
 extern void (*world_before_flush)(void); /* what vCPUs still in the guest do then; NULL: nothing of its own */
-extern bool world_verbose;     /* tell what happens, for the report of a failure */
-
-#define SAY(...)                                                                                    \
-	do {                                                                                        \
-		if (world_verbose)                                                                  \
-			printf(__VA_ARGS__);                                                        \
-	} while (0)
 
 struct world_options {
 	int max_level;
@@ -54,6 +47,9 @@ void guests_end(void);
 /* The hypervisor's calls with the world's own records kept up. hpa: where in RAM, as an offset. */
 void guest_slot_add(gfn_t gfn, uint64_t npages, uint64_t offset, bool readonly);
 void guest_slot_delete(gfn_t gfn);
+void guest_slot_move(gfn_t gfn, gfn_t to);
+void guest_slot_flags(gfn_t gfn, bool readonly);
+void guest_attributes(gfn_t gfn, uint64_t npages, bool private); /* which no such guest can change */
 
 static inline uint32_t vcpu_pcid(const struct vcpu *v)
 {

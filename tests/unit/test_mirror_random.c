@@ -1,12 +1,13 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/external_fake.c tests/unit/mirror_world.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/external_fake.c tests/unit/mirror_world.c tests/unit/history.c */
 /*
  * Random histories of a guest with private memory: faults and accepts of all sizes, conversions there and
  * back, slots, an image, memory that runs out, a table that is busy. The oracle is a byte per page: whose
  * it is and whether the guest has accepted it. After each step the mirror, the external table and the
- * oracle agree, what was not touched has kept its contents, and every fault comes to an end.
+ * oracle agree, what was not touched has kept its contents, and every fault comes to an end, where the oracle says.
  */
 #include "mmu/attr.h"
 #include "mmu/slot.h"
+#include "tests/unit/history.h"
 #include "tests/unit/mirror_world.h"
 
 #include <setjmp.h>
@@ -106,8 +107,10 @@ static void op_fault(void)
 	bool private = rnd(4);
 	struct mmu_vcpu *mv = &mirror_vcpus[rnd(FAKE_VCPUS)];
 	gpa_t gpa = gfn << PAGE_SHIFT | rnd(PAGE_SIZE);
-	enum fault_result result = mmu_fault(mv, private ? gpa : SHARED(gpa), 1u << rnd(3));
+	enum fault_result result;
 
+	SAY("  access to %s gpa %lx\n", private ? "private" : "shared", gpa);
+	result = mmu_fault(mv, private ? gpa : SHARED(gpa), 1u << rnd(3));
 	if (result == FAULT_RETRY)
 		assert_true(fake.busy_percent && private);
 	else if (result == FAULT_OUT_OF_MEMORY)
@@ -126,6 +129,7 @@ static void op_accept(void)
 	gfn_t gfn = random_gfn() & ~((1ul << (9 * (level - 1))) - 1);
 	uint64_t count;
 
+	SAY("  accept at gfn %lx, level %d\n", gfn, level);
 	if (!fake.running)
 		return;
 	if (!is_private(gfn)) { /* the guest's own mistake */
@@ -183,6 +187,7 @@ static void op_convert(void)
 	bool private = rnd(2);
 	int err;
 
+	SAY("  %lx pages from gfn %lx become %s\n", npages, gfn, private ? "private" : "shared");
 	if (!r) {
 		assert_int_equal(mirror_convert(gfn, npages, private), -ENOENT);
 		return;
@@ -204,6 +209,7 @@ static void op_slot(void)
 	bool private = rnd(4);
 	int err;
 
+	SAY("  slot at gfn %lx %s\n", r->gfn, r->in ? "goes" : "comes");
 	if (r->in) {
 		err = mmu_slot_delete(&mirrored, r->gfn, &why);
 		for (uint64_t i = 0; !err && i < r->npages; i++)
@@ -263,51 +269,60 @@ static void op_weather(void)
 	fake.busy_percent = rnd(2) ? 0 : (uint32_t)rnd(80);
 	fake.interrupt_percent = rnd(2) ? 0 : (uint32_t)rnd(80);
 	world_allocs_left = rnd(3) ? ~(uint64_t)0 : rnd(3);
+	SAY("  busy %u %%, interrupted %u %%, %ld allocations left\n", fake.busy_percent, fake.interrupt_percent,
+	    (long)world_allocs_left);
 }
 
-static void step(void)
+static void op_zap(void) { mmu_zap_range(&mirrored, random_gfn(), rnd(2000)); }
+
+static const struct op_kind ops[] = {
+	{ "slot", op_slot, 2 },
+	{ "premap", op_premap, 1 },
+	{ "weather", op_weather, 2 },
+	{ "vCPU enters or leaves", op_vcpu, 4 },
+	{ "image", op_build, 4 },
+	{ "conversion", op_convert, 12 },
+	{ "accept", op_accept, 16 },
+	{ "access", op_touch, 8 },
+	{ "zap", op_zap, 1 },
+	{ "fault", op_fault, 14 },
+};
+
+static uint64_t (*operations)[EXTERNAL_OPS]; /* of all processes */
+
+static void run(const struct history *h);
+
+static const struct history_kind kind = { .ops = ops, .op_count = ARRAY_LEN(ops), .length = 150, .run = run };
+
+static void run(const struct history *h)
 {
-	switch (rnd(64)) {
-	case 0 ... 1: op_slot(); break;
-	case 2: op_premap(); break;
-	case 3 ... 4: op_weather(); break;
-	case 5 ... 8: op_vcpu(); break;
-	case 9 ... 12: op_build(); break;
-	case 13 ... 24: op_convert(); break;
-	case 25 ... 40: op_accept(); break;
-	case 41 ... 48: op_touch(); break;
-	case 49: mmu_zap_range(&mirrored, random_gfn(), rnd(2000)); break;
-	default: op_fault(); break;
+	rnd_seed(~h->seed);
+	mirror_world_start(1 + (int)rnd(3));
+	for (uint32_t i = 0; i < h->count; i++) {
+		history_step(h, &kind, i);
+		all_agrees();
+		op_fault();
 	}
+	all_agrees();
+	for (int op = 0; op < EXTERNAL_OPS; op++)
+		(*operations)[op] += fake.ops_done[op];
+	mirror_world_end(false);
 }
 
 static void random_histories(void **state)
 {
-	const char *text = getenv("MMU_TEST_STEPS");
-	uint64_t steps = text ? strtoull(text, NULL, 0) : 1500;
-
-	uint64_t operations[EXTERNAL_OPS] = { 0 };
+	uint64_t steps = history_steps(3000);
 
 	(void)state;
-	rnd_seed(world_seed());
+	world_start(); /* the arena is made once, not in each process */
+	world_end();
+	operations = history_shared(sizeof(*operations));
 	for (int i = 0; i < REGIONS; i++)
 		regions[i].page = malloc(regions[i].npages);
-	for (uint64_t done = 0; done < steps;) {
-		mirror_world_start(1 + (int)rnd(3));
-		accepted = tables = 0;
-		for (int i = 0; i < REGIONS; i++)
-			regions[i].in = false;
-		for (uint64_t n = 20 + rnd(250); n > 0; n--, done++) {
-			step();
-			all_agrees();
-		}
-		for (int op = 0; op < EXTERNAL_OPS; op++)
-			operations[op] += fake.ops_done[op];
-		mirror_world_end(false);
-	}
+	histories_run(&kind, steps);
 	for (int op = 0; op < EXTERNAL_RECLAIM; op++) {
-		printf("%s %lu%s", external_op_names[op], operations[op], op == EXTERNAL_DEMOTE ? "\n" : ", ");
-		assert_true(operations[op] > 0 || steps < 20000);
+		printf("%s %lu%s", external_op_names[op], (*operations)[op], op == EXTERNAL_DEMOTE ? "\n" : ", ");
+		assert_true((*operations)[op] > 0 || steps < 20000);
 	}
 	for (int i = 0; i < REGIONS; i++)
 		free(regions[i].page);

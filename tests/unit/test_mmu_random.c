@@ -1,14 +1,15 @@
-/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_history.c tests/unit/mmu_history_ops.c */
+/* sources: mmu/ hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/mmu_history.c tests/unit/mmu_history_ops.c tests/unit/history.c */
 /*
  * Random histories of an address space against an oracle that is a list of ranges. After each step
  * every invariant is recomputed, every reachable leaf is compared with the oracle, and so is what a
- * TLB that is emptied only by the flush callback still holds.
+ * TLB that is emptied only by the flush callback still holds; and a fault reaches what the oracle says.
  */
+#include "tests/unit/history.h"
 #include "tests/unit/mmu_history.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -28,6 +29,7 @@ static void op_add(void)
 	/* Congruent modulo 1G, 2M, or neither. */
 	hpa += (gfn << PAGE_SHIFT) % (rnd(3) ? GIB(1) : rnd(2) ? MIB(2) : PAGE_SIZE);
 	hpa += rnd(5) ? 0 : PAGE_SIZE * rnd(600);
+	SAY("  slot at gfn %lx, %lx pages at host %lx, flags %x\n", gfn, npages, hpa, flags);
 	err = mmu_slot_add(&mmu, gfn, npages, hpa, flags, &why);
 	if (gfn + npages > limit)
 		assert_int_equal(err, -EINVAL);
@@ -48,8 +50,10 @@ static void op_delete(void)
 {
 	gfn_t gfn = range_count && rnd(4) ? ranges[rnd(range_count)].gfn : random_gfn();
 	struct range *r = oracle_find(gfn);
-	int err = mmu_slot_delete(&mmu, gfn, &why);
+	int err;
 
+	SAY("  slot at gfn %lx is to go\n", gfn);
+	err = mmu_slot_delete(&mmu, gfn, &why);
 	if (!r || r->gfn != gfn)
 		assert_int_equal(err, -ENOENT);
 	else if (err)
@@ -91,9 +95,11 @@ static void op_fault(void)
 	uint32_t access = 1u << rnd(3), rwx;
 	hpa_t hpa = 0;
 	int expect = r ? level_for(r, gpa >> PAGE_SHIFT, access) : 0;
-	enum fault_result result = mmu_fault(mv, gpa, access);
+	enum fault_result result;
 	int level;
 
+	SAY("  access %u to gpa %lx\n", access, gpa);
+	result = mmu_fault(mv, gpa, access);
 	level = world_ept_walk(&mmu, gpa, &hpa, &rwx);
 
 	if (result == FAULT_OUT_OF_MEMORY) {
@@ -148,42 +154,53 @@ static void op_vcpu(void)
 	vcpu_in[i] = !vcpu_in[i];
 }
 
-static void op_memory(void) { world_allocs_left = rnd(2) ? rnd(4) : ~(uint64_t)0; }
-
-static void step(void)
+static void op_memory(void)
 {
-	switch (rnd(64)) {
-	case 0 ... 5: op_add(); break;
-	case 6 ... 8: op_delete(); break;
-	case 9: op_premap(); break;
-	case 10 ... 13: op_zap(); break;
-	case 14: op_vcpu(); break;
-	case 15 ... 16: op_memory(); break;
-	case 17 ... 22: op_attributes(); break;
-	case 23 ... 30: op_log(); break;
-	case 31 ... 34: op_guest_write(); break;
-	case 35: op_move(); break;
-	case 36: op_flags(); break;
-	case 37: mmu_nx_recover(&mmu, rnd(2) ? UINT64_MAX : rnd(2000)); break;
-	default: op_fault(); break;
+	world_allocs_left = rnd(2) ? rnd(4) : ~(uint64_t)0;
+	SAY("  %ld allocations left\n", (long)world_allocs_left);
+}
+
+static void op_recover(void) { mmu_nx_recover(&mmu, rnd(2) ? UINT64_MAX : rnd(2000)); }
+
+static const struct op_kind ops[] = {
+	{ "slot is added", op_add, 6 },
+	{ "slot is deleted", op_delete, 3 },
+	{ "premap", op_premap, 1 },
+	{ "zap", op_zap, 4 },
+	{ "vCPU comes or goes", op_vcpu, 1 },
+	{ "memory", op_memory, 2 },
+	{ "attributes", op_attributes, 6 },
+	{ "dirty log", op_log, 8 },
+	{ "writes by the TLB", op_guest_write, 4 },
+	{ "slot is moved", op_move, 1 },
+	{ "slot's flags", op_flags, 1 },
+	{ "large pages again", op_recover, 1 },
+	{ "fault", op_fault, 26 },
+};
+
+static void run(const struct history *h);
+
+static const struct history_kind kind = { .ops = ops, .op_count = ARRAY_LEN(ops), .length = 750, .run = run };
+
+static void run(const struct history *h)
+{
+	rnd_seed(~h->seed);
+	history_start();
+	for (uint32_t i = 0; i < h->count; i++) {
+		history_step(h, &kind, i);
+		all_agrees();
+		op_fault();
 	}
+	all_agrees();
+	history_end();
 }
 
 static void random_histories(void **state)
 {
-	const char *text = getenv("MMU_TEST_STEPS");
-	uint64_t steps = text ? strtoull(text, NULL, 0) : 20000;
-
 	(void)state;
-	rnd_seed(world_seed());
-	for (uint64_t done = 0; done < steps;) {
-		history_start();
-		for (uint64_t n = rnd(1500); n > 0; n--, done++) {
-			step();
-			all_agrees();
-		}
-		history_end();
-	}
+	world_start(); /* the arena is made once, not in each process */
+	world_end();
+	histories_run(&kind, history_steps(16000));
 }
 
 /* Whatever allocation fails during set-up: a sentence, and nothing left behind. */

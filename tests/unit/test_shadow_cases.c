@@ -1,4 +1,4 @@
-/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_log.c tests/unit/shadow_skip.c */
+/* sources: mmu/ -mmu/unsync.c hv/base/failure.c hv/base/format.c tests/unit/mmu_world.c tests/unit/shadow_mem.c tests/unit/shadow_oracle.c tests/unit/shadow_cpu.c tests/unit/shadow_world.c tests/unit/shadow_slots.c tests/unit/shadow_log.c tests/unit/shadow_skip.c */
 /*
  * Histories under shadow paging that chance rarely makes: what other hypervisors got wrong, and what random
  * guests found here.
