@@ -42,14 +42,17 @@ static void drop_written(struct mmu *mmu, struct sp *sp, uint64_t offset, uint64
 	}
 }
 
-/* A table that is written again and again without being walked, or in odd pieces, is none any more. */
+/* A table that is written again and again without being walked, or in odd pieces, is none any more. But one that a
+ * vCPU runs on is one: it would be made again at once, with all that is below. */
 static bool is_flooded(struct sp *sp, uint64_t offset, uint64_t len)
 {
 	uint64_t bytes = gpte_bytes(sp);
 
+	if (sp->root_count)
+		return false;
 	if (len < bytes || offset % bytes || len % bytes)
 		return true;
-	return sp->level > LEVEL_4K && ++sp->writes >= FLOOD && !sp->root_count;
+	return sp->level > LEVEL_4K && ++sp->writes >= FLOOD;
 }
 
 static void write_one(struct mmu *mmu, struct sp *sp, uint64_t offset, uint64_t len, struct flush_token *token)

@@ -267,9 +267,6 @@ static void directory_inside_large_page(void **state)
 	assert_int_equal(touch(GIB(1), WALK_READ, 0), DONE);
 }
 
-#define DEVICE_GFN 0xfec00ul
-#define DEVICE_GVA (4 * PAGE_SIZE)
-
 static struct shadow_counts counts(void)
 {
 	struct shadow_counts c;
@@ -277,6 +274,40 @@ static struct shadow_counts counts(void)
 	mmu_shadow_count(&world_mmu, &c);
 	return c;
 }
+
+static enum outcome store_half(gva_t gva, uint64_t value)
+{
+	struct guest_access a = { .gva = gva, .kind = WALK_WRITE, .bytes = 4, .value = value, .tlb = true };
+	enum outcome o = guest_access(v, &a);
+
+	guests_check();
+	vcpu_check(v);
+	return o;
+}
+
+/* The table that CR3 leads to is cleared by halves of entries while it is in use, as kernels do when they start:
+ * what is below other entries stays, and what was below a cleared one is gone. */
+static void root_cleared_by_halves(void **state)
+{
+	uint64_t zapped;
+
+	(void)state;
+	set(PT, 9, ROOT << PAGE_SHIFT | 0x67);
+	set(ROOT, 1, (ROOT + 1) << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+	assert_int_equal(touch(BIT(39), WALK_READ, 0), DONE);
+	zapped = counts().zapped;
+	for (uint64_t at = 511 * 8; at > 8; at -= 4)
+		assert_int_equal(store_half(9 * PAGE_SIZE + at, 0), EMULATED);
+	assert_int_equal(counts().zapped, zapped);
+	assert_int_equal(counts().flooded, 0);
+	assert_int_equal(store_half(9 * PAGE_SIZE + 8, 0), EMULATED);
+	assert_int_equal(touch(BIT(39), WALK_READ, 0), REFUSED);
+	assert_int_equal(touch(0, WALK_READ, 0), DONE);
+}
+
+#define DEVICE_GFN 0xfec00ul
+#define DEVICE_GVA (4 * PAGE_SIZE)
 
 /* The first access to a device makes an entry, by which the next are known; the first write sets the dirty flag. */
 static void device_entry(void **state)
@@ -501,6 +532,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
 		cmocka_unit_test_setup_teardown(what_is_logged, start, end),
+		cmocka_unit_test_setup_teardown(root_cleared_by_halves, start, end),
 		cmocka_unit_test_setup_teardown(device_entry, start, end),
 		cmocka_unit_test_setup_teardown(device_entry_goes, start, end),
 		cmocka_unit_test_setup_teardown(device_with_key, start, end),
