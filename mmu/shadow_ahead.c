@@ -3,6 +3,7 @@
  */
 #include "mmu/shadow_ahead.h"
 
+#include "mmu/bitmap.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_gpte.h"
 #include "mmu/shadow_leaf.h"
@@ -50,19 +51,30 @@ static void make_missing(const struct shadow_ahead *a, struct sp *sp, uint32_t f
 	mmu->shadow->counts.prefetched += made;
 }
 
+/* Accessed and present are five bits apart: of their product the lowest bit. */
+static inline uint32_t used_at(const uint64_t *gptes, uint32_t i)
+{
+	uint64_t gpte = gpte_at64(gptes, i);
+
+	return (uint32_t)(gpte & gpte >> 5) & 1;
+}
+_Static_assert(PTE_P == BIT(0) && PTE_A == BIT(5), "used_at() shifts the one to the other");
+
 /* Which of the missing entries the guest has used: most it has not, and no more is done about them. */
 static inline uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
 {
 	const uint64_t *wide = (const uint64_t *)sp->guest + first;
 	uint32_t used = 0;
 
-	for (; missing; missing &= missing - 1) {
-		uint32_t i = (uint32_t)__builtin_ctz(missing);
-		uint64_t gpte = LIKELY(sp->role.mode != PAGING_32) ? gpte_at64(wide, i) : gpte_load(sp, first + i);
-
-		if (gpte_was_used(gpte))
-			used |= missing & -missing;
+	if (LIKELY(sp->role.mode != PAGING_32)) {
+		_Static_assert(WINDOW == 8, "one term for each entry");
+		return missing & (used_at(wide, 0) | used_at(wide, 1) << 1 | used_at(wide, 2) << 2 |
+				  used_at(wide, 3) << 3 | used_at(wide, 4) << 4 | used_at(wide, 5) << 5 |
+				  used_at(wide, 6) << 6 | used_at(wide, 7) << 7);
 	}
+	for (; missing; missing &= missing - 1)
+		if (gpte_was_used(gpte_load(sp, first + (uint32_t)__builtin_ctz(missing))))
+			used |= missing & -missing;
 	return used;
 }
 
@@ -100,26 +112,60 @@ static struct unsync_bits writable_in(const struct shadow_ahead *a, gfn_t first,
 	return may;
 }
 
+/* What the leafs of a page that is filled have in common. */
+struct filling {
+	const struct shadow_ahead *a;
+	struct shadow_run run;
+	uint32_t begin;            /* the entry of the first gfn */
+	gfn_t first;
+	uint32_t *head;            /* of the first gfn; of all, one after the other */
+	struct unsync_bits may;
+	uint64_t held_back, added; /* the first leaf, and the bits that make one writable */
+};
+
+/* Few gfns are mapped anywhere else: their lists are begun here, without a look at any. */
+static void fill_part(const struct filling *f, uint32_t from, uint32_t end)
+{
+	for (uint32_t i = from; i < end; i++) {
+		uint64_t writing = f->added & -(uint64_t)sp_bit(f->may.word, i);
+		uint64_t spte = (f->held_back | writing) + i * PAGE_SIZE;
+		uint32_t index = f->begin + i;
+
+		if (UNLIKELY(f->head[i])) {
+			shadow_run_leaf(f->a->mv->mmu, f->run, index, &f->head[i], f->first + i, spte, f->a->token);
+			continue;
+		}
+		f->head[i] = f->run.ref | index;
+		f->run.links[index] = (uint32_t)(RMAP_END | (f->first + i));
+		spte_write(&f->run.table[index], spte);
+	}
+}
+
+/* The bits of count entries from first on. */
+static void set_present(uint64_t *present, uint32_t first, uint32_t count)
+{
+	for (uint32_t w = first / WORD_BITS; w * WORD_BITS < first + count; w++)
+		present[w] |= bitmap_mask(w, first, first + count);
+}
+
 /* All heads of the reverse map that the page needs are in one frame of them. */
 static void fill(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
 {
 	gfn_t first = max_u64(sp->gfn, a->slot->base), end = min_u64(sp->gfn + SPTES_PER_TABLE, slot_end(a->slot));
 	uint64_t spte = shadow_leaf_make(slot_hpa(a->slot, first), LEVEL_4K, a->access, a->pkey);
-	uint32_t *head = rmap_head(a->slot, first, LEVEL_4K); /* the fault's is there */
 	uint32_t begin = (uint32_t)(first - sp->gfn), count = (uint32_t)(end - first);
-	struct unsync_bits may = writable_in(a, first, count);
 	bool allowed = a->access & ACCESS_WRITE;
-	uint64_t held_back = shadow_with_writing(a->slot, spte, allowed, false);
-	uint64_t writable = shadow_with_writing(a->slot, spte, allowed, true);
-	struct shadow_run run = shadow_run_of(sp);
+	struct filling f = { .a = a, .run = shadow_run_of(sp), .begin = begin, .first = first,
+			     .head = rmap_head(a->slot, first, LEVEL_4K), /* the fault's is there */
+			     .may = writable_in(a, first, count),
+			     .held_back = shadow_with_writing(a->slot, spte, allowed, false) };
 
+	f.added = shadow_with_writing(a->slot, spte, allowed, true) ^ f.held_back;
 	if (UNLIKELY(sp->mmios))
 		shadow_mmio_drop_page(a->mv->mmu, sp);
-	for (uint32_t i = 0; i < count; i++) {
-		if (LIKELY(begin + i != at))
-			shadow_run_leaf(a->mv->mmu, run, begin + i, &head[i], first + i,
-					(sp_bit(may.word, i) ? writable : held_back) + i * PAGE_SIZE, a->token);
-	}
+	fill_part(&f, 0, at - begin);
+	fill_part(&f, at - begin + 1, count);
+	set_present(sp_present_bits(sp), begin, count);
 	shadow_count_leafs(a->mv->mmu, LEVEL_4K, count - 1);
 	a->mv->mmu->shadow->counts.prefetched += count - 1;
 }
