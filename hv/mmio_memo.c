@@ -23,14 +23,33 @@ static inline bool code_unchanged(const struct mmio_memo *m)
 	return (word[0] & m->insn.mask[0]) == m->insn.bytes[0] && (word[1] & m->insn.mask[1]) == m->insn.bytes[1];
 }
 
+/* Another process runs, whose kernel is the same as a rule: the memo becomes one of that CR3, if its walks begin there
+ * with the entries that they began with. Inside the lock, and the slots are those of the memo. */
+static NOINLINE bool memo_moves(struct mmu_vcpu *mv, struct mmio_memo *m, uint64_t cr3)
+{
+	bool has_data = m->insn.insn.form != FORM_LOAD;
+	const uint64_t *code = walk_line_top_under(mv, &m->code, cr3), *data = NULL;
+
+	if (has_data)
+		data = walk_line_top_under(mv, &m->data, cr3);
+	if (!code || (has_data && !data))
+		return false;
+	m->code.where[0] = code;
+	m->data.where[0] = data;
+	m->code.cr3 = m->data.cr3 = cr3;
+	return true;
+}
+
 /* Whether all that the memo depends on is as it was; not the walk of a write's data, if that has just been made.
  * Between mmu_enter() and mmu_leave(). */
-static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, const struct guest_paging *g, bool walked)
+static inline bool memo_holds(struct mmu_vcpu *mv, struct mmio_memo *m, const struct guest_paging *g, bool walked)
 {
 	const struct walk_line *c = &m->code;
 
-	if (UNLIKELY((c->cr3 ^ g->cr3) | (c->modes ^ walk_modes(g)) | (c->rights ^ walk_rights(g, WALK_FETCH)) |
+	if (UNLIKELY((c->modes ^ walk_modes(g)) | (c->rights ^ walk_rights(g, WALK_FETCH)) |
 		     (c->generation ^ slot_set_of(mv->mmu)->generation)))
+		return false;
+	if (UNLIKELY(c->cr3 != g->cr3) && !memo_moves(mv, m, g->cr3))
 		return false;
 	if (UNLIKELY(!walk_line_unchanged(c) || !code_unchanged(m)))
 		return false;
@@ -40,7 +59,7 @@ static inline bool memo_holds(struct mmu_vcpu *mv, const struct mmio_memo *m, co
 static ALWAYS_INLINE const struct mmio_memo *memo_find(struct vcpu *v, gva_t rip, uint32_t cs_ar,
 						const struct guest_paging *g, bool walked)
 {
-	const struct mmio_memo *m = &v->memos->memo[place_of(rip)];
+	struct mmio_memo *m = &v->memos->memo[place_of(rip)];
 	bool holds;
 
 	if (UNLIKELY(m->rip != rip))

@@ -3,7 +3,8 @@
  * MOVs in its kernel: for each, the decoded instruction is remembered with all that led to it, which is the
  * paging state, the guest's own page-table entries for the code and, for a write, for the data, and the code
  * bytes. The next exit at the same place reads all of these again, and skips the walk and the emulator if
- * nothing has changed: what is done is what they would do. Nothing ever has to be invalidated.
+ * nothing has changed: what is done is what they would do. Nothing ever has to be invalidated. Under another CR3 the
+ * first entries are read there: where they are the same, so is the rest.
  *
  * One table per vCPU, zeroed before first use, for that vCPU's CPU alone.
  */

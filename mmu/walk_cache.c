@@ -44,6 +44,13 @@ static void fill(struct mmu_vcpu *mv, struct walk_line *l, const struct guest_pa
 	mmu_leave(mv);
 }
 
+const uint64_t *walk_line_top_under(struct mmu_vcpu *mv, const struct walk_line *l, uint64_t cr3)
+{
+	const uint64_t *top = gpa_to_hva(mv, (cr3 & PTE_ADDR) | ((uint64_t)l->where[0] & PAGE_MASK), sizeof(*top));
+
+	return top && __atomic_load_n(top, __ATOMIC_RELAXED) == l->entry[0] ? top : NULL;
+}
+
 enum walk_status guest_walk_cached(struct mmu_vcpu *mv, struct walk_cache *cache, const struct guest_paging *g,
 				   gva_t gva, uint32_t access, gpa_t *gpa, struct walk_result *r)
 {

@@ -56,6 +56,13 @@ static inline struct walk_line *walk_line_of(struct walk_cache *cache, gva_t gva
 	return &cache->line[((gva >> PAGE_SHIFT) ^ access) % WALK_CACHE_LINES];
 }
 
+/*
+ * Where the entry of the top level, with which a line that is in use begins, is under another CR3; NULL unless it is
+ * the same there. Then all below is the same too, as it is for a kernel that all address spaces have: with that place
+ * and that CR3 the line is as good. Between mmu_enter() and mmu_leave().
+ */
+const uint64_t *walk_line_top_under(struct mmu_vcpu *mv, const struct walk_line *l, uint64_t cr3);
+
 /* The line that translates gva for the access as a walk would just now, or NULL. Between mmu_enter()
  * and mmu_leave(), and good until then. */
 static inline const struct walk_line *walk_line_find(struct mmu_vcpu *mv, struct walk_cache *cache,

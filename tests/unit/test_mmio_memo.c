@@ -296,6 +296,56 @@ static void registers_that_matter(void **state)
 	assert_true(repeats(DEVICE + 0x10));
 }
 
+/* Another process: the same kernel below another root. And one that has another table there, or none at all. */
+static void another_root(void **state)
+{
+	static const char *const moves[] = { STORE_EAX, LOAD_EAX };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(moves); i++) {
+		regs.cr3 = 0x1000;
+		*entry_at(6, 0) = 0;
+		keep(moves[i], 2);
+		regs.cr3 = 0x6000;
+		assert_false(repeats(DEVICE + 0x10));
+		*entry_at(6, 0) = *entry_at(1, 0);
+		assert_true(repeats(DEVICE + 0x10));
+		*entry_at(6, 0) ^= BIT(9);
+		assert_false(repeats(DEVICE + 0x10));
+		*entry_at(1, 0) ^= BIT(9); /* of the root before */
+		*entry_at(6, 0) ^= BIT(9);
+		assert_true(repeats(DEVICE + 0x10));
+		regs.cr3 = 0x1005; /* with a PCID */
+		assert_false(repeats(DEVICE + 0x10));
+		*entry_at(1, 0) ^= BIT(9);
+		assert_true(repeats(DEVICE + 0x10));
+		regs.cr3 = RAM_PAGES * PAGE_SIZE;
+		assert_false(repeats(DEVICE + 0x10));
+	}
+}
+
+/* The code is the same under another root, and the data is not: nothing becomes that root's. */
+static void another_root_in_part(void **state)
+{
+	const gva_t high = BIT(39);
+
+	(void)state;
+	*entry_at(1, 1) = *entry_at(1, 0);
+	*entry_at(6, 0) = *entry_at(1, 0);
+	*entry_at(6, 1) = 7 * PAGE_SIZE | PTE_FLAGS;
+	vcpu.gpr[GPR_RBX] = high + 0x1010;
+	KEEP(STORE_EAX);
+	assert_true(repeats(DEVICE + 0x10));
+	regs.cr3 = 0x6000;
+	assert_false(repeats(DEVICE + 0x10));
+	assert_false(repeats(DEVICE + 0x10));
+	regs.cr3 = 0x1000;
+	assert_true(repeats(DEVICE + 0x10));
+	regs.cr3 = 0x6000;
+	*entry_at(6, 1) = *entry_at(1, 0);
+	assert_true(repeats(DEVICE + 0x10));
+}
+
 static void tables_and_code_that_matter(void **state)
 {
 	(void)state;
@@ -384,7 +434,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(carries_out_moves), TEST(local_apic_is_the_vcpus), TEST(nothing_is_known_at_first),
 		TEST(two_share_a_place), TEST(writes_to_memory),
-		TEST(registers_that_matter), TEST(tables_and_code_that_matter), TEST(slots_that_change_void_it),
+		TEST(registers_that_matter), TEST(another_root), TEST(another_root_in_part),
+		TEST(tables_and_code_that_matter), TEST(slots_that_change_void_it),
 		TEST(operands_that_are_not_the_access), TEST(what_is_not_kept), TEST(protection_keys),
 	};
 
