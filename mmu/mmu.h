@@ -110,6 +110,7 @@ struct mmu_stats {
 #define MMU_MMIO_HINTS 4 /* gfns a vCPU remembers to be MMIO */
 
 #define SHADOW_PREVIOUS 3
+#define SHADOW_PCIDS 16 /* places for PCIDs */
 #define SHADOW_CHUNKS 2
 
 /* A root the vCPU may come back to; it holds a reference. */
@@ -117,7 +118,7 @@ struct shadow_root {
 	struct sp *sp;
 	uint64_t cr3;  /* as the guest loaded it, with PCID, without bit 63 */
 	uint32_t role;
-	bool behind;   /* its PCID was flushed since: to be brought up to date when it is loaded again */
+	uint64_t left; /* by which of the vCPU's loads */
 };
 
 struct shadow_vcpu {
@@ -126,6 +127,7 @@ struct shadow_vcpu {
 	uint64_t cr3;         /* guest's, of the current root */
 	uint32_t role;        /* of the current root, quadrant 0 */
 	uint64_t cr0, cr4, efer; /* that it follows from */
+	uint64_t hardware_cr3; /* of the root loaded last */
 	uint64_t loads, loads_cached, mmio_hits; /* for struct shadow_counts */
 	bool loaded;          /* there is a current root */
 	bool is_pae;          /* it is a table of four */
@@ -134,6 +136,7 @@ struct shadow_vcpu {
 	uint32_t chunk_count;
 	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */
 	struct shadow_root previous[SHADOW_PREVIOUS];
+	uint64_t flushed[SHADOW_PCIDS], flushed_all; /* the last load that flushed the PCIDs of a place, or all */
 };
 
 struct mmu_vcpu {

@@ -42,7 +42,7 @@ static inline bool mmu_shadow_widened(const struct mmu_vcpu *mv) { return mv->sh
 int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush);
 
 /* The CR3 to run on, of the root loaded last. */
-uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv);
+static inline uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv) { return mv->shadow.hardware_cr3; }
 
 /* Whether the current root was taken away: mmu_shadow_load(..., false) is due before the next entry.
  * Whoever takes it away has the vCPU flushed. */

@@ -2,16 +2,12 @@
  * Roots: which shadow page the CPU starts from, those a vCPU may come back to, and what the guest's
  * flushes of its TLB ask for.
  */
-#include <string.h>
-
 #include "hv/base/frame.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
 #include "mmu/shadow_spte.h"
 #include "mmu/unsync.h"
 
-#define CR3_NOFLUSH BIT(63)
-#define CR3_PCID BITS(11, 0)
 #define PAE_PRESENT PTE_P /* SDM "PDPTE Registers": all rights are given below */
 
 static bool has_four_roots(union role role) { return role.mode <= PAGING_PAE; }
@@ -30,27 +26,35 @@ static void put_roots(struct mmu_vcpu *mv, struct flush_token *token)
 	sv->loaded = false;
 }
 
-static void put_previous(struct mmu_vcpu *mv, uint32_t i, struct flush_token *token)
+static void put_previous(struct mmu_vcpu *mv, struct shadow_root *p, struct flush_token *token)
 {
-	struct shadow_root *p = &mv->shadow.previous[i];
-
 	if (p->sp)
 		shadow_root_put(mv->mmu, p->sp, token);
-	p->sp = NULL;
+	*p = (struct shadow_root){ .left = 0 };
 }
 
-/* The current root becomes the first of the previous ones, in the place of number `out`. */
-static void push_previous(struct mmu_vcpu *mv, uint32_t out, struct flush_token *token)
+/* The root that becomes current, NULL for none, and the one that was change places. */
+static inline void exchange_roots(struct shadow_vcpu *sv, struct shadow_root *p)
+{
+	struct sp *wanted = p->sp;
+
+	*p = (struct shadow_root){ .sp = sv->root[0], .cr3 = sv->cr3, .role = sv->role, .left = sv->loads };
+	sv->root[0] = wanted;
+}
+
+/* The current root becomes a previous one, instead of that left longest ago: where there is none, that is never. */
+static void push_previous(struct mmu_vcpu *mv, struct flush_token *token)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
+	struct shadow_root *out = &sv->previous[0];
 
 	if (!sv->loaded || sv->is_pae)
 		return;
+	for (uint32_t i = 1; i < SHADOW_PREVIOUS; i++)
+		if (sv->previous[i].left < out->left)
+			out = &sv->previous[i];
 	put_previous(mv, out, token);
-	memmove(&sv->previous[1], &sv->previous[0], out * sizeof(sv->previous[0]));
-	sv->previous[0] = (struct shadow_root){ .sp = sv->root[0], .cr3 = sv->cr3, .role = sv->role };
-	sv->root[0] = NULL;
-	sv->loaded = false;
+	exchange_roots(sv, out);
 }
 
 void shadow_vcpu_leave(struct mmu_vcpu *mv)
@@ -59,7 +63,7 @@ void shadow_vcpu_leave(struct mmu_vcpu *mv)
 
 	put_roots(mv, &token);
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
-		put_previous(mv, i, &token);
+		put_previous(mv, &mv->shadow.previous[i], &token);
 	flush_spend(mv->mmu, token);
 	mv->mmu->shadow->counts.loads += mv->shadow.loads;
 	mv->mmu->shadow->counts.loads_cached += mv->shadow.loads_cached;
@@ -117,8 +121,8 @@ static bool load_four(struct mmu_vcpu *mv, const struct guest_paging *g, union r
 	return true;
 }
 
-/* The previous root for that CR3 and role that is still good, or NULL. */
-static struct shadow_root *find_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role)
+/* The previous root for that CR3 and role that is still good, or NULL. None is one of four. */
+static inline struct shadow_root *find_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role)
 {
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
 		struct shadow_root *p = &mv->shadow.previous[i];
@@ -129,21 +133,43 @@ static struct shadow_root *find_previous(struct mmu_vcpu *mv, uint64_t cr3, unio
 	return NULL;
 }
 
+/*
+ * A flush is of a PCID, or of all there is while there are none, whichever tables it was used with. PCIDs share
+ * places: the CPU, too, may flush more than it is asked to.
+ */
+static inline void note_flush(struct shadow_vcpu *sv, const struct guest_paging *g)
+{
+	if (g->cr4 & CR4_PCIDE)
+		sv->flushed[g->cr3 % SHADOW_PCIDS] = sv->loads;
+	else
+		sv->flushed_all = sv->loads;
+}
+
+/* Whether its PCID was flushed since it was left, by the load that left it at the earliest. */
+static inline bool is_behind(const struct shadow_vcpu *sv, const struct shadow_root *p)
+{
+	return p->left <= sv->flushed_all || p->left <= sv->flushed[p->cr3 % SHADOW_PCIDS];
+}
+
 /* A previous root becomes current. */
 static bool load_previous(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct flush_token *token)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
-	struct shadow_root *p = find_previous(mv, cr3, role), wanted;
+	struct shadow_root *p = find_previous(mv, cr3, role);
+	bool behind;
 
 	if (!p)
 		return false;
-	wanted = *p;
-	p->sp = NULL;
-	push_previous(mv, (uint32_t)(p - sv->previous), token);
-	put_roots(mv, token);
-	sv->root[0] = wanted.sp;
-	if (wanted.behind)
-		unsync_sync_below(mv, wanted.sp, token);
+	behind = is_behind(sv, p);
+	if (sv->loaded && !sv->is_pae) {
+		exchange_roots(sv, p);
+	} else {
+		put_roots(mv, token);
+		sv->root[0] = p->sp;
+		*p = (struct shadow_root){ .left = 0 };
+	}
+	if (behind)
+		unsync_sync_below(mv, sv->root[0], token);
 	sv->loads_cached++;
 	return true;
 }
@@ -154,7 +180,7 @@ static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct 
 
 	if (load_previous(mv, cr3, role, token))
 		return true;
-	push_previous(mv, SHADOW_PREVIOUS - 1, token);
+	push_previous(mv, token);
 	put_roots(mv, token);
 	sv->root[0] = take_root(mv, (cr3 & PTE_ADDR) >> PAGE_SHIFT, role, token);
 	/* While it was nobody's, flushes of single addresses have passed it by. */
@@ -163,34 +189,36 @@ static bool load_one(struct mmu_vcpu *mv, uint64_t cr3, union role role, struct 
 	return sv->root[0] != NULL;
 }
 
-/* Whether the current root is the one wanted. Four roots are always looked up again: they are cheap. */
-static bool is_current(const struct mmu_vcpu *mv, uint64_t cr3, union role role)
-{
-	const struct shadow_vcpu *sv = &mv->shadow;
+/* Whether there is a current root that may be kept. Four roots are always looked up again: they are cheap. */
+static inline bool has_root(const struct shadow_vcpu *sv) { return sv->loaded && !sv->stale && !sv->is_pae; }
 
-	return sv->loaded && !sv->stale && !sv->is_pae && sv->cr3 == cr3 && sv->role == role.word;
+static inline bool is_current(const struct shadow_vcpu *sv, uint64_t cr3, union role role)
+{
+	return has_root(sv) && sv->cr3 == cr3 && sv->role == role.word;
 }
 
-static bool load(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t cr3, union role role,
-		 struct flush_token *token)
+static bool load(struct mmu_vcpu *mv, const struct guest_paging *g, union role role, struct flush_token *token)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
 
 	sv->stale = false;
 	shadow_make_room(mv->mmu, token);
 	if (has_four_roots(role)) {
-		push_previous(mv, SHADOW_PREVIOUS - 1, token);
+		push_previous(mv, token);
 		put_roots(mv, token);
 		sv->loaded = load_four(mv, g, role, token);
 	} else {
-		sv->loaded = load_one(mv, cr3, role, token);
+		sv->loaded = load_one(mv, g->cr3, role, token);
 	}
 	sv->is_pae = has_four_roots(role);
-	sv->cr3 = cr3;
+	sv->cr3 = g->cr3;
 	sv->role = role.word;
-	if (!sv->loaded)
+	if (!sv->loaded) {
 		put_roots(mv, token);
-	return sv->loaded;
+		return false;
+	}
+	sv->hardware_cr3 = sv->is_pae ? virt_to_phys(sv->pae) : sp_hpa(sv->root[0]);
+	return true;
 }
 
 static void sync_roots(struct mmu_vcpu *mv, struct flush_token *token)
@@ -219,39 +247,26 @@ static int pae_alloc(struct mmu_vcpu *mv)
 	return 0;
 }
 
-/* What the vCPU holds already and has nothing to be brought up to date in. */
-static bool is_good(const struct sp *sp, bool flush) { return !flush || !sp->unsync_children; }
-
-/* The current root and number i of the previous ones change places: it becomes the first of these. */
-static void exchange_roots(struct shadow_vcpu *sv, uint32_t i)
-{
-	struct shadow_root wanted = sv->previous[i];
-
-	for (; i > 0; i--)
-		sv->previous[i] = sv->previous[i - 1];
-	sv->previous[0] = (struct shadow_root){ .sp = sv->root[0], .cr3 = sv->cr3, .role = sv->role };
-	sv->root[0] = wanted.sp;
-	sv->cr3 = wanted.cr3;
-	sv->role = wanted.role;
-}
-
 /*
- * The common loads, of a root the vCPU holds a reference on: this changes nothing but what is its own, so
- * the shared lock does. Negative: not so.
+ * The common loads, of a root the vCPU holds a reference on, and with nothing to be brought up to date below it:
+ * this changes nothing but what is its own, so the shared lock does. Negative: not so.
  */
-static int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool flush)
+static inline int load_held(struct mmu_vcpu *mv, uint64_t cr3, union role role, bool flush)
 {
 	struct shadow_vcpu *sv = &mv->shadow;
-	const struct shadow_root *p;
+	struct shadow_root *p;
 
-	if (!sv->loaded || sv->stale || sv->is_pae || has_four_roots(role))
+	if (!has_root(sv))
 		return -EAGAIN;
-	if (is_current(mv, cr3, role))
-		return is_good(sv->root[0], flush) ? MMU_LOAD_SAME : -EAGAIN;
+	if (is_current(sv, cr3, role))
+		return flush && sv->root[0]->unsync_children ? -EAGAIN : MMU_LOAD_SAME;
 	p = find_previous(mv, cr3, role);
-	if (!p || !is_good(p->sp, flush || p->behind))
+	if (!p || (p->sp->unsync_children && (flush || is_behind(sv, p))))
 		return -EAGAIN;
-	exchange_roots(sv, (uint32_t)(p - sv->previous));
+	exchange_roots(sv, p);
+	sv->cr3 = cr3;
+	sv->role = role.word;
+	sv->hardware_cr3 = sp_hpa(sv->root[0]);
 	sv->loads_cached++;
 	return 0;
 }
@@ -270,15 +285,8 @@ static union role role_now(struct mmu_vcpu *mv, const struct guest_paging *g)
 	return role_of_root(g);
 }
 
-/* A flush is of a PCID, or of all there is while there are none: whichever tables it was used with. */
-static void flush_previous(struct shadow_vcpu *sv, const struct guest_paging *g)
-{
-	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++)
-		if (!(g->cr4 & CR4_PCIDE) || !((sv->previous[i].cr3 ^ g->cr3) & CR3_PCID))
-			sv->previous[i].behind = true;
-}
-
-static int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t cr3, union role role, bool flush)
+/* All others. Apart, so that the common ones need no more registers. */
+static NOINLINE int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, union role role, bool flush)
 {
 	struct flush_token token;
 	bool good = true;
@@ -289,8 +297,8 @@ static int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t 
 		sp_topup(mv, MMU_SPARES);
 	mmu_exclusive_begin(mv->mmu);
 	token = flush_token_new(mv->mmu);
-	if (!is_current(mv, cr3, role))
-		good = load(mv, g, cr3, role, &token);
+	if (!is_current(&mv->shadow, g->cr3, role))
+		good = load(mv, g, role, &token);
 	if (good && flush)
 		sync_roots(mv, &token);
 	flush_spend(mv->mmu, token);
@@ -301,28 +309,19 @@ static int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, uint64_t 
 int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flush)
 {
 	union role role = role_now(mv, g);
-	uint64_t cr3 = g->cr3 & ~CR3_NOFLUSH;
 	int result;
 
 	mv->shadow.loads++;
 	mmu_enter(mv);
-	result = load_held(mv, cr3, role, flush);
+	result = load_held(mv, g->cr3, role, flush);
 	mmu_leave(mv);
 	if (UNLIKELY(result < 0))
-		result = load_any(mv, g, cr3, role, flush);
+		result = load_any(mv, g, role, flush);
 	if (UNLIKELY(result < 0))
 		mv->shadow.cr0 = 0; /* no guest's: the role kept is not the one of these registers */
-	if (flush) /* after the root that was current has become one of these */
-		flush_previous(&mv->shadow, g);
+	if (flush)
+		note_flush(&mv->shadow, g);
 	return result;
-}
-
-uint64_t mmu_shadow_cr3(const struct mmu_vcpu *mv)
-{
-	const struct shadow_vcpu *sv = &mv->shadow;
-
-	INVARIANT(sv->loaded);
-	return sv->is_pae ? virt_to_phys(sv->pae) : sp_hpa(sv->root[0]);
 }
 
 /* ---- flushes by the guest ---- */

@@ -237,12 +237,19 @@ static enum exit_result mov_to_cr(struct vmx_vcpu *x, unsigned number, uint64_t 
 	}
 }
 
+static NOINLINE uint64_t operand_slowly(const struct vmx_vcpu *x, unsigned gpr)
+{
+	uint64_t value = gpr == GPR_RSP ? vmread(VMCS_GUEST_RSP) : x->v.gpr[gpr];
+
+	return vmx_in_long_mode() ? value : (uint32_t)value;
+}
+
 /* 64 bits in 64-bit mode, else 32: asked only when it matters. */
 static inline uint64_t operand(const struct vmx_vcpu *x, unsigned gpr)
 {
-	uint64_t value = UNLIKELY(gpr == GPR_RSP) ? vmread(VMCS_GUEST_RSP) : x->v.gpr[gpr];
+	uint64_t value = x->v.gpr[gpr];
 
-	return LIKELY(!(value >> 32)) || vmx_in_long_mode() ? value : (uint32_t)value;
+	return UNLIKELY(value >> 32) || UNLIKELY(gpr == GPR_RSP) ? operand_slowly(x, gpr) : value;
 }
 
 /* CR0 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE the
@@ -263,13 +270,8 @@ static enum exit_result mov_from_cr(struct vmx_vcpu *x, unsigned number, unsigne
 	return EXIT_RESUME;
 }
 
-enum exit_result vmx_exit_cr(struct vcpu *v)
+static NOINLINE enum exit_result other_access(struct vmx_vcpu *x, struct cr_access a)
 {
-	struct vmx_vcpu *x = to_vmx(v);
-	struct cr_access a = cr_access_decode(vmread_always(VMCS_EXIT_QUALIFICATION));
-
-	if (LIKELY(a.type == CR_MOV_TO && a.number == 3)) /* under shadow paging only */
-		return vmx_shadow_mov_to_cr3(x, operand(x, a.gpr));
 	switch (a.type) {
 	case CR_MOV_TO:
 		return mov_to_cr(x, a.number, operand(x, a.gpr));
@@ -280,5 +282,15 @@ enum exit_result vmx_exit_cr(struct vcpu *v)
 	case CR_LMSW: /* sets PE but never clears it: SDM volume 2, "LMSW" */
 		return mov_to_cr(x, 0, (vmx_cr0(x) & ~(uint64_t)0xe) | (a.lmsw_source & 0xf));
 	}
-	return vmx_exit_impossible(v);
+	return vmx_exit_impossible(&x->v);
+}
+
+enum exit_result vmx_exit_cr(struct vcpu *v)
+{
+	struct vmx_vcpu *x = to_vmx(v);
+	struct cr_access a = cr_access_decode(vmread_always(VMCS_EXIT_QUALIFICATION));
+
+	if (LIKELY(a.type == CR_MOV_TO && a.number == 3)) /* under shadow paging only */
+		return vmx_shadow_mov_to_cr3(x, operand(x, a.gpr));
+	return other_access(x, a);
 }

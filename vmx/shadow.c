@@ -51,21 +51,29 @@ static const struct guest_paging *paging_now(struct vmx_vcpu *x)
 	return g;
 }
 
-void vmx_shadow_load(struct vmx_vcpu *x, bool flush)
+static NOINLINE void stop_without_root(struct vmx_vcpu *x)
+{
+	x->rooted = false;
+	vm_stop(x->v.vm, "no host memory is left for the shadow page tables of guest %s: lower `memory` of a guest",
+		x->v.vm->config->name);
+}
+
+static inline void load_root(struct vmx_vcpu *x, bool flush)
 {
 	int result = mmu_shadow_load(x->v.mmu, &x->paging, flush);
 
 	if (LIKELY(result == MMU_LOAD_SAME && x->rooted))
 		return;
-	x->rooted = result >= 0;
-	if (UNLIKELY(!x->rooted)) {
-		vm_stop(x->v.vm, "no host memory is left for the shadow page tables of guest %s: lower `memory` of "
-			"a guest", x->v.vm->config->name);
+	if (UNLIKELY(result < 0)) {
+		stop_without_root(x);
 		return;
 	}
+	x->rooted = true;
 	vmwrite_always(VMCS_GUEST_CR3, mmu_shadow_cr3(x->v.mmu));
 	vmx_shadow_drop_tlb(x);
 }
+
+void vmx_shadow_load(struct vmx_vcpu *x, bool flush) { load_root(x, flush); }
 
 void vmx_shadow_flush(struct vmx_vcpu *x)
 {
@@ -112,7 +120,7 @@ enum exit_result vmx_shadow_mov_to_cr3(struct vmx_vcpu *x, uint64_t value)
 	}
 	g->cr3 = load.cr3;
 	if (LIKELY(g->cr0 & CR0_PG))
-		vmx_shadow_load(x, load.flush);
+		load_root(x, load.flush);
 	return EXIT_ADVANCE;
 }
 

@@ -24,6 +24,13 @@ OPERATIONS = [
     ("touch_4k", "first touch, page"), ("touch_2m", "first touch, region"),
 ]
 
+# Those that shadow paging makes exits of, in the guest's order.
+SHADOW_OPERATIONS = [
+    ("cr3_same", "CR3 load, same root"), ("cr3_switch", "CR3 load, known root"), ("do_invlpg", "INVLPG, no change"),
+    ("page_fault", "page fault, guest's"),
+]
+SHADOW = ("vid", "ept")  # what is disabled for them
+
 # SDM volume 3A, "Serializing Instructions": those that are no VM entry or exit themselves.
 SERIALISING = {"cpuid", "invd", "invept", "invlpg", "invvpid", "lgdt", "lidt", "lldt", "ltr", "wbinvd", "wrmsr",
                "rsm", "iret", "iretd", "iretq", "serialize"}
@@ -85,11 +92,11 @@ def symbols(elf):
     return [(int(row[0], 16), row[2]) for row in rows if len(row) == 3]
 
 
-def _script(guest_symbols):
+def _script(guest_symbols, operations):
     """Debugger commands: stop in the guest first, for firmware has run at the same addresses before."""
     address = {name: at for at, name in guest_symbols}
     lines = ["vmexitbp", "c", "vmexitbp"]
-    for number, (function, _) in enumerate(OPERATIONS, 1):
+    for number, (function, _) in enumerate(operations, 1):
         lines += [f"lb 0x{address[function]:x}"] + ["c"] * (SKIPPED + 1)
         lines += [f"d {number}", "trace on", f"s {TRACED}", "trace off"]
     return "\n".join(lines + ["q", ""])
@@ -125,17 +132,17 @@ def by_function(one, hv_symbols):
     return counts.most_common()
 
 
-def trace(build, name, disable=()):
+def trace(build, name, disable=(), operations=tuple(OPERATIONS)):
     """{operation: [Exit]} of the guest cost, traced by the debugger of Debian's Bochs."""
     elf = os.path.join(build, "tests/guests/cost.elf")
     stub = dict((n, at) for at, n in symbols(os.path.join(build, "gnomon.elf")))["vmx_exit_stub"]
     case = Case("", [], conf=conf("cost", "kernel = /guests/cost.elf\n", disable=disable),
                 files={"/guests/cost.elf": "tests/guests/cost.elf"})
     log = os.path.abspath(os.path.join(build, "bench", name, "debugger.log"))
-    run = Run(build, name, case, memory=512, debugger=_script(symbols(elf)), more=f"debugger_log: {log}")
+    run = Run(build, name, case, memory=512, debugger=_script(symbols(elf), operations), more=f"debugger_log: {log}")
     with run:
         run.machine.ended.wait(1200)
     with open(log, errors="replace") as lines:
         parts = lines.read().split("\ntrace on\n")[1:]
     return {what: _split([(int(at, 16), text) for _, at, text in LINE.findall(part)], stub)
-            for (_, what), part in zip(OPERATIONS, parts)}
+            for (_, what), part in zip(operations, parts)}

@@ -3,7 +3,7 @@
  * Histories under shadow paging that chance rarely makes: what other hypervisors got wrong, and what random
  * guests found here.
  */
-#include "tests/unit/shadow_world.h"
+#include "tests/unit/shadow_small.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,63 +15,6 @@
 #include "hv/base/phys.h"
 #include "mmu/dirty.h"
 #include "mmu/shadow_mmio.h"
-
-#define ROOT 0x10ul /* tables of level 4 to 2 from here on; the 4K table after them */
-#define PT (ROOT + 3)
-#define LARGE 0x400ul /* a gfn that a large page can start at */
-#define DATA 0x210ul
-#define ALIAS 0x1010ul
-
-static struct vcpu *const v = &world_vcpus[0];
-
-static gpa_t entry(gfn_t table, uint64_t index) { return (table << PAGE_SHIFT) + index * 8; }
-
-static void set(gfn_t table, uint64_t index, uint64_t value)
-{
-	mem_write(mem_hpa(entry(table, index)), 8, value, false);
-}
-
-/* Address 0 on is mapped by PT, whose entry 1 is PT itself. */
-static int start(void **state)
-{
-	struct world_options o = { .max_level = LEVEL_2M, .maxphyaddr = 40 };
-
-	(void)state;
-	rnd_seed(1);
-	guests_start(&o);
-	guest_slot_add(0x10, 0x90, 0x10000, false);
-	guest_slot_add(0x200, 0x400, 0x200000, false);
-	guest_slot_add(0x1000, 0x200, 0x200000, false); /* half of those again */
-	for (uint64_t i = 0; i < 3; i++)
-		set(ROOT + i, 0, (ROOT + i + 1) << PAGE_SHIFT | 0x67);
-	set(PT, 0, DATA << PAGE_SHIFT | 0x67);
-	set(PT, 1, PT << PAGE_SHIFT | 0x67);
-	v->g.cr0 = CR0_PE | CR0_PG | CR0_WP;
-	v->g.cr4 = CR4_PAE;
-	v->g.efer = EFER_LME | EFER_LMA | EFER_NXE;
-	v->g.cr3 = ROOT << PAGE_SHIFT;
-	vcpu_load(v, true);
-	vcpu_flushed_all(v);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	guests_check();
-	guests_end();
-	return 0;
-}
-
-static enum outcome touch(gva_t gva, uint32_t kind, uint64_t value)
-{
-	struct guest_access a = { .gva = gva, .kind = kind, .bytes = 8, .value = value, .tlb = true };
-	enum outcome o = guest_access(v, &a);
-
-	guests_check();
-	vcpu_check(v);
-	return o;
-}
 
 /* A directory entry changes from a large page to a table at the same place, unseen by the hypervisor: the
  * page that stood for part of the large page is not the table's. */
@@ -265,14 +208,6 @@ static void directory_inside_large_page(void **state)
 	assert_int_equal(touch(MIB(2) + 5 * PAGE_SIZE, WALK_WRITE, 1), DONE);
 	assert_int_equal(touch(MIB(2) + 2 * PAGE_SIZE, WALK_WRITE, PT << PAGE_SHIFT | 0x65), EMULATED);
 	assert_int_equal(touch(GIB(1), WALK_READ, 0), DONE);
-}
-
-static struct shadow_counts counts(void)
-{
-	struct shadow_counts c;
-
-	mmu_shadow_count(&world_mmu, &c);
-	return c;
 }
 
 static enum outcome store_half(gva_t gva, uint64_t value)
@@ -472,49 +407,6 @@ static void table_changes_before_the_flush(void **state)
 	assert_int_equal(touch(20 * PAGE_SIZE, WALK_READ, 0), DONE);
 }
 
-/* Uses tables under PCID 1, one of them written to, and goes to others under that PCID. Returns CR3 of the first. */
-static uint64_t leave_a_root(unsigned pcid)
-{
-	uint64_t one = ROOT << PAGE_SHIFT | 1;
-
-	set(LARGE, 0, (LARGE + 1) << PAGE_SHIFT | 0x67);
-	v->g.cr4 |= CR4_PCIDE;
-	v->g.cr3 = one;
-	vcpu_load(v, true);
-	vcpu_flushed(v, 1);
-	assert_int_equal(touch(0, WALK_READ, 0), DONE);
-	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, (DATA + 1) << PAGE_SHIFT | 0x67), DONE);
-	v->g.cr3 = LARGE << PAGE_SHIFT | pcid;
-	vcpu_load(v, true);
-	vcpu_flushed(v, pcid);
-	return one;
-}
-
-static void two_roots_of_one_pcid(void **state)
-{
-	uint64_t one = leave_a_root(1);
-
-	(void)state;
-	v->g.cr3 = one;
-	vcpu_load(v, false);
-	assert_int_equal(touch(0, WALK_READ, 0), DONE);
-}
-
-/* A flush of all PCIDs is of the tables that the vCPU may come back to, too. */
-static void flush_of_what_was_left(void **state)
-{
-	uint64_t one = leave_a_root(2);
-
-	(void)state;
-	v->cpu.entered = false;
-	mmu_shadow_flush(&v->mv);
-	cpu_forget(&v->cpu);
-	vcpu_flushed_all(v);
-	v->g.cr3 = one;
-	vcpu_load(v, false);
-	assert_int_equal(touch(0, WALK_READ, 0), DONE);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -523,11 +415,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(entry_changes_frame, start, end),
 		cmocka_unit_test_setup_teardown(entry_changes_gfn, start, end),
 		cmocka_unit_test_setup_teardown(clean_page_changes_frame, start, end),
-		cmocka_unit_test_setup_teardown(flush_of_what_was_left, start, end),
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(table_changes_before_the_flush, start, end),
-		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),

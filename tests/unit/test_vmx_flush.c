@@ -48,11 +48,6 @@ void vcpu_request(struct vcpu *v, uint32_t bits)
 	assert_ptr_equal(v, &theirs.v);
 	asked |= bits;
 }
-uint64_t mmu_shadow_cr3(const struct mmu_vcpu *v)
-{
-	(void)v;
-	return 0;
-}
 int mmu_slot_add(struct mmu *m, gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags, struct failure *f)
 {
 	(void)m, (void)gfn, (void)npages, (void)hpa, (void)flags, (void)f;
