@@ -44,6 +44,20 @@ void hugepage_init(struct slot *s, uint32_t *words, int cpu_level)
 	}
 }
 
+void hugepage_count(const struct slot *s, struct hugepage_census *c)
+{
+	for (uint64_t i = 0; i < level_words(s->base, s->npages, LEVEL_2M); i++) {
+		uint64_t count = __atomic_load_n(&s->disallow[0][i], __ATOMIC_RELAXED) & HUGEPAGE_COUNT;
+
+		if (hugepage_initial(s, i, LEVEL_2M))
+			continue;
+		c->frames++;
+		c->free += count == 0;
+		c->reasons += count;
+		c->squares += count * count;
+	}
+}
+
 void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed)
 {
 	uint32_t *word = hugepage_word(s, gfn, level), rest = *word & ~HUGEPAGE_MIXED;

@@ -50,6 +50,14 @@ void hugepage_uninhibit(const struct slot *s);
 /* Sets or clears the flag, never the count. The lock is held exclusively. */
 void hugepage_set_mixed(const struct slot *s, gfn_t gfn, int level, bool mixed);
 
+/* What the words of a slot's 2M frames say, of frames that hugepage_initial() gives none. */
+struct hugepage_census {
+	uint64_t frames, free;    /* all of them, and those without a reason */
+	uint64_t reasons, squares; /* the sum of their counts, and of the squares */
+};
+/* Adds a slot to the sums. Inside the lock. */
+void hugepage_count(const struct slot *s, struct hugepage_census *c);
+
 /* One reason more, and one less, against large pages over gfn, at both levels. The lock is held exclusively. */
 void hugepage_forbid(const struct slot *s, gfn_t gfn);
 void hugepage_permit(const struct slot *s, gfn_t gfn);

@@ -8,7 +8,6 @@
 #include "mmu/attr.h"
 #include "mmu/dirty.h"
 #include "mmu/flush.h"
-#include "mmu/hugepage.h"
 #include "mmu/mirror.h"
 #include "mmu/rmap.h"
 #include "mmu/shadow_page.h"
@@ -119,6 +118,8 @@ void mmu_count(struct mmu *mmu, struct mmu_counts *counts)
 		counts->metadata_frames += mmu->slots->entry[i].slot->run_pages;
 		counts->metadata_frames += attr_frames(mmu->slots->entry[i].slot);
 		counts->metadata_frames += dirty_frames(mmu->slots->entry[i].slot);
+		if (mmu->shadow)
+			hugepage_count(mmu->slots->entry[i].slot, &counts->shadowed);
 	}
 	counts->table_frames = mmu->pool.block_count * SP_BLOCK_FRAMES;
 	counts->flushes = mmu->flush.count;

@@ -5,6 +5,7 @@
 #ifndef MMU_INSPECT_H
 #define MMU_INSPECT_H
 
+#include "mmu/hugepage.h"
 #include "mmu/mmu.h"
 #include "mmu/spte.h"
 
@@ -30,6 +31,7 @@ struct mmu_counts {
 	uint64_t table_frames;       /* frames held for tables, spares and headers included */
 	uint64_t metadata_frames;    /* frames of slot records, slot sets, attributes */
 	uint64_t flushes;
+	struct hugepage_census shadowed; /* shadow mode: the reasons are shadow pages of the guest's tables */
 	struct { /* with the lock or for it */
 		struct rw_waits readers, writers; /* for a writer */
 		struct rw_waits for_readers;      /* of writers */

@@ -32,50 +32,53 @@ static void show_walk(struct monitor_out *out, struct vm *vm, gpa_t gpa)
 			   (unsigned)steps[i].kind < ARRAY_LEN(kinds) ? kinds[steps[i].kind] : "?");
 }
 
-/* One number a line, in the order of struct shadow_counts. */
-static void show_shadow(struct monitor_out *out, struct vm *vm)
-{
-	static const struct {
-		const char *name;
-		size_t offset;
-	} rows[] = {
+/* In the order of struct shadow_counts, two a line. */
+static const struct {
+	const char *name;
+	size_t offset;
+} shadow_rows[] = {
 #define ROW(name, field) { name, offsetof(struct shadow_counts, field) }
-		ROW("shadow pages", pages),
-		ROW("  of guest tables", indirect),
-		ROW("  unsync of these", unsync),
-		ROW("  at most", budget),
-		ROW("pages created", created),
-		ROW("pages found again", reused),
-		ROW("pages zapped", zapped),
-		ROW("  recycled", recycled),
-		ROW("  written too often", flooded),
-		ROW("loads of a root", loads),
-		ROW("  one of the last", loads_cached),
-		ROW("INVLPG", invlpgs),
-		ROW("flushes of all", flushes),
-		ROW("writes emulated", emulated_writes),
-		ROW("entries made ahead", prefetched),
-		ROW("unsync asked by faults", unsync_calls[0]),
-		ROW("  skipped", unsync_skips[0]),
-		ROW("unsync asked ahead", unsync_calls[1]),
-		ROW("  skipped", unsync_skips[1]),
-		ROW("hash searches", hash_searches),
-		ROW("  pages looked at", hash_nodes),
-		ROW("  of other frames", collisions),
-		ROW("pages made unsync", unsyncs),
-		ROW("pages synced", syncs),
-		ROW("  entries changed", synced_entries),
-		ROW("entries for devices made", mmio_made),
-		ROW("  accesses by them", mmio_hits),
-		ROW("bytes of metadata", metadata_bytes),
+	ROW("shadow pages", pages),
+	ROW("  of guest tables", indirect),
+	ROW("  unsync of these", unsync),
+	ROW("  at most", budget),
+	ROW("pages created", created),
+	ROW("pages found again", reused),
+	ROW("pages zapped", zapped),
+	ROW("  recycled", recycled),
+	ROW("  written too often", flooded),
+	ROW("loads of a root", loads),
+	ROW("  one of the last", loads_cached),
+	ROW("INVLPG", invlpgs),
+	ROW("flushes of all", flushes),
+	ROW("writes emulated", emulated_writes),
+	ROW("entries made ahead", prefetched),
+	ROW("unsync asked by faults", unsync_calls[0]),
+	ROW("  skipped", unsync_skips[0]),
+	ROW("unsync asked ahead", unsync_calls[1]),
+	ROW("  skipped", unsync_skips[1]),
+	ROW("hash searches", hash_searches),
+	ROW("  pages looked at", hash_nodes),
+	ROW("  of other frames", collisions),
+	ROW("pages made unsync", unsyncs),
+	ROW("pages synced", syncs),
+	ROW("  entries changed", synced_entries),
+	ROW("entries for devices made", mmio_made),
+	ROW("  accesses by them", mmio_hits),
+	ROW("bytes of metadata", metadata_bytes),
 #undef ROW
-	};
+};
+
+static void show_shadow(struct monitor_out *out, struct vm *vm, const struct hugepage_census *frames)
+{
 	struct shadow_counts c;
 
 	mmu_shadow_count(vm->mmu, &c);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		mon_printf(out, "  %-24s %12lu%s", rows[i].name, *(uint64_t *)((char *)&c + rows[i].offset),
-			   i % 2 ? "\n" : "  ");
+	for (size_t i = 0; i < ARRAY_LEN(shadow_rows); i++)
+		mon_printf(out, "  %-24s %12lu%s", shadow_rows[i].name,
+			   *(uint64_t *)((char *)&c + shadow_rows[i].offset), i % 2 ? "\n" : "  ");
+	mon_printf(out, "  2M frames %lu, without a page table %lu; page tables in the others %lu, sum of squares %lu\n",
+		   frames->frames, frames->free, frames->reasons, frames->squares);
 }
 
 static void show_mirror(struct monitor_out *out, const struct mmu_counts *c, const struct mmu_stats *s)
@@ -133,7 +136,7 @@ static void show_counts(struct monitor_out *out, struct vm *vm)
 	mon_printf(out, "\n");
 	show_waits(out, &c);
 	if (vm->mmu->config.kind == MMU_SHADOW)
-		show_shadow(out, vm);
+		show_shadow(out, vm, &c.shadowed);
 	else
 		show_sizes(out, vm, &s);
 }

@@ -18,6 +18,7 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "mmu/hugepage.h"
+#include "mmu/inspect.h"
 
 #define FRAMES 1024u /* large ones: 2 GiB */
 #define BASE_GFN 0x40000ul
@@ -79,6 +80,17 @@ static void build(struct vcpu *v, uint32_t count)
 		touch(v, (gva_t)i << 21, WALK_READ);
 }
 
+/* What the monitor shows. */
+static struct hugepage_census census(uint32_t count)
+{
+	struct mmu_counts c;
+
+	mmu_count(&world_mmu, &c);
+	assert_int_equal(c.shadowed.frames, FRAMES);
+	assert_int_equal(c.shadowed.reasons, count);
+	return c.shadowed;
+}
+
 static uint32_t free_frames(void)
 {
 	const struct slot *s = slot_set_find(world_mmu.slots, BASE_GFN);
@@ -87,6 +99,18 @@ static uint32_t free_frames(void)
 	for (uint32_t i = 0; i < FRAMES; i++)
 		n += *hugepage_word(s, BASE_GFN + i * 512, LEVEL_2M) == 0;
 	return n;
+}
+
+/*
+ * The k that the counts tell: variance over mean, where clusters of k are independent of each other. Its own
+ * standard deviation, for a mean of m clusters in a frame, is k * sqrt((2 + 1 / m) / FRAMES).
+ */
+static double observed_k(const struct hugepage_census *c, double lambda, double k)
+{
+	double mean = (double)c->reasons / FRAMES, got = (double)c->squares / FRAMES / mean - mean;
+
+	assert_true(fabs(got - k) <= 3 * k * sqrt((2 + k / lambda) / FRAMES));
+	return got;
 }
 
 /* Writes to pages anywhere, none of them a table, through entries far enough apart not to be mapped ahead. */
@@ -105,12 +129,12 @@ static void write_pages(struct vcpu *v, uint32_t count)
 }
 
 /* Two standard deviations, once for where tables are and once for where pages are. */
-static void agrees(const char *what, double got, double lambda, double n)
+static double agrees(double got, double lambda, double n)
 {
 	double p = exp(-lambda), deviation = sqrt(p * (1 - (1 + lambda) * p) / FRAMES) + sqrt(p * (1 - p) / n);
 
-	printf("%s: %.3f, e^-%.3f = %.3f\n", what, got, lambda, p);
 	assert_true(fabs(got - p) <= 2 * deviation + (n == FRAMES ? 0 : deviation));
+	return got;
 }
 
 static void run(uint32_t lambda, uint32_t k)
@@ -119,20 +143,24 @@ static void run(uint32_t lambda, uint32_t k)
 	struct vcpu *v = &world_vcpus[0];
 	uint32_t count = lambda * FRAMES;
 	struct shadow_counts before, after;
+	struct hugepage_census c;
 
 	guests_start(&o);
 	guest_slot_add(BASE_GFN, FRAMES * 512, GIB(1), false);
 	guest_slot_add(HIGH_GFN, 64, 0, false);
 	place_tables(count, k);
 	build(v, count);
-	printf("lambda %u, clusters of %u\n", lambda, k);
-	agrees("  large frames without a table", (double)free_frames() / FRAMES, (double)lambda / k, FRAMES);
+	c = census(count);
+	assert_int_equal(c.free, free_frames());
+	printf("lambda %u, k %u (%.2f as observed): frames without a table %.3f, e^-%.3f = %.3f", lambda, k,
+	       observed_k(&c, lambda, k), agrees((double)c.free / FRAMES, (double)lambda / k, FRAMES),
+	       (double)lambda / k, exp(-(double)lambda / k));
 	mmu_shadow_count(&world_mmu, &before);
 	write_pages(v, count);
 	mmu_shadow_count(&world_mmu, &after);
 	assert_true(after.unsync_calls[0] - before.unsync_calls[0] == CALLS);
-	agrees("  calls skipped", (double)(after.unsync_skips[0] - before.unsync_skips[0]) / CALLS,
-	       (double)lambda / k, CALLS);
+	printf("; calls skipped %.3f\n",
+	       agrees((double)(after.unsync_skips[0] - before.unsync_skips[0]) / CALLS, (double)lambda / k, CALLS));
 	guests_check();
 	guests_end();
 }
