@@ -24,11 +24,13 @@ PACKAGES := gcc make binutils libc6-dev python3 xz-utils dpkg-dev gnu-efi newlib
 TEST_PACKAGES := iproute2 udhcpd libcmocka-dev libzydis-dev lz4 spin bochs bochs-term vgabios ovmf qemu-system-x86 \
 	gdb
 CHECK_PACKAGES := clang
+BENCH_PACKAGES := valgrind
 
 packages_stamp = $(BUILD)/packages/$(1)
 $(BUILD)/packages/build: WANTED = $(PACKAGES)
 $(BUILD)/packages/test: WANTED = $(TEST_PACKAGES)
 $(BUILD)/packages/clang: WANTED = $(CHECK_PACKAGES)
+$(BUILD)/packages/bench: WANTED = $(BENCH_PACKAGES)
 $(BUILD)/packages/%: boot/packages.sh Makefile
 	@mkdir -p $(@D)
 	@sh boot/packages.sh $(WANTED)

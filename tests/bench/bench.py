@@ -4,11 +4,13 @@
 one per instruction), as a table on the terminal and in bench.txt of the build folder.
 """
 import argparse
+import collections
 import concurrent.futures
 import os
 import re
 import signal
 
+import host_count
 import linux
 import memory
 import net
@@ -16,6 +18,7 @@ import paths
 import td
 import work
 from measure import Case, Run, RunFailed, bochs_is_debugger, bochs_program, conf, stop_all
+from report import Report
 
 # Operation of the guest cost: (what it is, most ticks its exits may take, KVM's ticks seen from inside)
 TARGETS = {
@@ -31,27 +34,15 @@ TARGETS = {
     "touch-region": ("first touch of a 2 MiB region", None, None),
 }
 
-# Most instructions of an exit that is judged by its trace.
-PATH_TARGETS = {"CR3 load, same root": 300, "CR3 load, known root": 300}
+# Operation of paths: most instructions of its usual exit, all features on or under shadow paging.
+PATH_TARGETS = {
+    "CPUID": 130, "port read (UART)": 180, "port write (UART)": 180, "port read (absent)": 180, "MSR read": 180,
+    "MSR write": 180, "I/O APIC read": 500, "I/O APIC write": 500, "timer, TSC-deadline": 500, "first touch, page": 300,
+    "CR3 load, same root": 300, "CR3 load, known root": 300,
+}
 
 # Without these a guest's local APIC is emulated access by access, and its memory mapped by 4K.
 PLAIN = ("virt-apic-access", "apic-register", "vid", "virt-x2apic", "tpr-shadow", "ept-2m", "ept-1g")
-
-
-class Report:
-    """Lines for the terminal and for bench.txt."""
-
-    def __init__(self, path):
-        self.file = open(path, "w")
-
-    def line(self, text=""):
-        print(text, flush=True)
-        print(text, file=self.file, flush=True)
-
-    def title(self, text):
-        self.line()
-        self.line(text)
-        self.line("-" * len(text))
 
 
 def percent(part, whole):
@@ -78,6 +69,8 @@ def report_boot(report, title, bare, guests):
     row("root-mode instructions, stubs included", ["" if b is bare else f"{b.root_ticks():,}" for b in boots])
     row("  share of entry to init (target: < 0.8 %)",
         ["" if b is bare else percent(b.root_ticks(), b.init) for b in boots])
+    for name, boot in guests:
+        report.verdict(f"{title}, {name}: share of root mode", boot.root_ticks() < 0.008 * boot.init)
 
 
 def report_exits(report, name, boot):
@@ -106,7 +99,8 @@ def report_cost(report, title, runs):
     for operation in operations:
         what, target, kvm = TARGETS.get(operation, (operation, None, None))
         cells = "".join(f"{table.get(operation, ''):>18}" for _, table in runs)
-        report.line(f"{what:<44}{cells}{target or '':>8}{kvm or '':>8}")
+        verdict = f"  {report.verdict(f'{what}, seen from inside', runs[0][1][operation] <= target)}" if target else ""
+        report.line(f"{what:<44}{cells}{target or '':>8}{kvm or '':>8}{verdict}")
 
 
 def report_paths(report, build, title, traced):
@@ -123,6 +117,15 @@ def report_paths(report, build, title, traced):
                         + "".join(f"{one.count(kind):>15}" for kind in paths.KINDS))
             shares = ", ".join(f"{name} {count}" for name, count in paths.by_function(one, hv_symbols)[:10])
             report.line(f"{'':<8}{shares}")
+
+
+def report_path_targets(report, traced):
+    report.title("The usual exit of each operation against its target")
+    for what, most in PATH_TARGETS.items():
+        lengths = collections.Counter(len(one.instructions) for one in traced.get(what, ()))
+        if lengths:
+            usual = lengths.most_common(1)[0][0]
+            report.line(f"{what:<44}{usual:>6}  {report.target(f'{what}, stub to VMRESUME', usual, most)}")
 
 
 def in_debian_bochs(build):
@@ -158,6 +161,7 @@ def report_all(report, build, kernel):
                  "instructions from stub to VMRESUME, by kind and by function", traced)
     report_paths(report, build, "The same without APIC virtualisation and large EPT pages", plain)
     report_paths(report, build, "The same under shadow paging", shadow)
+    report_path_targets(report, {**traced, **shadow})
 
     line = linux.KVM_LINE
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -189,7 +193,10 @@ def report_all(report, build, kernel):
     memory.report(report, build, network.result())
     violations = guests[1][1].exits.get("EPT violation", (0, 0))[0]
     report.line()
-    report.line(f"EPT violations with all memory mapped up front: {violations} (target: 0)")
+    report.line(f"EPT violations with all memory mapped up front: {violations} "
+                f"{report.target('EPT violations with premap', violations, 0)}")
+    host_count.report_all(report, build)
+    report.summary()
 
 
 def main():

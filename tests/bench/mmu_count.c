@@ -2,7 +2,7 @@
  * Instructions of the mmu's fast paths, counted on the host: run one case under
  *   valgrind --tool=callgrind --toggle-collect=FUNCTION mmu_count CASE N
  * for two values of N; the difference divided by the difference in N is the cost of one.
- * tests/bench/mmu_count.sh builds it and does that for all cases.
+ * tests/bench/host_count.py builds it and does that for all cases.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -184,18 +184,21 @@ def _scrapes(out, phases, scraper):
     _row(out, f"a scrape of {scraper.bytes:,} bytes ({many} of them, {scraper.per_second():.2f} a second)", f"{each:,.0f}")
     _row(out, "  making the text and calls of services", f"{scraped.net['services'] / many:,.0f}")
     _row(out, "  frames received / sent", f"{scraped.net['received'] / many:.1f} / {scraped.net['sent'] / many:.1f}")
-    _row(out, "guest's slow-down with a scrape every second",
-         f"{100 * (each / SECOND + idle.lost(quiet) / quiet.ticks):.3f} %", "< 0.5 %")
+    slower = 100 * (each / SECOND + idle.lost(quiet) / quiet.ticks)
+    _row(out, "guest's slow-down with a scrape every second", f"{slower:.3f} %",
+         f"< 0.5 %, {out.verdict('slow-down by a scrape a second', slower < 0.5)}")
     _row(out, "guest's slow-down with the network idle", f"{100 * idle.lost(quiet) / quiet.ticks:.4f} %")
     _row(out, f"  exits in {quiet.ticks / SECOND:.1f} s more than without a network, monitor's CPU",
-         f"{idle.exits - quiet.exits}", "one a second")
+         f"{idle.exits - quiet.exits}",
+         f"one a second, {out.verdict('exits for an idle network', idle.exits - quiet.exits <= quiet.ticks / SECOND)}")
 
 
 def _others(out, two):
     quiet = two["no network"]
     for what, name in (("idle", "the network idle"), ("received", "packets received")):
+        same = two[what].exits <= 1.01 * quiet.exits
         _row(out, f"  guest's exits on another CPU, {name} / without network", f"{two[what].exits:,} / {quiet.exits:,}",
-             "the same")
+             f"the same, {out.verdict(f'exits on another CPU with {name}', same)}")
         _row(out, "  its time", f"{two[what].ticks:,} / {quiet.ticks:,}")
 
 

@@ -1,8 +1,9 @@
 /*
- * Instructions of shadow paging's paths, counted on the host, and how they grow with guest memory. Run under
- *   valgrind --tool=callgrind --toggle-collect=FUNCTION shadow_count CASE GIB N
- * for two values of N; tests/bench/mmu_count.sh builds it and does that. The guest has GIB GiB of memory in one
- * slot whose host frames are never touched, and its tables in a small slot that is real.
+ * Instructions of the mmu's paths, counted on the host, and how they grow with guest memory. Run under
+ *   valgrind --tool=callgrind --toggle-collect=FUNCTION mmu_growth CASE GIB N
+ * for two values of N; tests/bench/host_count.py builds it and does that. The guest has GIB GiB of memory in one
+ * slot whose host frames are never touched, and its tables in a small slot that is real. The cases named ept_ have
+ * an EPT, those named flat_ a shadow for a guest without paging, all others one for a guest with four levels.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
 #include "hv/base/x86.h"
-#include "mmu/gpa.h"
+#include "mmu/inspect.h"
 #include "mmu/shadow.h"
+#include "mmu/sp.h"
 
 uintptr_t phys_map_base;
 
@@ -65,7 +67,7 @@ static void require(bool good, const char *what)
 {
 	if (good)
 		return;
-	fprintf(stderr, "shadow_count: %s\n", what);
+	fprintf(stderr, "mmu_growth: %s\n", what);
 	exit(1);
 }
 
@@ -113,6 +115,7 @@ static void faults(uint64_t n, uint64_t first_page, uint64_t step)
 		fault((first_page + i * 8) << PAGE_SHIFT, PFERR_WRITE);
 }
 
+/* So that what is counted finds its tables in the shadow. */
 static void warm_up(void)
 {
 	for (uint64_t i = 0; i < 64; i++)
@@ -157,7 +160,69 @@ static void metadata(uint64_t n)
 	for (uint64_t i = 0; i < n; i += 8)
 		fault(i << PAGE_SHIFT, PFERR_WRITE);
 	mmu_shadow_count(&mmu, &c);
-	printf("%lu %lu\n", c.metadata_bytes, c.pages);
+	printf("%lu %lu\n", c.metadata_bytes, c.pages * PAGE_SIZE);
+}
+
+/* ---- a guest without paging: its pages are direct, as the EPT's are ---- */
+
+/* Writes in n 2M frames, each of which is made of 4K leafs, and what was asked about them. */
+static void flat(uint64_t n, hpa_t hpa)
+{
+	struct shadow_counts c;
+
+	slot(FREE_GFN, FREE_PAGES, hpa);
+	for (uint64_t i = 0; i < n; i++)
+		fault((FREE_GFN + (i << 9)) << PAGE_SHIFT, PFERR_WRITE);
+	mmu_shadow_count(&mmu, &c);
+	printf("%lu %lu\n", c.unsync_calls[0] + c.unsync_calls[1], c.unsync_skips[0] + c.unsync_skips[1]);
+}
+
+static void flat_whole(uint64_t n) { flat(n, TIB(30)); }
+
+/* Frames that begin with a reason against a large page: guest and host address are not congruent. */
+static void flat_edges(uint64_t n) { flat(n, TIB(30) + PAGE_SIZE); }
+
+/* ---- the EPT ---- */
+
+static void ept_faults(uint64_t n, gfn_t first, uint64_t step)
+{
+	for (uint64_t i = 0; i < n; i++)
+		require(mmu_fault(&vcpu, (first + i * step) << PAGE_SHIFT, MMU_WRITE) == FAULT_MAPPED, "fault");
+}
+
+static void ept_dense(uint64_t n)
+{
+	ept_faults(1, BIG_GFN + 511, 0);
+	ept_faults(n, BIG_GFN, 1);
+}
+
+/* Pages all over memory, in tables that other pages have made: as many whatever n is. */
+static void ept_spread(uint64_t n)
+{
+	uint64_t step = align_down(big_pages / 64, 512);
+
+	ept_faults(64, BIG_GFN + 511, step);
+	ept_faults(n, BIG_GFN, step);
+}
+
+static void ept_zap(uint64_t n)
+{
+	for (uint64_t times = 0; times < n; times++) {
+		slot(FREE_GFN, FREE_PAGES, TIB(30));
+		ept_faults(1024, FREE_GFN, 16);
+		require(mmu_slot_delete(&mmu, FREE_GFN, &why) == 0, why.text);
+	}
+}
+
+static void ept_metadata(uint64_t n)
+{
+	struct mmu_counts c;
+	uint64_t blocks;
+
+	ept_faults(n, BIG_GFN, 1);
+	mmu_count(&mmu, &c);
+	blocks = c.table_frames / SP_BLOCK_FRAMES;
+	printf("%lu %lu\n", (c.metadata_frames + blocks) * PAGE_SIZE, (c.table_frames - blocks) * PAGE_SIZE);
 }
 
 static const struct {
@@ -166,12 +231,25 @@ static const struct {
 } cases[] = {
 	{ "fault_dense", fault_dense }, { "fault_spread", fault_spread }, { "search", search },
 	{ "load", load }, { "zap", zap }, { "metadata", metadata },
+	{ "flat_whole", flat_whole }, { "flat_edges", flat_edges },
+	{ "ept_dense", ept_dense }, { "ept_spread", ept_spread }, { "ept_zap", ept_zap },
+	{ "ept_metadata", ept_metadata },
 };
 
-static void start(void)
+static void load_registers(bool flat)
 {
-	struct mmu_config config = { .kind = MMU_SHADOW, .vm_id = 1, .hpa_bits = 46, .gpa_bits = 46,
-				     .max_level = LEVEL_2M, .flush = no_flush };
+	g = (struct guest_paging){ .cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = TABLES_GFN << PAGE_SHIFT, .cr4 = CR4_PAE,
+				   .efer = EFER_LMA | EFER_LME | EFER_NXE, .maxphyaddr = 46, .page_1g = true };
+	if (flat)
+		g = (struct guest_paging){ .cr0 = CR0_PE, .maxphyaddr = 46 };
+	require(mmu_shadow_load(&vcpu, &g, true) >= 0, "load");
+}
+
+static void start(enum mmu_kind kind, bool flat)
+{
+	struct mmu_config config = { .kind = kind, .vm_id = 1, .hpa_bits = 46, .gpa_bits = 46, .ept_ad = true,
+				     .max_level = kind == MMU_SHADOW && !flat ? LEVEL_2M : LEVEL_4K,
+				     .flush = no_flush };
 	void *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			   -1, 0);
 
@@ -183,22 +261,22 @@ static void start(void)
 	slot(TABLES_GFN, TABLES_PAGES, tables);
 	slot(BIG_GFN, big_pages, BIG_HPA);
 	build();
-	g = (struct guest_paging){ .cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = TABLES_GFN << PAGE_SHIFT, .cr4 = CR4_PAE,
-				   .efer = EFER_LMA | EFER_LME | EFER_NXE, .maxphyaddr = 46, .page_1g = true };
-	require(mmu_shadow_load(&vcpu, &g, true) >= 0, "load");
+	if (kind == MMU_SHADOW)
+		load_registers(flat);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t n = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
+	const char *name = argc > 3 ? argv[1] : "";
+	bool ept = strncmp(name, "ept_", 4) == 0, flat = strncmp(name, "flat_", 5) == 0;
 
-	require(argc > 3, "shadow_count CASE GIB N");
+	require(argc > 3, "mmu_growth CASE GIB N");
 	big_pages = GIB(strtoull(argv[2], NULL, 0)) >> PAGE_SHIFT;
-	start();
-	if (strcmp(argv[1], "metadata") != 0)
+	start(ept ? MMU_EPT : MMU_SHADOW, flat);
+	if (!ept && !flat && strcmp(name, "metadata") != 0)
 		warm_up();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		if (strcmp(argv[1], cases[i].name) == 0)
-			cases[i].run(n);
+		if (strcmp(name, cases[i].name) == 0)
+			cases[i].run(strtoull(argv[3], NULL, 0));
 	return 0;
 }
