@@ -9,7 +9,6 @@
 #include "hv/base/map_tables.h"
 #include "hv/base/panic.h"
 #include "hv/base/percpu.h"
-#include "hv/base/x86.h"
 
 #define CPU_SIZE MIB(4)
 #define FLAGS (PTE_PRESENT | PTE_WRITE | PTE_NX)
@@ -52,7 +51,7 @@ void *window_map(hpa_t page)
 static void drop_large(struct windows *w, uint32_t cpu)
 {
 	*w->large = 0;
-	invlpg((void *)large_address(cpu));
+	map_forget(large_address(cpu));
 }
 
 void *window_map_large(hpa_t page)
@@ -75,7 +74,7 @@ void window_release(uint32_t mark)
 
 	while (w->used > mark) {
 		w->entries[--w->used] = 0;
-		invlpg((void *)address_of(cpu, w->used));
+		map_forget(address_of(cpu, w->used));
 	}
 	if (*w->large)
 		drop_large(w, cpu);
