@@ -97,36 +97,14 @@ static void meet(hpa_t hpa, uint8_t type, bool large, hpa_t owner)
 	p->met = true;
 }
 
-static void meet_leaf(hpa_t hpa, uint32_t level, hpa_t owner)
+static void meet_page(void *ctx, hpa_t hpa, uint32_t level, bool leaf)
 {
+	const struct count *n = ctx;
+
 	assert_true(level <= SOFT_2M);
 	assert_true(is_aligned(hpa, level_size(level)));
 	for (hpa_t at = hpa; at < hpa + level_size(level); at += PAGE_SIZE)
-		meet(at, TDX_PT_REG, level == SOFT_2M, owner);
-}
-
-static void check_table(hpa_t table, uint32_t level, const struct soft_tdcs *tdcs, hpa_t owner)
-{
-	const uint64_t *entries = world_at(table);
-
-	for (uint32_t i = 0; i < SEPT_ENTRIES; i++) {
-		uint64_t e = sept_load(&entries[i]);
-		bool leaf = e & SEPT_LEAF;
-		hpa_t hpa = sept_hpa(e, level);
-
-		assert_false(entries[i] & SEPT_LOCK);
-		if (sept_is(e, SEPT_IN(TDX_SEPT_FREE)))
-			continue;
-		if (sept_is(e, SEPT_ALL_BLOCKED))
-			assert_true(entry_of(hpa, leaf ? level : SOFT_4K)->bepoch <= tdcs->epoch);
-		assert_int_equal(!!(e & SEPT_RWX), sept_is(e, SEPT_IN(TDX_SEPT_MAPPED) | SEPT_IN(TDX_SEPT_NL_MAPPED)));
-		if (leaf) {
-			meet_leaf(hpa, level, owner);
-			continue;
-		}
-		meet(hpa, TDX_PT_EPT, false, owner);
-		check_table(hpa, level - 1, tdcs, owner);
-	}
+		meet(at, leaf ? TDX_PT_REG : TDX_PT_EPT, level == SOFT_2M, n->tdr);
 }
 
 static void check_vcpu(hpa_t hpa, struct count *n)
@@ -163,7 +141,7 @@ static void check_all_met(const struct count *n)
 			assert_true(pages[i].met);
 }
 
-static void check_tdcs(const struct soft_tdr *tdr, const struct count *n)
+static void check_tdcs(const struct soft_tdr *tdr, struct count *n)
 {
 	const struct soft_tdcs *t = world_at(tdr->tdcx[TDCS_BASE]);
 
@@ -175,7 +153,7 @@ static void check_tdcs(const struct soft_tdr *tdr, const struct count *n)
 	assert_int_equal(t->refcount[1], n->inside[1]);
 	if (t->op_state != TDX_UNINITIALIZED) {
 		assert_true(t->num_vcpus <= t->max_vcpus);
-		check_table(tdr->tdcx[TDCS_SEPT_ROOT], SOFT_512G, t, n->tdr);
+		td_for_each_page(n->tdr, meet_page, n);
 	}
 }
 

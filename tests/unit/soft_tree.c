@@ -141,36 +141,15 @@ enum tdx_page_type type_of(hpa_t page)
 #define PAGES (WORLD_MEMORY / PAGE_SIZE)
 static uint8_t seen[PAGES];
 
-static uint64_t check_page(const struct world_td *td, hpa_t page, uint32_t level, enum tdx_page_type type)
+/* Counts a page that was not seen before. */
+static void count_page(void *ctx, hpa_t page, uint32_t level, bool leaf)
 {
-	const struct pamt_entry *e = pamt_entry(&world.m, page, level);
 	uint64_t pages = level_size(level) / PAGE_SIZE;
 
-	assert_non_null(e);
-	assert_int_equal(e->type, type);
-	assert_int_equal(pamt_owner(e), td->tdr);
-	assert_int_equal(e->lock.word, 0);
+	(void)leaf;
 	for (uint64_t i = 0; i < pages; i++)
 		assert_int_equal(seen[page / PAGE_SIZE + i]++, 0);
-	return pages;
-}
-
-/* The pages and tables below that table. */
-static uint64_t check_table(const struct world_td *td, hpa_t table, uint32_t level)
-{
-	const uint64_t *entries = world_at(table);
-	uint64_t pages = 0;
-
-	for (uint32_t i = 0; i < SEPT_ENTRIES; i++) {
-		hpa_t page = sept_hpa(entries[i], level);
-
-		assert_false(entries[i] & SEPT_LOCK);
-		if (sept_is(entries[i], SEPT_LEAVES))
-			pages += check_page(td, page, level, TDX_PT_REG);
-		else if (sept_is(entries[i], SEPT_TABLES))
-			pages += check_page(td, page, SOFT_4K, TDX_PT_EPT) + check_table(td, page, level - 1);
-	}
-	return pages;
+	*(uint64_t *)ctx += pages;
 }
 
 void tree_check(const struct world_td *td)
@@ -179,7 +158,7 @@ void tree_check(const struct world_td *td)
 	uint64_t pages = TDX_TDCS_PAGES + td->vcpus * TDX_TDVPS_PAGES;
 
 	memset(seen, 0, sizeof(seen));
-	pages += check_table(td, td->tdcx[TDCS_SEPT_ROOT], t->ept_levels - 1);
+	td_for_each_page(td->tdr, count_page, &pages);
 	assert_int_equal(td_tdr(td)->children, pages);
 	assert_int_equal(t->sept_lock.word | t->epoch_lock.word | t->op_state_lock.word | t->rtmr_lock.word, 0);
 }

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tdx/soft/sept.h"
 #include "tests/unit/soft_cpu.h"
 #include "vmx/core/fields.h"
 #include "vmx/core/reasons.h"
@@ -481,3 +482,52 @@ void td_run(struct world_td *td, uint32_t hkid)
 struct soft_tdr *td_tdr(const struct world_td *td) { return world_at(td->tdr); }
 struct soft_tdcs *td_tdcs(const struct world_td *td) { return world_at(td->tdcx[TDCS_BASE]); }
 struct soft_vp *td_vp(const struct world_td *td, uint32_t i) { return world_at(td->vp[i]); }
+
+struct tree_walk {
+	const struct soft_tdcs *tdcs;
+	hpa_t tdr;
+	void (*fn)(void *ctx, hpa_t page, uint32_t level, bool leaf);
+	void *ctx;
+};
+
+static void check_entry(const struct tree_walk *w, uint64_t e, hpa_t page, uint32_t level)
+{
+	const struct pamt_entry *record = pamt_entry(&world.m, page, level);
+
+	assert_false(e & SEPT_LOCK);
+	assert_int_equal(!!(e & SEPT_RWX), sept_is(e, SEPT_IN(TDX_SEPT_MAPPED) | SEPT_IN(TDX_SEPT_NL_MAPPED)));
+	assert_non_null(record);
+	assert_int_equal(record->type, e & SEPT_LEAF ? TDX_PT_REG : TDX_PT_EPT);
+	assert_int_equal(pamt_owner(record), w->tdr);
+	assert_int_equal(record->lock.word, 0);
+	if (sept_is(e, SEPT_ALL_BLOCKED))
+		assert_true(record->bepoch <= w->tdcs->epoch);
+}
+
+static void walk_table(const struct tree_walk *w, hpa_t table, uint32_t level)
+{
+	const uint64_t *entries = world_at(table);
+
+	for (uint32_t i = 0; i < SEPT_ENTRIES; i++) {
+		uint64_t e = sept_load(&entries[i]);
+		bool leaf = e & SEPT_LEAF;
+		hpa_t page = sept_hpa(e, level);
+
+		if (sept_is(e, SEPT_IN(TDX_SEPT_FREE))) {
+			assert_false(entries[i] & SEPT_LOCK);
+			continue;
+		}
+		check_entry(w, entries[i], page, leaf ? level : SOFT_4K);
+		w->fn(w->ctx, page, leaf ? level : SOFT_4K, leaf);
+		if (!leaf)
+			walk_table(w, page, level - 1);
+	}
+}
+
+void td_for_each_page(hpa_t hpa, void (*fn)(void *ctx, hpa_t page, uint32_t level, bool leaf), void *ctx)
+{
+	const struct soft_tdr *tdr = world_at(hpa);
+	const struct tree_walk w = { world_at(tdr->tdcx[TDCS_BASE]), hpa, fn, ctx };
+
+	walk_table(&w, tdr->tdcx[TDCS_SEPT_ROOT], w.tdcs->ept_levels - 1);
+}

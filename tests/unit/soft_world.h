@@ -110,6 +110,13 @@ struct soft_tdr *td_tdr(const struct world_td *td);
 struct soft_tdcs *td_tdcs(const struct world_td *td);
 struct soft_vp *td_vp(const struct world_td *td, uint32_t i);
 
+/*
+ * Calls fn for the page of each entry of a TD's secure EPT that is not free: level is the page's, 4K for a table. Fails
+ * the test where the entry is locked, has rights without being mapped, or is blocked later than now, and where the
+ * PAMT has no page of that kind and size of this TD that nobody holds.
+ */
+void td_for_each_page(hpa_t tdr, void (*fn)(void *ctx, hpa_t page, uint32_t level, bool leaf), void *ctx);
+
 /* ---- what a scripted guest says of its exit ---- */
 void guest_exits(struct soft_vp *vp, uint32_t reason, uint64_t qualification);
 uint64_t *guest_field(struct soft_vp *vp, uint32_t field);
