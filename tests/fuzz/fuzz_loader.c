@@ -9,6 +9,7 @@
 #include "hv/guest/guest.h"
 #include "hv/guest/loader.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/support/bzimage.h"
 #include "tests/unit/support/guest_ram.h"
 
 #include <cmocka.h>
@@ -23,19 +24,11 @@ static void put(unsigned at, uint64_t v, unsigned size) { memcpy(seed + at, &v, 
 
 static size_t make_bzimage(void)
 {
+	const struct test_bzimage header = { .sectors = 1, .payload = 0x300, .xloadflags = 1, .cmdline_size = 255,
+					     .pref = MIB(1), .init_size = MIB(2) };
+
 	memset(seed, 0, sizeof(seed));
-	put(0x1f1, 1, 1);
-	put(0x1f4, 0x30, 4);
-	put(0x1fe, 0xaa55, 2);
-	put(0x200, 0x6aeb, 2);
-	memcpy(seed + 0x202, "HdrS", 4);
-	put(0x206, 0x20f, 2);
-	put(0x211, 1, 1);
-	put(0x22c, 0x7fffffff, 4);
-	put(0x236, 1, 2);
-	put(0x238, 255, 4);
-	put(0x258, MIB(1), 8);
-	put(0x260, MIB(2), 4);
+	test_bzimage_header(seed, &header);
 	return 0x400 + 0x300;
 }
 

@@ -11,6 +11,7 @@
 #include "hv/guest/e820.h"
 #include "hv/guest/guest.h"
 #include "tests/unit/loader_guest.h"
+#include "tests/unit/support/bzimage.h"
 
 #include <cmocka.h>
 
@@ -26,23 +27,14 @@ static void put(unsigned at, uint64_t v, unsigned size) { memcpy(file + at, &v, 
 
 static void make_image(void)
 {
+	const struct test_bzimage header = { .sectors = 4, .payload = PAYLOAD, .xloadflags = 0x7f, .cmdline_size = 2047,
+					     .pref = PREF, .init_size = INIT_SIZE };
+
 	for (size_t i = 0; i < sizeof(file); i++)
 		file[i] = i * 7 + (i >> 8);
-	memset(file + 0x1f1, 0, 0x280 - 0x1f1);
-	put(0x1f1, 4, 1);
-	put(0x1f4, PAYLOAD / 16, 4);
-	put(0x1fe, 0xaa55, 2);
-	put(0x200, 0x6aeb, 2);
-	memcpy(file + 0x202, "HdrS", 4);
-	put(0x206, 0x20f, 2);
-	put(0x211, 1, 1);
-	put(0x22c, 0x7fffffff, 4);
+	test_bzimage_header(file, &header);
 	put(0x230, 0x200000, 4);
 	put(0x234, 1, 1);
-	put(0x236, 0x7f, 2);
-	put(0x238, 2047, 4);
-	put(0x258, PREF, 8);
-	put(0x260, INIT_SIZE, 4);
 	memset(initrd, 0x77, sizeof(initrd));
 	img = (struct guest_image){
 		.kernel = { "/vmlinuz", file, sizeof(file) },

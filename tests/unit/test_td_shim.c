@@ -16,6 +16,7 @@
 #include "tdx/abi/status.h"
 #include "tdx/shim/boot.h"
 #include "tdx/shim/tdcall.h"
+#include "tests/unit/support/bzimage.h"
 #include "tests/unit/support/guest_ram.h"
 #include "tests/unit/td_script.h"
 
@@ -42,21 +43,12 @@ static void put(unsigned at, uint64_t v, unsigned size) { memcpy(staging + at, &
 
 static void make_kernel(void)
 {
+	const struct test_bzimage header = { .sectors = 4, .payload = PAYLOAD, .xloadflags = 0x7f, .cmdline_size = 2047,
+					     .pref = PREF, .init_size = INIT_SIZE };
+
 	for (size_t i = 0; i < KERNEL_SIZE; i++)
 		staging[i] = (uint8_t)(i * 7 + (i >> 8));
-	memset(staging + 0x1f1, 0, 0x280 - 0x1f1);
-	put(0x1f1, 4, 1);
-	put(0x1f4, PAYLOAD / 16, 4);
-	put(0x1fe, 0xaa55, 2);
-	put(0x200, 0x6aeb, 2);
-	memcpy(staging + 0x202, "HdrS", 4);
-	put(0x206, 0x20f, 2);
-	put(0x211, 1, 1);
-	put(0x22c, 0x7fffffff, 4);
-	put(0x236, 0x7f, 2);
-	put(0x238, 2047, 4);
-	put(0x258, PREF, 8);
-	put(0x260, INIT_SIZE, 4);
+	test_bzimage_header(staging, &header);
 }
 
 /* The parameters measure what is staged now. */
