@@ -294,6 +294,13 @@ struct fake_function *fake_e1000_begin(bool express)
 
 void vtd_pass_dma(void) { fake.dma_passes = true; }
 
+int fake_e1000_end(void **state)
+{
+	(void)state;
+	test_phys_end();
+	return 0;
+}
+
 struct nic *fake_e1000_start(struct failure *f)
 {
 	struct nic *n = nic_start(NIC_ANY, fake_e1000_notify, f);

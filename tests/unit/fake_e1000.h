@@ -12,6 +12,7 @@
 #define FAKE_TABLE_BASE 0xfeb80000ul /* the MSI-X table */
 #define FAKE_CARD (3u << 3)          /* 00:03.0 */
 #define FAKE_SENT 64
+#define FAKE_GOOD (E1000_DESC_DONE | E1000_DESC_END) /* a frame as it should be */
 
 struct fake_e1000 {
 	bool express, link, msix_works, msi_works, intx_works;
@@ -37,6 +38,8 @@ extern void (*fake_handler)(void);
 
 /* A card on a bus of its own, everything in order; also the arena, and a TSC of 1 GHz. */
 struct fake_function *fake_e1000_begin(bool express);
+/* cmocka's tear-down. */
+int fake_e1000_end(void **state);
 /* Its driver starts, and serves the interrupt that it provoked. */
 struct nic *fake_e1000_start(struct failure *f);
 /* Lets so much of the TSC's time pass. */

@@ -88,6 +88,14 @@ void mirror_add(gfn_t gfn, uint64_t npages, hpa_t hpa, uint32_t flags)
 		fail_msg("%s", why.text);
 }
 
+int mirror_setup(void **state)
+{
+	(void)state;
+	mirror_world_start(LEVEL_2M);
+	mirror_add(0, MIRROR_PAGES, MIRROR_RAM, SLOT_PRIVATE);
+	return 0;
+}
+
 void mirror_run(void)
 {
 	fake.running = true;

@@ -21,6 +21,10 @@ extern uint64_t mirror_flushes; /* of the ordinary root */
 
 /* max_level is what the external table and the CPU take. */
 void mirror_world_start(int max_level);
+/* cmocka's set-up for a guest with 2M pages: MIRROR_PAGES of private memory at 0, in the frames from MIRROR_RAM on. */
+#define MIRROR_RAM GIB(1)
+#define MIRROR_PAGES (8 * FRAME)
+int mirror_setup(void **state);
 /* Dismantles the guest. may_lose: pages may stay with the external table. */
 void mirror_world_end(bool may_lose);
 

@@ -19,8 +19,6 @@
 #include "tests/unit/support/random.h"
 #include "tests/unit/support/support.h"
 
-#define GOOD (E1000_DESC_DONE | E1000_DESC_END)
-
 static struct failure why;
 static bool quick; /* the next card lives a hundred times as fast */
 static uint8_t frame[4096];
@@ -153,7 +151,7 @@ static void frames_go_around(void **state)
 			assert_int_equal(n->send(n, frame, len), 0);
 			assert_int_equal(fake.sent_len[i % FAKE_SENT], len);
 			assert_memory_equal(fake.sent[i % FAKE_SENT], frame, len);
-			assert_true(fake_e1000_frame(frame, (uint16_t)len, GOOD, 0, 0));
+			assert_true(fake_e1000_frame(frame, (uint16_t)len, FAKE_GOOD, 0, 0));
 			assert_true(fake_e1000_interrupt());
 			n->service(n);
 			assert_int_equal(n->receive(n, got, sizeof(got)), len);
@@ -177,7 +175,7 @@ static void the_card_has_no_descriptor_left(void **state)
 	(void)state;
 	quick = true;
 	n = start(false);
-	while (fake_e1000_frame(frame, 60, GOOD, 0, 0))
+	while (fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0))
 		taken++;
 	assert_int_equal(taken, E1000_RECEIVE_RING - 1);
 	fake_e1000_wait_ms(1100);
@@ -186,7 +184,7 @@ static void the_card_has_no_descriptor_left(void **state)
 	while (n->receive(n, got, sizeof(got)))
 		received++;
 	assert_int_equal(received, taken);
-	assert_true(fake_e1000_frame(frame, 61, GOOD, 0, 0));
+	assert_true(fake_e1000_frame(frame, 61, FAKE_GOOD, 0, 0));
 	assert_int_equal(n->receive(n, got, sizeof(got)), 61);
 }
 
@@ -242,7 +240,7 @@ static void a_stuck_sender_is_reset(void **state)
 	fake.sender_hangs = false;
 	assert_int_equal(n->send(n, frame, 70), 0);
 	assert_int_equal(fake.sent_len[0], 70);
-	assert_true(fake_e1000_frame(frame, 60, GOOD, 0, 0));
+	assert_true(fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0));
 	assert_true(fake_e1000_interrupt());
 	/* It gets stuck again and does not come out of its reset: given up, in bounded time. */
 	fake.sender_hangs = fake.reset_hangs = true;
@@ -258,15 +256,15 @@ static void a_stuck_sender_is_reset(void **state)
 static void damaged_frames_are_dropped(void **state)
 {
 	static const struct { uint8_t status, errors; uint16_t len, lie; unsigned bad; } wrong[] = {
-		{ GOOD, 0x01, 60, 0, 1 },            /* CRC */
-		{ GOOD, 0x80, 60, 0, 1 },            /* data */
-		{ GOOD, 0, 13, 0, 1 },               /* too short to be a frame */
-		{ GOOD, 0, 60, 0xffff, 1 },          /* longer than the buffer */
-		{ GOOD, 0, 60, E1000_BUFFER + 1, 1 },
-		{ GOOD, 0, 1515, 0, 1 },             /* longer than the reader's */
+		{ FAKE_GOOD, 0x01, 60, 0, 1 },            /* CRC */
+		{ FAKE_GOOD, 0x80, 60, 0, 1 },            /* data */
+		{ FAKE_GOOD, 0, 13, 0, 1 },               /* too short to be a frame */
+		{ FAKE_GOOD, 0, 60, 0xffff, 1 },          /* longer than the buffer */
+		{ FAKE_GOOD, 0, 60, E1000_BUFFER + 1, 1 },
+		{ FAKE_GOOD, 0, 1515, 0, 1 },             /* longer than the reader's */
 		{ E1000_DESC_DONE, 0, 2048, 0, 1 },  /* the beginning of a frame, and */
 		{ E1000_DESC_DONE, 0, 2048, 0, 1 },
-		{ GOOD, 0, 100, 0, 1 },              /* its end */
+		{ FAKE_GOOD, 0, 100, 0, 1 },              /* its end */
 	};
 	uint8_t got[NIC_FRAME_MAX];
 	struct nic *n;
@@ -275,7 +273,7 @@ static void damaged_frames_are_dropped(void **state)
 	n = start(true);
 	for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
 		fake_e1000_frame(frame, wrong[i].len, wrong[i].status, wrong[i].errors, wrong[i].lie);
-	fake_e1000_frame(frame, 77, GOOD, 0x60, 0); /* checksum hints of layers above are no errors here */
+	fake_e1000_frame(frame, 77, FAKE_GOOD, 0x60, 0); /* checksum hints of layers above are no errors here */
 	assert_int_equal(n->receive(n, got, sizeof(got)), 77);
 	assert_int_equal(n->counters.receive_bad, ARRAY_LEN(wrong));
 	assert_int_equal(n->counters.received, 1);
@@ -437,31 +435,24 @@ static void a_panic_sends(void **state)
 	assert_int_equal(n->counters.resets, 0);
 }
 
-static int end(void **state)
-{
-	(void)state;
-	test_phys_end();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(both_start, end),
-		cmocka_unit_test_teardown(cards_that_do_not_work, end),
-		cmocka_unit_test_teardown(the_address_comes_from_the_eeprom, end),
-		cmocka_unit_test_teardown(which_card, end),
-		cmocka_unit_test_teardown(frames_go_around, end),
-		cmocka_unit_test_teardown(the_card_has_no_descriptor_left, end),
-		cmocka_unit_test_teardown(a_full_ring_tells_when_there_is_room, end),
-		cmocka_unit_test_teardown(a_stuck_sender_is_reset, end),
-		cmocka_unit_test_teardown(damaged_frames_are_dropped, end),
-		cmocka_unit_test_teardown(any_descriptors, end),
-		cmocka_unit_test_teardown(lengths_that_are_no_frame, end),
-		cmocka_unit_test_teardown(the_cable_is_pulled_and_put_back, end),
-		cmocka_unit_test_teardown(the_card_is_pulled, end),
-		cmocka_unit_test_teardown(groups, end),
-		cmocka_unit_test_teardown(a_panic_sends, end),
+		cmocka_unit_test_teardown(both_start, fake_e1000_end),
+		cmocka_unit_test_teardown(cards_that_do_not_work, fake_e1000_end),
+		cmocka_unit_test_teardown(the_address_comes_from_the_eeprom, fake_e1000_end),
+		cmocka_unit_test_teardown(which_card, fake_e1000_end),
+		cmocka_unit_test_teardown(frames_go_around, fake_e1000_end),
+		cmocka_unit_test_teardown(the_card_has_no_descriptor_left, fake_e1000_end),
+		cmocka_unit_test_teardown(a_full_ring_tells_when_there_is_room, fake_e1000_end),
+		cmocka_unit_test_teardown(a_stuck_sender_is_reset, fake_e1000_end),
+		cmocka_unit_test_teardown(damaged_frames_are_dropped, fake_e1000_end),
+		cmocka_unit_test_teardown(any_descriptors, fake_e1000_end),
+		cmocka_unit_test_teardown(lengths_that_are_no_frame, fake_e1000_end),
+		cmocka_unit_test_teardown(the_cable_is_pulled_and_put_back, fake_e1000_end),
+		cmocka_unit_test_teardown(the_card_is_pulled, fake_e1000_end),
+		cmocka_unit_test_teardown(groups, fake_e1000_end),
+		cmocka_unit_test_teardown(a_panic_sends, fake_e1000_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,8 +18,6 @@
 #include "tests/unit/support/random.h"
 #include "tests/unit/support/support.h"
 
-#define GOOD (E1000_DESC_DONE | E1000_DESC_END)
-
 static struct failure why;
 static uint8_t frame[NIC_FRAME_MAX];
 
@@ -67,7 +65,7 @@ static void polling_works(void **state)
 	fake_e1000_begin(false);
 	fake.intx_works = false;
 	n = nic_start(NIC_ANY, fake_e1000_notify, &why);
-	fake_e1000_frame(frame, 60, GOOD, 0, 0);
+	fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 	n->service(n);
 	assert_int_equal(n->receive(n, got, sizeof(got)), 60);
 	assert_int_equal(n->receive(n, got, sizeof(got)), 0);
@@ -83,20 +81,20 @@ static void lost_interrupts_lead_to_polling(void **state)
 	n = start(false);
 	for (unsigned i = 0; i < 7; i++) {
 		fake.intx_works = i == 4;
-		fake_e1000_frame(frame, 60, GOOD, 0, 0);
+		fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		fake_e1000_interrupt(); /* one does arrive: the count begins anew */
 		fake_e1000_wait_ms(11);
 		n->service(n);
 		assert_int_equal(n->receive(n, got, sizeof(got)), 60);
 	}
 	for (unsigned i = 0; i < 20; i++) { /* in quick succession: it may be on its way */
-		fake_e1000_frame(frame, 60, GOOD, 0, 0);
+		fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		n->service(n);
 		assert_int_equal(n->receive(n, got, sizeof(got)), 60);
 	}
 	assert_int_equal(n->irq, NIC_IRQ_INTX);
 	for (unsigned i = 0; i < 8; i++) {
-		fake_e1000_frame(frame, 60, GOOD, 0, 0);
+		fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		fake_e1000_wait_ms(11);
 		n->service(n);
 		assert_int_equal(n->receive(n, got, sizeof(got)), 60);
@@ -148,17 +146,17 @@ static void no_frame_is_forgotten(void **state)
 		if (round == 1000)
 			n = start(true);
 		for (unsigned i = test_random(&random) % 4; i; i--)
-			waiting += fake_e1000_frame(frame, 60, GOOD, 0, 0);
+			waiting += fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		fake_e1000_interrupt();
 		if (test_random(&random) % 2)
-			waiting += fake_e1000_frame(frame, 60, GOOD, 0, 0);
+			waiting += fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		n->service(n);
 		if (test_random(&random) % 2)
-			waiting += fake_e1000_frame(frame, 60, GOOD, 0, 0);
+			waiting += fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0);
 		while (n->receive(n, got, sizeof(got)))
 			waiting--;
 		assert_int_equal(waiting, 0);
-		assert_true(fake_e1000_frame(frame, 60, GOOD, 0, 0));
+		assert_true(fake_e1000_frame(frame, 60, FAKE_GOOD, 0, 0));
 		assert_true(fake.pending);
 		fake.notified = 0;
 		fake_e1000_interrupt();
@@ -168,21 +166,14 @@ static void no_frame_is_forgotten(void **state)
 	}
 }
 
-static int end(void **state)
-{
-	(void)state;
-	test_phys_end();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(interrupts_that_do_not_arrive, end),
-		cmocka_unit_test_teardown(polling_works, end),
-		cmocka_unit_test_teardown(lost_interrupts_lead_to_polling, end),
-		cmocka_unit_test_teardown(a_storm_on_the_line_ends, end),
-		cmocka_unit_test_teardown(no_frame_is_forgotten, end),
+		cmocka_unit_test_teardown(interrupts_that_do_not_arrive, fake_e1000_end),
+		cmocka_unit_test_teardown(polling_works, fake_e1000_end),
+		cmocka_unit_test_teardown(lost_interrupts_lead_to_polling, fake_e1000_end),
+		cmocka_unit_test_teardown(a_storm_on_the_line_ends, fake_e1000_end),
+		cmocka_unit_test_teardown(no_frame_is_forgotten, fake_e1000_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,18 +17,7 @@
 
 #include "tests/unit/support/support.h"
 
-#define RAM GIB(1)
-#define PAGES (8 * FRAME)
-
 static struct failure why;
-
-static int start(void **state)
-{
-	(void)state;
-	mirror_world_start(LEVEL_2M);
-	mirror_add(0, PAGES, RAM, SLOT_PRIVATE);
-	return 0;
-}
 
 static int end(void **state)
 {
@@ -58,7 +47,7 @@ static void maps_large(void **state)
 	assert_int_equal(fake_touch(&fake, 1, 3, &page), FAKE_NOT_ACCEPTED);
 	assert_int_equal(mirror_accept(0, LEVEL_2M), LEVEL_2M);
 	assert_int_equal(fake_touch(&fake, 1, 3, &page), FAKE_GOOD);
-	assert_true(page == RAM + 3 * PAGE_SIZE);
+	assert_true(page == MIRROR_RAM + 3 * PAGE_SIZE);
 	assert_int_equal(mirror_fault(3), FAULT_MAPPED); /* again: nothing to do */
 	counts = mirror_counts();
 	assert_int_equal(counts.mirror.mapped[LEVEL_2M], 1);
@@ -79,7 +68,7 @@ static void private_or_shared(void **state)
 	assert_int_equal(mirror_fault(5), FAULT_WRONG_KIND);
 	assert_int_equal(mmu_walk_gpa(&mirrored, SHARED(0x5000), steps), 4);
 	assert_int_equal(steps[3].kind, SPTE_KIND_LEAF);
-	assert_true(spte_hpa(steps[3].spte) == RAM + 0x5000);
+	assert_true(spte_hpa(steps[3].spte) == MIRROR_RAM + 0x5000);
 	assert_int_equal(mirror_fault(4), FAULT_MAPPED);
 	assert_int_equal(mirror_level(4), LEVEL_4K); /* the frame is mixed */
 	assert_int_equal(mmu_walk_gpa(&mirrored, 0x4000, steps), 4);
@@ -107,7 +96,7 @@ static void image_then_large(void **state)
 	build(8);
 	build(FRAME + 1);
 	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], 7, &why), -EEXIST);
-	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], PAGES, &why), -ENOENT);
+	assert_int_equal(mmu_mirror_build(&mirror_vcpus[0], MIRROR_PAGES, &why), -ENOENT);
 	assert_int_equal(mirror_fault(9), FAULT_MAPPED); /* before the guest starts */
 	mirror_agrees();
 	mirror_run();
@@ -382,7 +371,7 @@ static void refusals(void **state)
 	t.level = LEVEL_2M;
 	t.gfn = frame;
 	t.old = spte_read(t.sptep);
-	t.new = spte_make_leaf(RAM, LEVEL_2M, true);
+	t.new = spte_make_leaf(MIRROR_RAM, LEVEL_2M, true);
 	assert_int_equal(transition_install(&t), -EPERM); /* promotion */
 	mmu_exclusive_begin(&mirrored);
 	token = flush_token_new(&mirrored);
@@ -390,7 +379,7 @@ static void refusals(void **state)
 	t.new = SPTE_EMPTY;
 	unlinked = transition_begin(&t, &token);
 	t = mirror_find(&mirrored, 3);
-	t.new = spte_make_leaf(RAM + MIB(2), LEVEL_4K, true);
+	t.new = spte_make_leaf(MIRROR_RAM + MIB(2), LEVEL_4K, true);
 	replaced = transition_begin(&t, &token);
 	flush_spend(&mirrored, token);
 	mmu_exclusive_end(&mirrored);
@@ -458,8 +447,8 @@ static void no_memory(void **state)
 	mirror_run();
 	for (gfn_t i = 0; i < 8; i++)
 		assert_int_equal(mirror_accept(i * FRAME, LEVEL_2M), LEVEL_2M);
-	mirror_add(GIB(1) >> PAGE_SHIFT, FRAME, RAM + GIB(1), SLOT_PRIVATE);
-	mirror_add(GIB(600) >> PAGE_SHIFT, 64 * FRAME, RAM + GIB(2), SLOT_PRIVATE);
+	mirror_add(GIB(1) >> PAGE_SHIFT, FRAME, MIRROR_RAM + GIB(1), SLOT_PRIVATE);
+	mirror_add(GIB(600) >> PAGE_SHIFT, 64 * FRAME, MIRROR_RAM + GIB(2), SLOT_PRIVATE);
 	world_allocs_left = 0;
 	while (result == FAULT_MAPPED)
 		result = mmu_mirror_accept(&mirror_vcpus[0], GIB(600) + frame++ * MIB(2), LEVEL_4K);
@@ -544,7 +533,7 @@ static void configuration(void **state)
 	world_end();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, mirror_setup, end)
 
 int main(void)
 {

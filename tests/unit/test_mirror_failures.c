@@ -14,18 +14,7 @@
 
 #include <cmocka.h>
 
-#define RAM GIB(1)
-#define PAGES (8 * FRAME)
-
 static struct failure why;
-
-static int start(void **state)
-{
-	(void)state;
-	mirror_world_start(LEVEL_2M);
-	mirror_add(0, PAGES, RAM, SLOT_PRIVATE);
-	return 0;
-}
 
 static int end(void **state)
 {
@@ -76,7 +65,7 @@ static void busy_twice(void **state)
 /* A guest's life in short; a failure may come from anywhere in it. Returns whether one came. */
 static bool short_life(void)
 {
-	mirror_add(0, PAGES, RAM, SLOT_PRIVATE);
+	mirror_add(0, MIRROR_PAGES, MIRROR_RAM, SLOT_PRIVATE);
 	mirror_add(0x10000, FRAME + 3, GIB(2), SLOT_PRIVATE);
 	fake.adding = true;
 	mmu_mirror_build(&mirror_vcpus[0], FRAME + 3, &why);
@@ -145,7 +134,7 @@ static void lost_for_good(void **state)
 	fake.keeps = true;
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, mirror_setup, end)
 
 int main(void)
 {
