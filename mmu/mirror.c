@@ -43,15 +43,9 @@ struct transition mirror_find(struct mmu *mmu, gfn_t gfn)
 /* Both from the vCPU's spares, or neither. */
 static struct sp *table_take(struct mmu_vcpu *mv, gfn_t gfn, int level)
 {
-	struct sp *sp;
-
 	if (mv->spare_count < 2)
 		return NULL;
-	sp = sp_take(mv, gfn, level);
-	sp->mirror = true;
-	sp->external = sp_take(mv, gfn, level);
-	sp->external->state = SP_EXTERNAL;
-	return sp;
+	return mirror_pair(sp_take(mv, gfn, level), sp_take(mv, gfn, level));
 }
 
 /* Nobody knows whose the page is after a failure: it is nobody's. */

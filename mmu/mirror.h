@@ -82,6 +82,15 @@ static inline int mirror_goal(const struct mmu *mmu, const struct slot *s, gfn_t
 	return level < most ? level : most;
 }
 
+/* Makes a table that was just taken the mirror's, and another one its twin in the external table. */
+static inline struct sp *mirror_pair(struct sp *sp, struct sp *twin)
+{
+	twin->state = SP_EXTERNAL;
+	sp->mirror = true;
+	sp->external = twin;
+	return sp;
+}
+
 /* The entry that decides about gfn, as old of a transition that is nothing yet. Inside the lock. */
 struct transition mirror_find(struct mmu *mmu, gfn_t gfn);
 

@@ -15,18 +15,12 @@ static void page_release(struct mmu *mmu, struct sp *sp)
 	sp_release(mmu, sp);
 }
 
-/* A table with a page for its twin. */
+/* Both from the tables set aside, or neither. */
 static struct sp *table_new(struct sp_reserve *tables, gfn_t gfn, int level)
 {
-	struct sp *sp;
-
 	if (tables->count < 2)
 		return NULL;
-	sp = sp_reserve_take(tables, gfn, level);
-	sp->mirror = true;
-	sp->external = sp_reserve_take(tables, gfn, level);
-	sp->external->state = SP_EXTERNAL;
-	return sp;
+	return mirror_pair(sp_reserve_take(tables, gfn, level), sp_reserve_take(tables, gfn, level));
 }
 
 /* Gives it back; err is what the transition that would have linked it, or has emptied its entry, ended with. */
