@@ -472,10 +472,13 @@ hpa_t td_add_vcpu(struct world_td *td, uint32_t lp)
 	return vp;
 }
 
-void td_run(struct world_td *td, uint32_t hkid)
+void td_run(struct world_td *td, uint32_t hkid) { td_run_with(td, hkid, 1); }
+
+void td_run_with(struct world_td *td, uint32_t hkid, uint32_t vcpus)
 {
 	td_build(td, hkid);
-	td_add_vcpu(td, 0);
+	for (uint32_t i = 0; i < vcpus; i++)
+		td_add_vcpu(td, i);
 	assert_int_equal(sc(0, TDH_MR_FINALIZE, td->tdr, 0, 0, 0), 0);
 }
 

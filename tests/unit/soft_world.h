@@ -104,8 +104,9 @@ void td_build(struct world_td *td, uint32_t hkid);
 hpa_t td_add_vcpu(struct world_td *td, uint32_t lp);
 /* A TDVPR with all its pages that VP.INIT has not seen. */
 hpa_t td_add_pages_of_vcpu(struct world_td *td);
-/* td_build(), one vCPU on LP 0, MR.FINALIZE. */
+/* td_build(), one vCPU on LP 0, or as many on LPs from 0 on, MR.FINALIZE. */
 void td_run(struct world_td *td, uint32_t hkid);
+void td_run_with(struct world_td *td, uint32_t hkid, uint32_t vcpus);
 struct soft_tdr *td_tdr(const struct world_td *td);
 struct soft_tdcs *td_tdcs(const struct world_td *td);
 struct soft_vp *td_vp(const struct world_td *td, uint32_t i);

@@ -203,10 +203,7 @@ static void all_at_once(void **state)
 	(void)state;
 	rounds = wish ? (uint32_t)strtoul(wish, NULL, 0) : 3000;
 	world_ready();
-	td_build(&td, WORLD_HKID(0));
-	for (uint32_t i = 0; i < VCPUS; i++)
-		td_add_vcpu(&td, i);
-	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS);
+	td_run_with(&td, WORLD_HKID(0), VCPUS);
 	tree_to(&td, BASE, SOFT_2M);
 	for (uint32_t i = 0; i < PAGES; i++)
 		pages[i] = world_page();

@@ -528,10 +528,7 @@ static void random_histories(void **state)
 	random_state = seed ? strtoul(seed, NULL, 0) : 20;
 	steps = count ? (unsigned)strtoul(count, NULL, 0) : 6000;
 	world_ready();
-	td_build(&td, WORLD_HKID(0));
-	for (uint32_t i = 0; i < VCPUS; i++)
-		td_add_vcpu(&td, i);
-	assert_int_equal(sc(0, TDH_MR_FINALIZE, td.tdr, 0, 0, 0), SUCCESS);
+	td_run_with(&td, WORLD_HKID(0), VCPUS);
 	tree_to(&td, BASE, SOFT_2M);
 	for (uint32_t i = 0; i < SMALL_PAGES; i++)
 		small_pages[i] = world_page();
