@@ -1,4 +1,5 @@
 """What the benches share: a run in Bochs from a stick of its own, and the monitor's table of exits."""
+import contextlib
 import os
 import pathlib
 import re
@@ -60,6 +61,15 @@ class Run:
         self.player.position = start
         self.expect(MONITOR)
         return self.machine.text()[start:]
+
+    @contextlib.contextmanager
+    def aside(self, guest):
+        """The console is the monitor's for a while, then this guest's again: of one guest, or of the next in turn."""
+        self.keys("\x1d")
+        self.expect(r"console: monitor[^>]*> $")
+        yield
+        self.keys("\x1d")
+        self.expect(rf"console: guest {guest}")
 
     def text(self):
         return self.machine.text()

@@ -40,7 +40,7 @@ class Life:
         run.expect(r"\[ *[\d.]+\] Run /init as init process")
         self.init = round(float(re.findall(r"\[ *([\d.]+)\] Run /init", run.text())[-1]) * 1000 * TICKS_PER_MS)
         run.expect(r"linux# ")
-        self.running = self._look(run, before) if name == "td" else {}
+        self.running, self.kept = self._look(run, before) if name == "td" else ({}, 0)
         run.command("poweroff -f")
         run.expect(rf"gnomon: guest {name} has stopped: .*\n[^>]*> $")
         _, self.exits = exits(run.monitor(f"exits {name}"))
@@ -48,13 +48,14 @@ class Life:
 
     @staticmethod
     def _look(run, before):
-        """The calls up to now. The plain guest is asked first, so that two switches lead back to the TD."""
+        """The calls up to now, and the 2M frames that were split for good. The plain guest is asked first, so that two switches lead back to the TD."""
         run.command("\x1d")
         run.expect(r"console: monitor[^>]*> [^>]*> $")
         running = _since(before, _calls(run))
+        kept = int(re.search(r"frames kept at 4K (\d+)", run.monitor("mmu td")).group(1))
         run.command("\x1d\x1d")
         run.expect(r"console: guest td")
-        return running
+        return running, kept
 
     def teardown(self):
         return _since(self.running, self.whole)
@@ -99,12 +100,9 @@ class Operation:
 
 
 def _counters(run, name):
-    run.keys("\x1d")
-    run.expect(r"console: monitor[^>]*> $")
-    calls = _calls(run)
-    causes = {cause: counts for cause, counts in exits(run.monitor(f"exits {name}"))[1].items() if cause in CAUSES}
-    run.keys("\x1d")
-    run.expect(rf"console: guest {name}")
+    with run.aside(name):
+        calls = _calls(run)
+        causes = {cause: counts for cause, counts in exits(run.monitor(f"exits {name}"))[1].items() if cause in CAUSES}
     return calls, causes
 
 
@@ -153,10 +151,13 @@ def report(out, td, plain, large, small):
         out.line(f"{leaf:<28}{running:>14,}{made - running:>12,}{repeated:>10,}{failed:>10,}")
     augs = td.running.get(AUG, (0, 0, 0))[0]
     out.line(f"accepted by the shim: {large} MiB as 2M pages, {small:.1f} MiB as 4K pages: "
-             f"{percent(large, large + small)} as 2M (target: 95); {augs / (large + small):.1f} {AUG} for a MiB")
+             f"{percent(large, large + small)} as 2M (target: 95, "
+             f"{out.verdict('TD memory accepted as 2M', large >= 0.95 * (large + small))}); {augs / (large + small):.1f} {AUG} for a MiB")
+    out.line(f"2M frames that were split once and stay in 4K pages: {td.kept} of {MEMORY // 2}")
     after = td.teardown()
+    piecemeal = sum(after.get(leaf, (0, 0, 0))[0] for leaf in PAGE_BY_PAGE)
     out.line(f"teardown: {after.get(RECLAIM, (0, 0, 0))[0] * 1024 // MEMORY:,} {RECLAIM} for a GiB, "
-             f"{sum(after.get(leaf, (0, 0, 0))[0] for leaf in PAGE_BY_PAGE)} of block, track, remove (target: 0)")
+             f"{piecemeal} of block, track, remove {out.target('teardown page by page', piecemeal, 0)}")
     out.line(f"{'':<44}{'TD':>18}{'plain guest':>18}{'ratio':>8}")
     for what, values in (("power-on to init", (td.init, plain.init)),
                          ("exits", [sum(count for count, _ in life.exits.values()) for life in (td, plain)]),

@@ -1,7 +1,8 @@
 /*
  * What a Linux guest does to its page tables, by ordinary system calls: touching memory, mmap, munmap,
  * mprotect, fork, exec, switches between processes. `work check` looks at the results and prints the same
- * on every machine, `work bench` (or as init) prints the median ticks of each. Linked statically.
+ * on every machine, `work bench` (or as init) prints the median ticks of each and then waits for a line, so that
+ * the counters of the hypervisor can be read in between. Linked statically.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -243,18 +244,31 @@ static void *add_up(void *arg)
 	return NULL;
 }
 
-static uint64_t threads(void)
+static void *no_work(void *arg) { return arg; }
+
+/* 20 of them, at once or each after the other, on stacks too small for a large page. */
+static uint64_t run_threads(void *(*body)(void *arg), bool at_once)
 {
 	pthread_t thread[20];
+	pthread_attr_t attributes;
 	uint64_t total = 0;
 
-	for (unsigned i = 0; i < 20; i++)
-		if (pthread_create(&thread[i], NULL, add_up, &total))
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 64 * KIB);
+	for (unsigned i = 0; i < 20; i++) {
+		if (pthread_create(&thread[i], &attributes, body, &total))
 			die("pthread_create");
-	for (unsigned i = 0; i < 20; i++)
+		if (!at_once)
+			pthread_join(thread[i], NULL);
+	}
+	for (unsigned i = 0; at_once && i < 20; i++)
 		pthread_join(thread[i], NULL);
 	return total;
 }
+
+static uint64_t threads(void) { return run_threads(no_work, false); }
+static uint64_t threads_at_once(void) { return run_threads(no_work, true); }
+static uint64_t threads_touching(void) { return run_threads(add_up, true); }
 
 /* Random mappings come, change their rights, are written, shrink and go; a shadow of what they hold is kept
  * in `want`. */
@@ -316,6 +330,8 @@ static const struct job {
 	{ "pipe-ping-pong-x100", ping_pong, 5 },
 	{ "page-fault-signal", fault_signal, 100 },
 	{ "threads-20", threads, 5 },
+	{ "threads-20-at-once", threads_at_once, 5 },
+	{ "threads-20-touching", threads_touching, 5 },
 	{ "churn", churn, 3 },
 };
 
@@ -324,6 +340,16 @@ static int by_value(const void *a, const void *b)
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* Whoever measures has looked at the counters. */
+static void pause_for_line(void)
+{
+	int c;
+
+	do
+		c = getchar();
+	while (c != '\n' && c != EOF);
 }
 
 static void bench(void)
@@ -338,7 +364,8 @@ static void bench(void)
 			taken[i] = ticks() - begun;
 		}
 		qsort(taken, jobs[j].runs, sizeof(taken[0]), by_value);
-		printf("WORK %s %lu\n", jobs[j].name, taken[jobs[j].runs / 2]);
+		printf("WORK %s %lu in %u runs\n", jobs[j].name, taken[jobs[j].runs / 2], jobs[j].runs);
+		pause_for_line();
 	}
 }
 
@@ -363,6 +390,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	printf("WORK begun %lu\n", begun);
+	pause_for_line();
 	bench();
 	printf("WORK done\n");
 	return 0;

@@ -13,7 +13,8 @@ CHECKS = [
     ("touch-64m-by-2m-again", 11913333772788965376), ("touch-one-page-in-512-regions", 6259294540061868288),
     ("map-touch-unmap-16-pages-x100", 9605518321261462304), ("mprotect-2m-x20", 0),
     ("mprotect-2m-x20-touched", 7252713179490028032), ("fork-exit-16m", 92), ("fork-write-16m", 113),
-    ("fork-exec", 42), ("pipe-ping-pong-x100", 984), ("page-fault-signal", 17), ("threads-20", 8640), ("churn", 408),
+    ("fork-exec", 42), ("pipe-ping-pong-x100", 984), ("page-fault-signal", 17), ("threads-20", 0),
+    ("threads-20-at-once", 0), ("threads-20-touching", 8640), ("churn", 408),
 ]
 
 # Memory and processes of every kind, a pipeline of many programs, and a kernel module.
