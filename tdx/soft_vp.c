@@ -8,15 +8,14 @@
 
 #include "drivers/lapic.h"
 #include "hv/base/log.h"
-#include "hv/base/machine.h"
 #include "hv/base/panic.h"
 #include "hv/base/trap.h"
-#include "hv/base/vectors.h"
 #include "hv/base/window.h"
 #include "hv/base/x86.h"
 #include "hv/fpu.h"
 #include "tdx/soft/td_msr.h"
 #include "vmx/core/guard.h"
+#include "vmx/core/host_state.h"
 #include "vmx/core/msrs.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/core/vmxon.h"
@@ -133,49 +132,6 @@ static void flush_tlb(void *ctx, struct soft_vp *vp)
 
 /* ---- entry and exit ---- */
 
-struct table_register {
-	uint16_t limit;
-	uint64_t base;
-} __attribute__((packed));
-
-static void host_selectors(void)
-{
-	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
-	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_ES_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_FS_SEL, 0);
-	vmwrite(VMCS_HOST_GS_SEL, 0);
-	vmwrite(VMCS_HOST_TR_SEL, SEL_TSS);
-}
-
-/* SDM "Host-State Area". What a VM exit loads is what this CPU has now. */
-static void host_state(uint32_t exit_controls)
-{
-	struct cpu *c = this_cpu();
-	struct cpu_machine *m = c->machine;
-	struct table_register idtr;
-
-	__asm__ volatile("sidt %0" : "=m"(idtr));
-	host_selectors();
-	vmwrite(VMCS_HOST_CR0, read_cr0());
-	vmwrite(VMCS_HOST_CR3, read_cr3());
-	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_RIP, (uint64_t)(guard_exits(c->vmx) ? soft_exit_filling : soft_exit));
-	vmwrite(VMCS_HOST_FS_BASE, 0);
-	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)c);
-	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&m->tss);
-	vmwrite(VMCS_HOST_GDTR_BASE, (uint64_t)m->gdt);
-	vmwrite(VMCS_HOST_IDTR_BASE, idtr.base);
-	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
-	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
-	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
-	if (exit_controls & EXIT_LOAD_PERF_GLOBAL)
-		vmwrite(VMCS_HOST_PERF_GLOBAL, 0); /* the host counts nothing */
-}
-
 /* Only a VMCS that the module has built wrongly is refused. */
 static void entry_failed(struct soft_lp *l)
 {
@@ -201,7 +157,7 @@ static void run(void *ctx, struct soft_vp *vp)
 	(void)ctx;
 	make_current(vp);
 	if (!vp->launched)
-		host_state((uint32_t)vmread(VMCS_EXIT_CONTROLS));
+		vmx_host_state((uint32_t)vmread(VMCS_EXIT_CONTROLS), guard_exits(c) ? soft_exit_filling : soft_exit);
 	if (c->spec_ctrl)
 		wrmsr(MSR_SPEC_CTRL, vp->msr[spec_ctrl_at]);
 	if (guard_entries(c))

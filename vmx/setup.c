@@ -9,51 +9,12 @@
 #include "hv/base/vectors.h"
 #include "hv/base/x86.h"
 #include "mmu/mmu.h"
+#include "vmx/core/host_state.h"
 #include "vmx/core/msrs.h"
 #include "vmx/core/vmcs.h"
 #include "vmx/guard.h"
 #include "vmx/pml.h"
 #include "vmx/vm.h"
-
-struct table_register {
-	uint16_t limit;
-	uint64_t base;
-} __attribute__((packed));
-
-/* SDM "Host-State Area". What a VM exit loads is what this CPU has now. */
-static void host_state(const struct vmx_vcpu *x)
-{
-	struct cpu *c = x->v.cpu;
-	struct cpu_machine *m = c->machine;
-	struct table_register idtr;
-
-	__asm__ volatile("sidt %0" : "=m"(idtr));
-	vmwrite(VMCS_HOST_CR0, read_cr0());
-	vmwrite(VMCS_HOST_CR3, read_cr3());
-	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_guard_exit_stub(c->vmx));
-	vmwrite(VMCS_HOST_CS_SEL, SEL_CODE);
-	vmwrite(VMCS_HOST_SS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_DS_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_ES_SEL, SEL_DATA);
-	vmwrite(VMCS_HOST_FS_SEL, 0);
-	vmwrite(VMCS_HOST_GS_SEL, 0);
-	vmwrite(VMCS_HOST_TR_SEL, SEL_TSS);
-	vmwrite(VMCS_HOST_FS_BASE, 0);
-	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)c);
-	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&m->tss);
-	vmwrite(VMCS_HOST_GDTR_BASE, (uint64_t)m->gdt);
-	vmwrite(VMCS_HOST_IDTR_BASE, idtr.base);
-	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
-	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
-	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	if (x->words[CONTROL_EXIT] & EXIT_LOAD_EFER)
-		vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	if (x->words[CONTROL_EXIT] & EXIT_LOAD_PAT)
-		vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
-	if (x->words[CONTROL_EXIT] & EXIT_LOAD_PERF_GLOBAL)
-		vmwrite(VMCS_HOST_PERF_GLOBAL, 0); /* the host counts nothing */
-}
 
 /* SDM "Pin-Based VM-Execution Controls" and "Processor-Based VM-Execution Controls". */
 static void execution_controls(struct vmx_vcpu *x)
@@ -135,7 +96,7 @@ void vmx_setup_vmcs(struct vmx_vcpu *x)
 	if (!x->shadow)
 		x->eptp = mmu_eptp(x->v.vm->mmu);
 	vmx_msrs_init(x);
-	host_state(x);
+	vmx_host_state((uint32_t)x->words[CONTROL_EXIT], vmx_guard_exit_stub(x->v.cpu->vmx));
 	execution_controls(x);
 	execution_fields(x);
 	exit_and_entry(x);
