@@ -68,6 +68,7 @@ static inline const struct slot_set *slot_set_of(const struct mmu *mmu)
 	return __atomic_load_n(&mmu->slots, __ATOMIC_ACQUIRE);
 }
 
+/* The same by a search of the set; what it finds becomes the vCPU's last one. */
 const struct slot *slot_find_slow(struct mmu_vcpu *mv, const struct slot_set *set, gfn_t gfn);
 
 /* The slot that covers gfn, or NULL; tries the vCPU's last one first. Between mmu_enter() and mmu_leave(). */
