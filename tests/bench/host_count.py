@@ -139,11 +139,13 @@ def _report_metadata(report, programs):
     report.title("Metadata of the mmu: all bytes but the tables themselves")
     _head(report, "bytes per GiB of guest memory")
     for kind, case, idle, mapped in METADATA:
-        used = {gib: programs.numbers("mmu_growth", case, gib, 0)[0] for gib in SIZES.values()}
+        used, tables = {}, {}
+        for gib in SIZES.values():
+            used[gib], tables[gib] = programs.numbers("mmu_growth", case, gib, 0)
         what = f"{kind}, nothing mapped"
         worst = max(used, key=lambda gib: used[gib] / gib)
         _row(report, what, [used[gib] // gib for gib in used],
-             "at most " + _share(report, "metadata: " + what, used[worst], worst, idle))
+             f"at most {_share(report, 'metadata: ' + what, used[worst], worst, idle)}; tables {tables[worst]:,} bytes")
     for kind, case, idle, mapped in METADATA:
         used, tables = programs.numbers("mmu_growth", case, 1, ALL_PAGES)
         what = f"{kind}, each page mapped once by 4K"

@@ -33,6 +33,10 @@ MEMORY_EXITS = ("exception or NMI", "control register", "INVLPG", "INVPCID", "EP
 KVM_EXITS = {"exception or NMI": (615112, 4444, 1000), "control register": (25189, 17498, None),
              "INVLPG": (58596, 1997, None)}
 
+# Of guest memory: bytes for all but the tables themselves.
+METADATA = {"ept": 0.0001, "shadow": 0.003}
+PAGE = 4096
+
 COLUMNS = ["ept", "shadow", "shadow, no skip"]
 FRAMES = r"2M frames (\d+), without a page table (\d+); page tables in the others (\d+), sum of squares (\d+)"
 
@@ -73,7 +77,9 @@ class Outcome:
         self.jobs = jobs
         _, table = exits(run.monitor("exits"))
         self.exits = stubs.added(table)
-        self.counters = dict((name, int(n)) for name, n in counters(run.monitor("mmu")))
+        answer = run.monitor("mmu")
+        self.counters = dict((name, int(n)) for name, n in counters(answer))
+        self.tables, self.metadata = _memory(answer, self.counters)
 
 
 def counters(answer):
@@ -83,6 +89,13 @@ def counters(answer):
         caller = name if name.startswith("unsync asked") else caller
         rows.append((f"{caller}, skipped" if name == "skipped" else name, number))
     return rows
+
+
+def _memory(answer, rows):
+    """Bytes of tables and of all else that an address space takes."""
+    tables, frames, records = map(int, re.search(r"tables (\d+) in (\d+) frames, slot records (\d+) frames", answer).groups())
+    # Of 32 frames for the EPT's tables one is for their headers; shadow paging counts by itself.
+    return tables * PAGE, rows.get("bytes of metadata", (frames // 32 + records) * PAGE)
 
 
 def _memory_ticks(run, stubs):
@@ -196,6 +209,15 @@ def _report_frames(out, jobs):
     out.line(f"furthest off: {furthest:+.1f} deviations, {out.verdict('2M frames without a page table', abs(furthest) <= 2)}")
 
 
+def _report_memory(out, outcomes):
+    out.title(f"Memory of the mmu for that guest of {MEMORY} MiB, after all programs")
+    for column, most in METADATA.items():
+        share = outcomes[column].metadata / (MEMORY << 20)
+        verdict = out.verdict(f"metadata for Linux, {column}", share < most)
+        out.line(f"{column:<10}metadata {outcomes[column].metadata:>10,} bytes, {100 * share:.4f} % (target: {100 * most:g} %, "
+                 f"{verdict}); tables {outcomes[column].tables:,} bytes")
+
+
 def report(out, outcomes):
     """outcomes: {column: Outcome}"""
     columns = [column for column in COLUMNS if column in outcomes]
@@ -205,6 +227,7 @@ def report(out, outcomes):
     on, off = (outcomes[column] for column in columns[1:])
     _report_skip(out, on, off)
     _report_frames(out, on.jobs)
+    _report_memory(out, outcomes)
     out.title("Counters of shadow paging, fast skip on and off")
     for name in on.counters:
         out.line(f"{name:<40}{on.counters[name]:>14,}{off.counters[name]:>14,}")
