@@ -5,6 +5,12 @@
  * exclusive lock, flushes, and only then is the page copied.
  * Proves: after a last fetch with the vCPUs stopped the copy is the page, so no write was ever lost; a
  * fetch ends.
+ *
+ * wrong: UNMARKED          the right is given back and the page is not put into the log
+ * wrong: UNPROTECTED       a fetch leaves the right, or the flag, as it is
+ * wrong: NO_FLUSH          a fetch flushes nothing
+ * wrong: COPIED_EARLY      the page is copied before the flush
+ * wrong: KEPT              a vCPU that is switched out keeps what its CPU has noted
  */
 #define VCPUS 2
 
@@ -50,7 +56,9 @@ inline fault(me)
 {
 	enter(me);
 	right = true;
+#ifndef UNMARKED
 	marked = true;
+#endif
 	inside[me] = false
 }
 
@@ -90,7 +98,9 @@ active [VCPUS] proctype vcpu()
 		rounds++
 	:: else -> break
 	od;
+#ifndef KEPT
 	drain(_pid); /* its context is switched out */
+#endif
 	atomic { stopped++ };
 	do /* it runs no more, but still answers */
 	:: drain_wanted[_pid] -> drain_wanted[_pid] = false
@@ -120,10 +130,16 @@ inline fetch()
 	marked = false;
 	if
 	:: was ->
+#ifndef UNPROTECTED
 		if
 		:: pml -> flag = false
 		:: else -> right = false
 		fi;
+#endif
+#ifdef COPIED_EARLY
+		copy = page;
+#endif
+#ifndef NO_FLUSH
 		r = 0;
 		do
 		:: r < VCPUS -> flush_wanted[r] = true; r++
@@ -134,11 +150,16 @@ inline fetch()
 		:: r < VCPUS -> !(in_guest[r] && flush_wanted[r]); r++
 		:: else -> break
 		od
+#endif
 	:: else
 	fi;
 	barred = false;
 	if
+#ifdef COPIED_EARLY
+	:: was -> skip
+#else
 	:: was -> copy = page
+#endif
 	:: else
 	fi
 }

@@ -6,6 +6,16 @@
  * Proves: the external step of one vCPU never meets another's; the external table refuses nothing; a page
  * is removed only when no running vCPU can know it; at rest both tables say the same; the second try is
  * never busy; nobody waits for ever.
+ *
+ * wrong: NOT_FROZEN        a vCPU takes the external step without freezing the entry
+ * wrong: FROZEN_UNSEEN     a frozen entry is taken for an empty one
+ * wrong: BUSY_PUBLISHED    after busy the new value is published all the same
+ * wrong: BUSY_FROZEN       after busy the entry stays frozen
+ * wrong: NO_TRACK          removal goes on without TRACK
+ * wrong: NO_KICK           nobody is kicked after TRACK
+ * wrong: NO_BAR            vCPUs may come back before the second try
+ * wrong: STAYS_BARRED      entry stays barred after it
+ * wrong: SHARED_REMOVAL    removal does not wait for the vCPUs that install
  */
 #define VCPUS 2
 #define ROUNDS 2
@@ -69,12 +79,26 @@ inline fault(me)
 	if
 	:: private ->
 		if
+#if defined(NOT_FROZEN)
+		:: entry == EMPTY ->
+#elif defined(FROZEN_UNSEEN)
+		:: atomic { entry == EMPTY || entry == FROZEN -> entry = FROZEN };
+#else
 		:: atomic { entry == EMPTY -> entry = FROZEN };
+#endif
 			if
+#if defined(BUSY_PUBLISHED)
+			:: entry = LEAF
+#elif defined(BUSY_FROZEN)
+			:: skip
+#else
 			:: entry = EMPTY /* busy: retried */
+#endif
 			:: assert(external == FREE);
 				external = MAPPED;
+#ifndef NOT_FROZEN
 				assert(entry == FROZEN);
+#endif
 				entry = LEAF
 			fi
 		:: atomic { entry != EMPTY -> skip } /* there already, or frozen: retried */
@@ -120,7 +144,9 @@ inline kick_all()
 /* After a first busy. */
 inline alone()
 {
+#ifndef NO_BAR
 	no_entry = true;
+#endif
 	kick_all();
 	assert(!in_guest[0] && !in_guest[1])
 }
@@ -136,16 +162,25 @@ inline remove()
 	fi;
 	assert(external == MAPPED);
 	atomic { external = BLOCKED; blocked_in = epoch };
+#ifndef STAYS_BARRED
 	no_entry = false;
+#endif
 	/* TRACK is refused while a vCPU of an epoch before this one is inside. */
 	if
+#ifdef NO_TRACK
+	:: skip
+#endif
 	:: atomic { !IS_OLD(0) && !IS_OLD(1) -> epoch++ }
 	:: IS_OLD(0) || IS_OLD(1) ->
 		alone();
 		atomic { assert(!IS_OLD(0) && !IS_OLD(1)); epoch++ };
+#ifndef STAYS_BARRED
 		no_entry = false
+#endif
 	fi;
+#ifndef NO_KICK
 	kick_all();
+#endif
 	atomic {
 		assert(blocked_in < epoch && !IS_OLD(0) && !IS_OLD(1)); /* tracked */
 		assert(!(in_guest[0] && tlb[0]) && !(in_guest[1] && tlb[1]));
@@ -162,10 +197,12 @@ active proctype changer()
 	:: changes < ROUNDS ->
 		barred = true;
 		r = 0;
+#ifndef SHARED_REMOVAL
 		do
 		:: r < VCPUS -> !inside[r]; r++
 		:: else -> break
 		od;
+#endif
 		assert(entry != FROZEN && (entry == LEAF) == (external == MAPPED));
 		if
 		:: private && entry == LEAF -> entry = FROZEN; remove()

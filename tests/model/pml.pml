@@ -4,6 +4,12 @@
  * be something in it. What becomes of what was handed over is dirty_log.pml's.
  * Proves: what was written before a fetch is in its result or in an earlier one, a vCPU outside of its run loop
  * keeps nothing to itself, and neither side waits for ever.
+ *
+ * wrong: ROUND_FIRST       a vCPU that ends a round says so before it has handed over
+ * wrong: KEPT              it leaves its run loop with what the CPU has noted
+ * wrong: UNASKED           a fetch does not ask vCPUs that run
+ * wrong: UNCLEARED         the flag stays set after a fetch
+ * wrong: LOGS_LATE         a vCPU that is to log goes on as before
  */
 #define VCPUS 1 /* what vCPUs have to do with each other is dirty_log.pml's */
 
@@ -38,7 +44,13 @@ inline begin(me)
 inline end(me)
 {
 	if
+#if defined(ROUND_FIRST)
+	:: logging[me] -> round[me]++; hand_over(me)
+#elif defined(KEPT)
+	:: logging[me] -> round[me]++
+#else
 	:: logging[me] -> hand_over(me); round[me]++
+#endif
 	:: else
 	fi
 }
@@ -50,7 +62,11 @@ inline take_requests(me)
 	:: else
 	fi;
 	if
-	:: log_asked[me] -> log_asked[me] = false; end(me); logging[me] = wanted; begin(me)
+	:: log_asked[me] -> log_asked[me] = false; end(me);
+#ifndef LOGS_LATE
+		logging[me] = wanted;
+#endif
+		begin(me)
 	:: else
 	fi
 }
@@ -150,7 +166,9 @@ inline sync()
 	:: v < VCPUS ->
 		seen = round[v];
 		if
+#ifndef UNASKED
 		:: seen & 1 -> log_asked[v] = true; round[v] != seen
+#endif
 		:: else
 		fi;
 		v++
@@ -166,7 +184,9 @@ inline fetch()
 	was = marked;
 	marked = false;
 	if
+#ifndef UNCLEARED
 	:: was -> clear_flag()
+#endif
 	:: else
 	fi;
 	barred = false;

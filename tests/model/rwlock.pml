@@ -3,6 +3,11 @@
  * The exchanges are full barriers, so their effect and the load that follows are in order; a reader's
  * store on leaving may linger in the store buffer (left[]), which can only make a writer wait longer.
  * Proves: a writer is alone; nobody waits for ever once the others have left (no invalid end state).
+ *
+ * wrong: LOOK_FIRST        a reader looks for a writer, then raises its flag
+ * wrong: FLAG_LATE         its flag is raised by a plain store, which may be seen later
+ * wrong: BAR_LATE          a writer looks at the flags, then bars entry
+ * wrong: MANY_WRITERS      writers do not exclude each other
  */
 #define READERS 2
 #define WRITERS 2
@@ -19,6 +24,12 @@ active [READERS] proctype reader()
 	do
 	:: rounds < 2 ->
 retry:
+#if defined(LOOK_FIRST)
+		!barred;
+		inside[_pid] = true;
+#elif defined(FLAG_LATE)
+		!barred;
+#else
 		inside[_pid] = true;  /* exchange */
 		if
 		:: barred ->
@@ -27,7 +38,11 @@ retry:
 			goto retry
 		:: else
 		fi;
+#endif
 		reading++;
+#ifdef FLAG_LATE
+		inside[_pid] = true;
+#endif
 		assert(writing == 0);
 		reading--;            /* the last access inside */
 		skip;                 /* the store is still in the buffer */
@@ -41,13 +56,20 @@ active [WRITERS] proctype writer()
 {
 	byte r;
 
+#ifndef MANY_WRITERS
 	atomic { !writers -> writers = true };
+#endif
+#ifndef BAR_LATE
 	barred = true;                /* exchange */
+#endif
 	r = 0;
 	do
 	:: r < READERS -> !inside[r]; r++
 	:: else -> break
 	od;
+#ifdef BAR_LATE
+	barred = true;
+#endif
 	writing++;
 	assert(writing == 1 && reading == 0);
 	skip;

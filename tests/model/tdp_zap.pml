@@ -4,6 +4,12 @@
  * and freeing of the unlinked table. One gfn: a link in the root, a leaf in one of two tables.
  * Proves: a CPU in the guest never uses a translation of memory that the guest has lost, never walks
  * a table that is free, and nothing is linked twice or left behind; nobody waits for ever.
+ *
+ * wrong: LOOK_THEN_LINK    a fault looks whether a table is linked, and links its own in another step
+ * wrong: NO_FLUSH          the zap flushes nothing
+ * wrong: FREED_EARLY       the unlinked table is free before the flush
+ * wrong: NOT_BARRED        the zap does not bar the lock
+ * wrong: LEFT_LINKED       the table stays linked until the flush is over
  */
 #define VCPUS 2
 #define EMPTY 0
@@ -72,7 +78,11 @@ inline fault(me)
 		:: t == 0 && state[me] == FREE ->
 			state[me] = LINKED;
 			if
+#ifdef LOOK_THEN_LINK
+			:: link == 0 -> link = me + 1; t = me + 1
+#else
 			:: atomic { link == 0 -> link = me + 1 }; t = me + 1
+#endif
 			:: atomic { link != 0 -> t = link }; state[me] = FREE /* lost: the spare is still empty */
 			fi
 		:: else
@@ -133,11 +143,21 @@ inline zap()
 	if
 	:: link != 0 ->
 		z = link;
+#ifndef LEFT_LINKED
 		link = 0;
+#endif
 		assert(leaf[z - 1] != FROZEN);
 		leaf[z - 1] = FROZEN;
 		state[z - 1] = DOOMED;
+#ifdef FREED_EARLY
+		state[z - 1] = FREE;
+#endif
+#ifndef NO_FLUSH
 		flush_all();
+#endif
+#ifdef LEFT_LINKED
+		link = 0;
+#endif
 		leaf[z - 1] = EMPTY;
 		state[z - 1] = FREE
 	:: else
@@ -150,7 +170,9 @@ active proctype changer()
 
 	do
 	:: changes < 3 ->
+#ifndef NOT_BARRED
 		barred = true;
+#endif
 		r = 0;
 		do
 		:: r < VCPUS -> !inside[r]; r++

@@ -5,6 +5,13 @@
  * The stores of a CPU reach memory in order but late (sb[]); an exit and a lock's exchange drain them.
  * Proves: when a guest's flush has ended, the shadow is no older than what that guest had stored before it; and
  * a table that is not unsync is written by nobody.
+ *
+ * wrong: WRITABLE_FIRST    a fault makes the table writable, then marks the page
+ * wrong: UNMARKED          it does not mark the page
+ * wrong: UNLOCKED          it does not take the lock
+ * wrong: NO_FLUSH          a flush write-protects and leaves the TLBs as they are
+ * wrong: READ_FIRST        a flush reads the entry, then the TLBs are flushed
+ * wrong: STILL_WRITABLE    a flush does not write-protect the table
  */
 #define CPUS 2
 #define ROUNDS 2
@@ -58,10 +65,21 @@ inline flush_tlbs()
 
 inline fault()
 {
+#ifndef UNLOCKED
 	lock();
+#endif
+#if defined(WRITABLE_FIRST)
+	store(WRITABLE, true);
+	store(UNSYNC, true);
+#elif defined(UNMARKED)
+	store(WRITABLE, true);
+#else
 	store(UNSYNC, true);
 	store(WRITABLE, true);
+#endif
+#ifndef UNLOCKED
 	unlock()
+#endif
 }
 
 inline flush()
@@ -71,10 +89,19 @@ inline flush()
 	lock();
 	if
 	:: unsync ->
+#ifndef STILL_WRITABLE
 		writable = false;
+#endif
+#ifdef READ_FIRST
+		shadow = gpte;
+#endif
+#ifndef NO_FLUSH
 		flush_tlbs();
+#endif
 		unsync = false;
+#ifndef READ_FIRST
 		shadow = gpte
+#endif
 	:: else
 	fi;
 	assert(shadow >= before);
