@@ -10,6 +10,7 @@
 #define PT (ROOT + 3)
 #define LARGE 0x400ul /* a gfn that a large page can start at */
 #define DATA 0x210ul
+#define NEAR 0x50ul /* in the slot that has the tables */
 #define ALIAS 0x1010ul
 
 static struct vcpu *const v = &world_vcpus[0];

@@ -44,17 +44,17 @@ static void frame_by_another_gfn(void **state)
 	assert_int_equal(touch(0, WALK_READ, 0), DEVICE);
 }
 
-/* An entry changes to another frame, and then the guest flushes all. No frame has two gfns, and the entry before
- * leads into the same slot: a glance tells. */
+/* An entry changes to another frame, and then the guest flushes all. No frame has two gfns, and the entry leads into
+ * the slot that the table is in: a glance tells. */
 static void entry_changes_frame(void **state)
 {
 	(void)state;
 	guest_slot_delete(0x1000);
 	for (uint64_t i = 2; i < 5; i++) {
-		set(PT, i, (DATA + i) << PAGE_SHIFT | 0x67);
+		set(PT, i, (NEAR + i) << PAGE_SHIFT | 0x67);
 		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), DONE);
 	}
-	assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, DATA << PAGE_SHIFT | 0x67), DONE);
+	assert_int_equal(touch(PAGE_SIZE + 4 * 8, WALK_WRITE, NEAR << PAGE_SHIFT | 0x67), DONE);
 	vcpu_load(v, true);
 	vcpu_flushed_all(v);
 	assert_int_equal(touch(4 * PAGE_SIZE, WALK_READ, 0), DONE);
