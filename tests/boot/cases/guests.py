@@ -19,6 +19,7 @@ BY_HOST = [(kernel, "cmdline = real=no\n")
            for kernel in ("perm", "selfmap", "inject", "exits", "apic", "mmio", "paging")]
 REAL_MODE = [("paging", "mmu = shadow\n", "real")]
 REAL_MODE_STEPS = [
+    Send("mmu selfmap\n"), Expect(r"mapped 4K [1-9]\d*, 2M [1-9]", 60), Expect(r"> "),
     Send("vm start real\n"), Expect(r"PASS paging.pdptes-loaded-again"),
     Expect(r"guest real has stopped: vCPU 0 is to run in real mode"), Expect(r"> "),
 ]
@@ -116,7 +117,8 @@ NX_HUGE = [("ept", "memory = 160M\ncmdline = memory=160\npremap = yes\nnx_huge =
 NX_STEPS = in_turn(NX_HUGE) + [
     Send("caps\n"), Expect(r"large EPT pages with nx_huge = auto: executable\s"), Expect(r"> "),
     Send("mmu io\n"), Expect(r"large leafs split 0, [^\r]*; large pages are executable\s"), Expect(r"> "),
-    Send("mmu ept\n"), Expect(r"large leafs split [1-9]\d*, made large again 0, rights given back [1-9]"),
+    Send("mmu ept\n"), Expect(r"mapped 4K [1-9]\d*, 2M [1-9]", 60),
+    Expect(r"large leafs split [1-9]\d*, made large again 0, rights given back [1-9]"),
     Expect(r"large pages are not executable"), Expect(r"> "),
     Send("mmu recover ept\n"), Expect(r"> "), Send("mmu recover ept\n"), Expect(r"> "),
     Send("mmu ept\n"), Expect(r"made large again [1-9]"), Expect(r"> "), Send("audit\n"), Expect(r"its own memory only"),
