@@ -20,12 +20,13 @@ import shutil
 import subprocess
 import sys
 
-TIMEOUT = 300  # seconds for one test; one that does not end by then has been caught too
+TIMEOUT = 600  # seconds for one test; one that does not end by then has been caught too, and is told apart
 ENVIRONMENT = {"MMU_TEST_SEED": "1", "MMU_TEST_STEPS": "30000", "MMU_TEST_NO_SHRINK": "1"}
 
 
 class Mutant:
-    def __init__(self, title):
+    def __init__(self, title, home):
+        self.home = home  # the list that it is in
         self.name, _, self.what = (part.strip() for part in title.partition(":"))
         self.test, self.quick, self.env, self.changes = None, False, {}, []
 
@@ -51,7 +52,7 @@ def read_list(path):
     mutants = []
     for line in path.read_text().splitlines():
         if line.startswith("= "):
-            mutants.append(Mutant(line[2:]))
+            mutants.append(Mutant(line[2:], path.stem))
         elif line.strip() and not line.startswith("#"):
             mutants[-1].take(line.rstrip())
     return mutants
@@ -123,14 +124,14 @@ class Bench:
         subprocess.run(link, check=True)
         return program
 
-    def is_caught(self, mutant, program):
+    def outcome(self, mutant, program):
         env = {**os.environ, **ENVIRONMENT, **mutant.env}
         try:
             done = subprocess.run([program], env=env, timeout=TIMEOUT, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            return done.returncode != 0
+            return "caught by" if done.returncode else "not seen by"
         except subprocess.TimeoutExpired:
-            return True
+            return f"hung for {TIMEOUT} s in"
 
     def try_mutant(self, mutant):
         try:
@@ -138,9 +139,9 @@ class Bench:
         except Misfit as misfit:
             print(f"FAIL {mutant.name}: {misfit}", flush=True)
             return False
-        caught = self.is_caught(mutant, program)
-        print(f"{'ok  ' if caught else 'FAIL'} {mutant.name}: {'caught by' if caught else 'not seen by'} "
-              f"{mutant.test} ({mutant.what})", flush=True)
+        outcome = self.outcome(mutant, program)
+        caught = outcome != "not seen by"
+        print(f"{'ok  ' if caught else 'FAIL'} {mutant.name}: {outcome} {mutant.test} ({mutant.what})", flush=True)
         shutil.rmtree(program.parent)
         return caught
 
@@ -151,12 +152,12 @@ def main():
     parser.add_argument("--cc", required=True)
     parser.add_argument("--cflags", required=True)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", help="those whose name has this in it")
+    parser.add_argument("--only", help="those that have this in their name or are in the list of this name")
     args = parser.parse_args()
 
     lists = sorted(pathlib.Path("tests/mutants").glob("*.txt"))
     mutants = [m for path in lists for m in read_list(path)]
-    mutants = [m for m in mutants if (m.quick or not args.quick) and (not args.only or args.only in m.name)]
+    mutants = [m for m in mutants if (m.quick or not args.quick) and (not args.only or args.only in m.name or args.only == m.home)]
     bench = Bench(args)
     bench.prepare({m.test for m in mutants})
     caught = sum([bench.try_mutant(m) for m in mutants])

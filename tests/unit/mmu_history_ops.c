@@ -218,10 +218,12 @@ static void walk_for_write(struct tlb_entry *t)
 /* The guest writes through what the CPU has in its TLB. */
 void op_guest_write(void)
 {
-	for (int i = 0; i < 4; i++) {
-		struct tlb_entry *t = &tlb[rnd(TLB_SIZE)];
+	uint32_t first = (uint32_t)rnd(TLB_SIZE);
 
-		if (!t->valid || !t->writable)
+	for (uint32_t i = 0; i < TLB_SIZE; i++) {
+		struct tlb_entry *t = &tlb[(first + i) % TLB_SIZE];
+
+		if (!t->valid || !t->writable || rnd(2))
 			continue;
 		if (!t->dirty)
 			walk_for_write(t);
@@ -271,10 +273,24 @@ static void log_stop(struct range *r, gfn_t gfn)
 	memset(r->dirty, 0, r->npages);
 }
 
+/* The word of a page that the TLB knows, if one of them is the range's; else any. */
+static uint64_t choose_word(const struct range *r)
+{
+	uint32_t first = (uint32_t)rnd(TLB_SIZE);
+
+	for (uint32_t i = 0; i < TLB_SIZE; i++) {
+		const struct tlb_entry *t = &tlb[(first + i) % TLB_SIZE];
+
+		if (t->valid && oracle_find(t->gfn) == r && rnd(4))
+			return (t->gfn - r->gfn) / 64;
+	}
+	return rnd((r->npages + 63) / 64);
+}
+
 static void log_fetch(struct range *r)
 {
 	static uint64_t bitmap[64];
-	uint64_t all = (r->npages + 63) / 64, first = rnd(all), words = 1 + rnd(min_u64(64, all - first)), dirty = 0;
+	uint64_t all = (r->npages + 63) / 64, first = choose_word(r), words = 1 + rnd(min_u64(64, all - first)), dirty = 0;
 	int64_t pages = mmu_dirty_fetch(&mmu, r->gfn, first * 64, words, bitmap);
 
 	for (uint64_t i = first * 64; i < min_u64(r->npages, (first + words) * 64); i++) {
