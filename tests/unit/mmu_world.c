@@ -12,6 +12,7 @@
 
 #include "hv/base/frame.h"
 #include "hv/base/phys.h"
+#include "tests/unit/support/random.h"
 #include "tests/unit/support/support.h"
 
 #define FRAMES (WORLD_BYTES / PAGE_SIZE)
@@ -148,14 +149,7 @@ uint64_t world_seed(void)
 
 void rnd_seed(uint64_t seed) { rnd_state = seed * 2862933555777941757ul + 3037000493ul; }
 
-/* xorshift64*, by Marsaglia and Vigna. */
-uint64_t rnd(uint64_t below)
-{
-	rnd_state ^= rnd_state >> 12;
-	rnd_state ^= rnd_state << 25;
-	rnd_state ^= rnd_state >> 27;
-	return (rnd_state * 2685821657736338717ul >> 11) % below;
-}
+uint64_t rnd(uint64_t below) { return (test_random(&rnd_state) >> 11) % below; }
 
 /* Written from the SDM's formats, with numbers rather than the library's names, on purpose. */
 static uint64_t *table_at(uint64_t entry) { return phys_to_virt(entry & 0xffffffffff000ul); }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* xorshift64*. *state must not be 0. */
+/* xorshift64*, by Marsaglia and Vigna. *state must not be 0. */
 static inline uint64_t test_random(uint64_t *state)
 {
 	*state ^= *state >> 12;
