@@ -178,26 +178,27 @@ static int recover_command(struct monitor_out *out, int argc, char **argv)
 
 /* ---- the dirty log ---- */
 
-static int log_start(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
+static int log_change(struct monitor_out *out, struct vm *vm, gfn_t gfn,
+		      int (*change)(struct mmu *mmu, gfn_t gfn, struct failure *f))
 {
 	struct failure f = { 0 };
-	int err = mmu_dirty_start(vm->mmu, gfn, &f);
+	int err = change(vm->mmu, gfn, &f);
 
-	(void)npages;
 	if (err)
 		mon_printf(out, "%s\n", f.text);
 	return err;
 }
 
+static int log_start(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
+{
+	(void)npages;
+	return log_change(out, vm, gfn, mmu_dirty_start);
+}
+
 static int log_stop(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
 {
-	struct failure f = { 0 };
-	int err = mmu_dirty_stop(vm->mmu, gfn, &f);
-
 	(void)npages;
-	if (err)
-		mon_printf(out, "%s\n", f.text);
-	return err;
+	return log_change(out, vm, gfn, mmu_dirty_stop);
 }
 
 static int log_show(struct monitor_out *out, struct vm *vm, gfn_t gfn, uint64_t npages)
