@@ -5,6 +5,7 @@
  *            no reason forbids them; not writable over a tracked table, nor one in step with its page
  *   links    child and parent agree on each other, on level and role
  *   unsync   only 4K-level pages; every parent above knows
+ *   seen     a leaf that is said to be as a copy of its table has it is so; pages and copies agree on each other
  *   MMIO     in 4K-level pages, of a gfn whose entry the CPU refuses; no slot has it when the entry's generation
  *            is the current one; no rights beyond the page's; bits and counts agree
  *   heads    each list holds present leafs filed under its gfn, and all leafs are on lists
@@ -18,6 +19,7 @@
 #include "mmu/dirty.h"
 #include "mmu/hugepage.h"
 #include "mmu/rmap.h"
+#include "mmu/shadow_gpte.h"
 #include "mmu/shadow_page.h"
 #include "mmu/shadow_spte.h"
 #include "mmu/track.h"
@@ -140,6 +142,22 @@ static int check_leaf(struct check *c, const struct sp *sp, uint32_t i, uint64_t
 	return spte & (PTE_RW | SHADOW_MMU_WRITABLE) ? check_writable(c, s, gfn, spte) : 0;
 }
 
+static int check_seen(struct check *c, const struct sp *sp, uint32_t i, uint64_t spte)
+{
+	struct gpte_format f = gpte_format_of(c->mmu, sp);
+	uint64_t gpte;
+
+	if (sp->role.direct || !sp->seen || !spte_is_present(spte))
+		return BROKEN("entry %u of the page for gfn %lx (%lx) cannot be as a copy has it", i, sp->gfn, spte);
+	gpte = seen_of(c->mmu, sp)[i];
+	if (!gpte_is_usable(&f, gpte) || gpte_gfn(gpte) != rmap_key(c->mmu, sp, i) ||
+	    gpte_leaf(&f, gpte, spte_hpa(spte)) != (spte & ~SHADOW_WRITABLE) ||
+	    ((spte & PTE_D) && !gpte_is_written(&f, gpte)))
+		return BROKEN("entry %u of the page for gfn %lx is %lx, and not as the copy has it (%lx)", i, sp->gfn, spte,
+			      gpte);
+	return 0;
+}
+
 /* ---- links ---- */
 
 static bool role_follows(union role parent, union role child, uint32_t index)
@@ -201,6 +219,8 @@ static int check_entry(struct check *c, const struct sp *sp, uint32_t i)
 		return BROKEN("entry %u of the page for gfn %lx and its bit for MMIO disagree (%lx)", i, sp->gfn, spte);
 	if (sp_bit(sp_present_bits(sp), i) != spte_is_present(spte))
 		return BROKEN("entry %u of the page for gfn %lx and its bit disagree (%lx)", i, sp->gfn, spte);
+	if (sp->level == LEVEL_4K && sp_bit(sp_seen_bits(sp), i) && check_seen(c, sp, i, spte))
+		return -EFAULT;
 	if (shadow_is_mmio(spte))
 		return check_mmio(c, sp, i, spte);
 	if (!spte_is_present(spte))
@@ -229,7 +249,7 @@ static int check_bits(struct check *c, const struct sp *sp)
 	uint32_t bits = 0, mmios = 0;
 
 	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++) {
-		bits += bits_set(sp_unsync_bits(sp)[w]);
+		bits += sp->level > LEVEL_4K ? bits_set(sp_unsync_bits(sp)[w]) : 0;
 		mmios += bits_set(sp_mmio_bits(sp)[w]);
 	}
 	if (mmios != sp->mmios)
@@ -376,6 +396,22 @@ static int check_roots(struct check *c)
 	return 0;
 }
 
+static int check_copies(struct check *c)
+{
+	const struct seen_tables *t = &c->mmu->shadow->seen;
+
+	for (const struct sp *sp = c->mmu->shadow->newest; sp; sp = sp->older)
+		if (sp->seen && (sp->seen > t->count || t->copy[sp->seen - 1].owner != sp))
+			return BROKEN("the page for gfn %lx has copy %u, which is not its own", sp->gfn, sp->seen);
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct sp *owner = t->copy[i].owner;
+
+		if (owner && (owner->seen != i + 1 || owner->state != SP_LINKED || owner->level != LEVEL_4K))
+			return BROKEN("copy %u belongs to the page for gfn %lx, which does not have it", i, owner->gfn);
+	}
+	return 0;
+}
+
 static int check_counts(struct check *c)
 {
 	const struct shadow *s = c->mmu->shadow;
@@ -405,5 +441,7 @@ int shadow_check(struct mmu *mmu, struct failure *f)
 		err = check_slots(&c);
 	if (!err)
 		err = check_roots(&c);
+	if (!err)
+		err = check_copies(&c);
 	return err ? err : check_counts(&c);
 }

@@ -135,6 +135,7 @@ struct shadow_vcpu {
 	bool stale;           /* it was zapped: load again before the next entry */
 	uint32_t chunk_count;
 	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */
+	uint64_t *seen;       /* and of a copy of a table: mmu/seen.h */
 	struct shadow_root previous[SHADOW_PREVIOUS];
 	uint64_t flushed[SHADOW_PCIDS], flushed_all; /* the last load that flushed the PCIDs of a place, or all */
 };

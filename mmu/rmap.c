@@ -155,6 +155,7 @@ uint32_t rmap_remove_word(struct mmu *mmu, struct sp *sp, uint32_t w, uint64_t b
 	uint32_t count = 0;
 
 	sp_present_bits(sp)[w] &= ~bits;
+	sp_seen_bits(sp)[w] &= ~bits;
 	for (; bits; bits &= bits - 1, count++) {
 		uint32_t index = w * 64 + (uint32_t)__builtin_ctzl(bits);
 

@@ -4,8 +4,8 @@
 #ifndef MMU_SHADOW_GPTE_H
 #define MMU_SHADOW_GPTE_H
 
+#include "mmu/shadow_page.h"
 #include "mmu/shadow_spte.h"
-#include "mmu/sp.h"
 
 static inline uint32_t gpte_bytes(const struct sp *sp) { return sp->role.mode == PAGING_32 ? 4 : 8; }
 
@@ -52,16 +52,14 @@ struct gpte_format {
 
 static inline struct gpte_format gpte_format_of(const struct mmu *mmu, const struct sp *sp)
 {
-	uint32_t access = sp->role.access, top = sp->role.mode == PAGING_PAE ? 62 : 51;
-	struct gpte_format f = { .usable = PTE_P | PTE_A, .copied = access & ACCESS_USER };
+	uint32_t access = sp->role.access;
+	struct gpte_format f;
 
 	f.set = PTE_P | PTE_A | SPTE_PRESENT | (access & ACCESS_EXEC ? 0 : PTE_XD);
 	f.written = access & ACCESS_WRITE ? PTE_RW | PTE_D : ~(uint64_t)0;
-	if (sp->role.mode == PAGING_32)
-		return f;
-	*(sp->role.nx ? &f.copied : &f.usable) |= PTE_XD;
-	if (mmu->config.gpa_bits <= top)
-		f.usable |= BITS(top, mmu->config.gpa_bits);
+	f.usable = PTE_P | PTE_A | mmu->shadow->reserved[sp->role.mode];
+	f.copied = access & ACCESS_USER;
+	*(sp->role.nx ? &f.copied : &f.usable) |= PTE_XD; /* entries of 4 bytes have no such bit */
 	if (sp->role.mode >= PAGING_4)
 		f.copied |= PTE_PKEY; /* the CPU heeds it while CR4.PKE is set */
 	return f;

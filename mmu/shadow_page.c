@@ -13,6 +13,16 @@
 #include "mmu/track.h"
 #include "mmu/unsync.h"
 
+/* SDM "Reserved bits in a paging-structure entry": from the guest's MAXPHYADDR on; under PAE paging up to bit 62. */
+static void set_reserved(struct mmu *mmu)
+{
+	uint32_t first = mmu->config.gpa_bits;
+
+	mmu->shadow->reserved[PAGING_PAE] = BITS(62, first);
+	mmu->shadow->reserved[PAGING_4] = BITS(51, first);
+	mmu->shadow->reserved[PAGING_5] = BITS(51, first);
+}
+
 int shadow_init(struct mmu *mmu)
 {
 	hpa_t home = frame_alloc_run(SHADOW_FRAMES, 1, OWNER_VM_META(mmu->config.vm_id));
@@ -21,6 +31,7 @@ int shadow_init(struct mmu *mmu)
 		return -ENOMEM;
 	mmu->shadow = phys_to_virt(home);
 	mmu->shadow->generation = 1;
+	set_reserved(mmu);
 	mmu->shadow->version = 1;
 	mmu->shadow->skip = true;
 	mmu->shadow->budget = mmu->config.shadow_pages ? mmu->config.shadow_pages : SHADOW_BUDGET_MIN;
@@ -30,6 +41,7 @@ int shadow_init(struct mmu *mmu)
 void shadow_destroy(struct mmu *mmu)
 {
 	INVARIANT(mmu->shadow->pages == 0);
+	seen_destroy(mmu);
 	frame_free_run(virt_to_phys(mmu->shadow), SHADOW_FRAMES, OWNER_VM_META(mmu->config.vm_id));
 	mmu->shadow = NULL;
 }
@@ -39,10 +51,11 @@ void shadow_slots_changed(struct mmu *mmu)
 	uint64_t pages = 0;
 
 	mmu->shadow->aliased |= mmu->slots->aliased;
-	if (mmu->config.shadow_pages)
-		return;
 	for (uint32_t i = 0; i < mmu->slots->count; i++)
 		pages += mmu->slots->entry[i].slot->npages;
+	seen_limit(mmu, pages);
+	if (mmu->config.shadow_pages)
+		return;
 	mmu->shadow->budget = max_u64(pages / SHADOW_BUDGET_PART, SHADOW_BUDGET_MIN);
 }
 
@@ -129,7 +142,9 @@ static struct sp *make(struct mmu_vcpu *mv, gfn_t gfn, union role role, struct f
 	sp->generation = mmu->shadow->generation;
 	sp->parents = 0;
 	sp->unsync = false;
+	sp->seen = 0;
 	sp->unsync_children = 0;
+	sp->unsync_words = 0;
 	sp->writes = 0;
 	sp->guest = NULL;
 	hash_add(mmu, sp);
@@ -208,6 +223,8 @@ void shadow_drop_entry(struct mmu *mmu, struct sp *sp, uint32_t index, struct fl
 	sp_bit_clear(sp_present_bits(sp), index);
 	shadow_owe(token);
 	if (spte_is_leaf(spte, sp->level)) {
+		if (sp->level == LEVEL_4K)
+			sp_bit_clear(sp_seen_bits(sp), index);
 		rmap_remove(mmu, sp, index);
 		spte_write(&sp->table[index], SPTE_EMPTY);
 		mmu->host.stats.mapped[sp->level]--;
@@ -289,6 +306,7 @@ void shadow_zap(struct mmu *mmu, struct sp *sp, struct flush_token *token)
 	sp->state = SP_INVALID; /* so that a table that leads to itself does not come here again */
 	leave_parents(mmu, sp, token);
 	drop_all_entries(mmu, sp, token);
+	seen_put(mmu, sp);
 	INVARIANT(sp->unsync_children == 0);
 	if (!sp->role.direct)
 		track_unaccount(mmu, sp);

@@ -8,6 +8,7 @@
 
 #include "mmu/flush.h"
 #include "mmu/rmap.h"
+#include "mmu/seen.h"
 #include "mmu/shadow.h"
 #include "mmu/shadow_mmio.h"
 #include "mmu/spte.h"
@@ -30,6 +31,8 @@ struct shadow {
 	bool skip;                  /* the unsync fast skip is on */
 	bool aliased;               /* two gfns have had one host frame: tables may have been written by the other */
 	struct shadow_counts counts;
+	struct seen_tables seen;
+	uint64_t reserved[PAGING_5 + 1]; /* by enum paging_mode: address bits that no entry of the guest may have */
 };
 
 #define SHADOW_FRAMES ((sizeof(struct shadow) + PAGE_SIZE - 1) >> PAGE_SHIFT)

@@ -69,6 +69,7 @@ void shadow_vcpu_leave(struct mmu_vcpu *mv)
 	mv->mmu->shadow->counts.loads_cached += mv->shadow.loads_cached;
 	mv->mmu->shadow->counts.mmio_hits += mv->shadow.mmio_hits;
 	rmap_drain(mv);
+	seen_drain(mv);
 	if (mv->shadow.pae)
 		frame_free(virt_to_phys(mv->shadow.pae), OWNER_VM_META(mv->mmu->config.vm_id));
 	mv->shadow.pae = NULL;
@@ -295,6 +296,7 @@ static NOINLINE int load_any(struct mmu_vcpu *mv, const struct guest_paging *g, 
 		return -ENOMEM;
 	if (mv->spare_count < SHADOW_SPARES)
 		sp_topup(mv, MMU_SPARES);
+	seen_topup(mv);
 	mmu_exclusive_begin(mv->mmu);
 	token = flush_token_new(mv->mmu);
 	if (!is_current(&mv->shadow, g->cr3, role))

@@ -223,7 +223,7 @@ void mmu_shadow_count(struct mmu *mmu, struct shadow_counts *counts)
 	}
 	counts->pages = mmu->shadow->pages;
 	counts->budget = mmu->shadow->budget;
-	counts->metadata_bytes = sizeof(struct shadow) + PAGE_SIZE + slot_bytes(mmu) + mmu->chunks * PAGE_SIZE +
-				 mmu->pool.block_count * links_and_headers;
+	counts->metadata_bytes = sizeof(struct shadow) + PAGE_SIZE + slot_bytes(mmu) +
+				 (mmu->chunks + mmu->shadow->seen.count) * PAGE_SIZE + mmu->pool.block_count * links_and_headers;
 	mmu_exclusive_end(mmu);
 }

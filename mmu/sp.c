@@ -41,6 +41,16 @@ static inline struct sp *pool_pop(struct sp_pool *pool)
 	return sp;
 }
 
+/* Where in the block the links and bitmaps of a shadow page are. */
+static void place_links(struct sp *sp, hpa_t block, uint32_t i)
+{
+	uint32_t *links = phys_to_virt(block + SP_LINKS_FRAME * PAGE_SIZE);
+	uint64_t *bits = phys_to_virt(block + SP_BITS_FRAME * PAGE_SIZE);
+
+	sp->links = links + (i - 1) * SPTES_PER_TABLE;
+	sp->bits = bits + (i - 1) * 2 * SP_BITMAP_WORDS;
+}
+
 static void pool_add_block(struct sp_pool *pool, hpa_t block, uint32_t tables)
 {
 	struct sp *headers = phys_to_virt(block);
@@ -51,6 +61,8 @@ static void pool_add_block(struct sp_pool *pool, hpa_t block, uint32_t tables)
 	for (uint32_t i = tables; i > 0; i--) {
 		headers[i].table = phys_to_virt(block + i * PAGE_SIZE);
 		headers[i].id = (uint32_t)(pool->block_count * SP_BLOCK_FRAMES + i);
+		if (tables == SP_SHADOW_TABLES)
+			place_links(&headers[i], block, i);
 		pool_push(pool, &headers[i]);
 	}
 	pool->block_count++;

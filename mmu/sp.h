@@ -50,6 +50,7 @@ struct sp {
 	struct sp *external; /* of a mirror's table: the page behind its twin in the external table */
 	/* Shadow pages only; under the exclusive lock. */
 	bool unsync;               /* the guest writes its table freely: entries are as stale as a TLB's */
+	uint8_t seen;              /* number, from 1, of the copy of its table that it has: mmu/seen.h */
 	uint8_t light_syncs;       /* since it has become so, those that left it unsync */
 	uint16_t mmios;            /* bits set in the third bitmap */
 	union role role;
@@ -57,10 +58,13 @@ struct sp {
 	uint32_t parents;          /* first of the entries that lead here: mmu/rmap.h */
 	uint32_t generation;       /* valid while it is the VM's */
 	uint16_t unsync_children;  /* bits set in the second bitmap */
+	uint8_t unsync_words;      /* of that the words that have some; maybe more */
 	uint16_t writes;           /* emulated writes to its table since a fault last came through */
 	struct sp *hash_next;
 	struct sp *newer, *older;  /* in the list of all shadow pages */
 	uint64_t written;          /* stamp of the emulated write last seen */
+	uint32_t *links;           /* in the block */
+	uint64_t *bits;
 	const void *guest;         /* the table of the guest's that it shadows; NULL: that is no memory, or none */
 } __attribute__((aligned(PAGE_SIZE / SP_BLOCK_FRAMES)));
 _Static_assert(sizeof(struct sp) * SP_BLOCK_FRAMES == PAGE_SIZE, "one frame of headers per block");
@@ -89,43 +93,41 @@ static inline struct sp *sp_of_ref(const struct mmu *mmu, uint32_t ref)
 	return &mmu->pool.directory[block >> 9][block & 511][ref >> 9 & (SP_BLOCK_FRAMES - 1)];
 }
 
-static inline uint8_t *sp_block_frame(const struct sp *sp, uint32_t frame)
-{
-	return (uint8_t *)sp->table + ((int64_t)frame - (int64_t)(sp->id & (SP_BLOCK_FRAMES - 1))) * (int64_t)PAGE_SIZE;
-}
-
 /* One number per entry: the next in the list the entry is in. */
-static inline uint32_t *sp_links(const struct sp *sp)
-{
-	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
+static inline uint32_t *sp_links(const struct sp *sp) { return sp->links; }
 
-	return (uint32_t *)(void *)sp_block_frame(sp, SP_LINKS_FRAME) + table * SPTES_PER_TABLE;
-}
-
-/* Bitmaps of 512 bits. Two beside each other: entries that are present; children that are unsync or lead to such.
- * Behind those of all pages a third: entries for MMIO. */
+/* Bitmaps of 512 bits. Two beside each other: entries that are present; above level 4K children that are unsync or lead
+ * to such, at level 4K leafs that are as a copy of the guest's table has them (mmu/seen.h). Behind those of all pages a
+ * third: entries for MMIO. */
 #define SP_BITMAP_WORDS (SPTES_PER_TABLE / 64)
 
-static inline uint64_t *sp_present_bits(const struct sp *sp)
-{
-	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
-
-	return (uint64_t *)(void *)sp_block_frame(sp, SP_BITS_FRAME) + table * 2 * SP_BITMAP_WORDS;
-}
-
-static inline uint64_t *sp_unsync_bits(const struct sp *sp) { return sp_present_bits(sp) + SP_BITMAP_WORDS; }
+static inline uint64_t *sp_present_bits(const struct sp *sp) { return sp->bits; }
+static inline uint64_t *sp_unsync_bits(const struct sp *sp) { return sp->bits + SP_BITMAP_WORDS; }
+static inline uint64_t *sp_seen_bits(const struct sp *sp) { return sp->bits + SP_BITMAP_WORDS; }
 
 static inline uint64_t *sp_mmio_bits(const struct sp *sp)
 {
 	uint32_t table = (sp->id & (SP_BLOCK_FRAMES - 1)) - 1;
 
-	return (uint64_t *)(void *)sp_block_frame(sp, SP_BITS_FRAME) + (2 * SP_SHADOW_TABLES + table) * SP_BITMAP_WORDS;
+	return sp->bits + (2 * SP_SHADOW_TABLES - table) * SP_BITMAP_WORDS;
 }
 _Static_assert(3 * SP_SHADOW_TABLES * SP_BITMAP_WORDS * sizeof(uint64_t) <= PAGE_SIZE, "the bitmaps fit a frame");
 
 static inline bool sp_bit(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> (i % 64) & 1; }
 static inline void sp_bit_set(uint64_t *bits, uint32_t i) { bits[i / 64] |= BIT(i % 64); }
 static inline void sp_bit_clear(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~BIT(i % 64); }
+
+/* Whether no more than `few` entries are present. */
+static inline bool sp_has_at_most(const struct sp *sp, uint32_t few)
+{
+	const uint64_t *present = sp_present_bits(sp);
+
+	for (uint32_t w = 0; w < SP_BITMAP_WORDS; w++)
+		for (uint64_t bits = present[w]; bits; bits &= bits - 1)
+			if (few-- == 0)
+				return false;
+	return true;
+}
 
 /* ---- the pool ---- */
 

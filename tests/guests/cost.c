@@ -209,6 +209,8 @@ static void measure_interrupts(void)
 /* ---- what shadow paging makes exits of ---- */
 
 #define VIEW (5ul << 39) /* pages mapped here for the purpose */
+#define TABLE (VIEW + MIB(2)) /* and many of them, by one table */
+#define TABLE_ENTRIES 256u
 
 static uint64_t view_pages[2], cr3_value, other_root[512] __attribute__((aligned(4096)));
 
@@ -239,12 +241,31 @@ static void remap_and_load_cr3(void)
 	write_cr3(cr3_value);
 }
 
+/* A table with many entries in use, one of which changes. */
+static void rewrite_table_and_load_cr3(void)
+{
+	static unsigned turn;
+
+	page_map(TABLE, view_pages[++turn & 1], PTE_P | PTE_W);
+	write_cr3(cr3_value);
+	(void)*(volatile uint64_t *)TABLE;
+}
+
+static void fill_table(void)
+{
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		page_map(TABLE + i * PAGE_SIZE, view_pages[0] + (i ? i + 1 : 0) * PAGE_SIZE, PTE_P | PTE_W);
+		(void)*(volatile uint64_t *)(TABLE + i * PAGE_SIZE);
+	}
+}
+
 static void measure_paging(void)
 {
 	static const struct { const char *name; void (*operation)(void); } table[] = {
 		{ "cr3-read", cr3_read }, { "cr3-same", cr3_same }, { "cr3-switch", cr3_switch },
 		{ "cr4-pge", cr4_pge }, { "invlpg", do_invlpg }, { "page-fault", page_fault },
 		{ "remap", remap }, { "remap-and-cr3", remap_and_load_cr3 },
+		{ "rewrite-table-and-cr3", rewrite_table_and_load_cr3 },
 	};
 
 	cr3_value = read_cr3();
@@ -252,6 +273,7 @@ static void measure_paging(void)
 	view_pages[1] = fresh_memory();
 	page_map(VIEW + PAGE_SIZE, 0, 0);
 	page_map(VIEW, view_pages[0], PTE_P | PTE_W);
+	fill_table();
 	memcpy(other_root, (const void *)(cr3_value & BITS(51, 12)), sizeof other_root);
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
 		measure(table[i].name, table[i].operation, REPEAT);

@@ -407,6 +407,47 @@ static void table_changes_before_the_flush(void **state)
 	assert_int_equal(touch(20 * PAGE_SIZE, WALK_READ, 0), DONE);
 }
 
+static void flush_all(void)
+{
+	vcpu_load(v, true);
+	vcpu_flushed_all(v);
+}
+
+/* The guest changes each entry of a table that is brought up to date again and again, one at a time. */
+static void each_entry_changes(void **state)
+{
+	const uint64_t last = 70; /* beyond the first word of the page's bitmaps */
+
+	(void)state;
+	guest_slot_delete(0x1000);
+	for (uint64_t i = 2; i <= last; i++) {
+		set(PT, i, (DATA + i) << PAGE_SHIFT | 0x67);
+		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), DONE);
+	}
+	for (uint64_t i = 2; i <= last; i++) {
+		uint64_t other = (DATA + 100 + i) << PAGE_SHIFT | 0x67;
+
+		assert_int_equal(touch(PAGE_SIZE + i * 8, WALK_WRITE, i % 3 ? other : i % 2 ? other & ~PTE_RW : 0), DONE);
+		flush_all();
+		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), i % 3 || i % 2 ? DONE : REFUSED);
+	}
+	assert_true(counts().syncs >= last - 2);
+}
+
+/* A leaf of one slot; then the entry means an address where no slot is, but where the frame would be if it were in the
+ * slot that the table is in. */
+static void entry_leaves_slot(void **state)
+{
+	(void)state;
+	guest_slot_delete(0x1000);
+	guest_slot_add(0x3000, 0x10, 0x900000, false);
+	set(PT, 2, (uint64_t)0x3000 << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(2 * PAGE_SIZE, WALK_READ, 0), DONE);
+	assert_int_equal(touch(PAGE_SIZE + 2 * 8, WALK_WRITE, 0x900067), DONE);
+	flush_all();
+	assert_int_equal(touch(2 * PAGE_SIZE, WALK_READ, 0), DEVICE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +459,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(table_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(directory_inside_large_page, start, end),
 		cmocka_unit_test_setup_teardown(table_changes_before_the_flush, start, end),
+		cmocka_unit_test_setup_teardown(each_entry_changes, start, end),
+		cmocka_unit_test_setup_teardown(entry_leaves_slot, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
