@@ -44,17 +44,19 @@ CALLS = [
 SIZES = {"1 GiB": 1, "16 GiB": 16, "256 GiB": 256, "4 TiB": 4096}
 GROWTH = 1.05  # more than that between the sizes is growth; less is where addresses fall
 
-# What, case of mmu_growth, the function that is counted, two values of N.
+# What, case of mmu_growth, the function that is counted, two values of N, target.
 GROWING = [
-    ("EPT fault, pages in a row", "ept_dense", "mmu_fault", 8, 40),
-    ("EPT fault, pages all over memory", "ept_spread", "mmu_fault", 8, 40),
-    ("EPT: deletion of a slot, 1024 pages mapped", "ept_zap", "mmu_slot_delete", 1, 3),
-    ("shadow fault, pages in a row", "fault_dense", "mmu_shadow_fault", 8, 40),
-    ("shadow fault, pages all over memory", "fault_spread", "mmu_shadow_fault", 8, 40),
-    ("  of it the question for pages, skipped", "fault_dense", "unsync_try", 8, 40),
-    ("  of it the question for pages, by the hash", "search", "unsync_try", 8, 40),
-    ("shadow: CR3 load that changes nothing", "load", "mmu_shadow_load", 8, 40),
-    ("shadow: deletion of a slot, 1024 pages mapped", "zap", "mmu_slot_delete", 1, 3),
+    ("EPT fault, pages in a row", "ept_dense", "mmu_fault", 8, 40, None),
+    ("EPT fault, pages all over memory", "ept_spread", "mmu_fault", 8, 40, None),
+    ("EPT: deletion of a slot, 1024 pages mapped", "ept_zap", "mmu_slot_delete", 1, 3, None),
+    ("shadow fault, pages in a row", "fault_dense", "mmu_shadow_fault", 8, 40, None),
+    ("shadow fault, pages all over memory", "fault_spread", "mmu_shadow_fault", 8, 40, None),
+    ("  of it the question for pages, skipped", "fault_dense", "unsync_try", 8, 40, None),
+    ("  of it the question for pages, by the hash", "search", "unsync_try", 8, 40, None),
+    ("shadow: CR3 load that changes nothing", "load", "mmu_shadow_load", 8, 40, None),
+    ("shadow: the same, a table of 8 entries to sync", "sync_8", "mmu_shadow_load", 8, 40, 2000),
+    ("shadow: the same, a table of 256 entries", "sync_256", "mmu_shadow_load", 8, 40, 2000),
+    ("shadow: deletion of a slot, 1024 pages mapped", "zap", "mmu_slot_delete", 1, 3, None),
 ]
 
 # What, case, target in percent of guest memory.
@@ -123,11 +125,12 @@ def _report_growth(report, programs, pool):
     report.title("The same with more guest memory")
     _head(report, "")
     counts = [[pool.submit(programs.each, function, few, many, "mmu_growth", case, gib) for gib in SIZES.values()]
-              for _, case, function, few, many in GROWING]
-    for (what, *_), row in zip(GROWING, counts):
+              for _, case, function, few, many, _ in GROWING]
+    for (what, *_, most), row in zip(GROWING, counts):
         figures = [count.result() for count in row]
         grows = max(figures) > figures[0] * GROWTH
-        _row(report, what, figures, f"(target: does not grow, {report.verdict(what.strip() + ', growth', not grows)})")
+        verdict = f"(target: does not grow, {report.verdict(what.strip() + ', growth', not grows)})"
+        _row(report, what, figures, verdict + (f" {report.target(what, max(figures), most)}" if most else ""))
 
 
 def _share(report, what, used, gib, most):

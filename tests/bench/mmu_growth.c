@@ -137,6 +137,30 @@ static void load(uint64_t n)
 		require(mmu_shadow_load(&vcpu, &g, true) >= 0, "load");
 }
 
+/*
+ * Loads of CR3 after each of which the guest has written to one of its tables, with that many entries in the shadow:
+ * it has taken the right to write from one of them, or given it back.
+ */
+static void sync_table(uint64_t n, uint64_t entries)
+{
+	uint64_t *table = phys_to_virt(tables + 16 * PAGE_SIZE);
+	gva_t window = map(512 * 65, TABLES_GFN + 16);
+
+	for (uint64_t i = 0; i < entries; i++)
+		map(i, BIG_GFN + i);
+	for (uint64_t i = 0; i < entries; i += 8)
+		fault(i << PAGE_SHIFT, PFERR_WRITE);
+	for (uint64_t i = 0; i < n; i++) {
+		fault(window, PFERR_WRITE);
+		table[i % entries] ^= PTE_RW;
+		load(1);
+	}
+}
+
+/* One entry more is that of warm_up(). */
+static void sync_8(uint64_t n) { sync_table(n, 7); }
+static void sync_256(uint64_t n) { sync_table(n, 255); }
+
 /* Deletes a slot of 64 MiB of which 1024 pages are mapped, n times. */
 static void zap(uint64_t n)
 {
@@ -230,7 +254,7 @@ static const struct {
 	void (*run)(uint64_t n);
 } cases[] = {
 	{ "fault_dense", fault_dense }, { "fault_spread", fault_spread }, { "search", search },
-	{ "load", load }, { "zap", zap }, { "metadata", metadata },
+	{ "load", load }, { "sync_8", sync_8 }, { "sync_256", sync_256 }, { "zap", zap }, { "metadata", metadata },
 	{ "flat_whole", flat_whole }, { "flat_edges", flat_edges },
 	{ "ept_dense", ept_dense }, { "ept_spread", ept_spread }, { "ept_zap", ept_zap },
 	{ "ept_metadata", ept_metadata },
