@@ -6,6 +6,7 @@
  * oracle agree, what was not touched has kept its contents, and every fault comes to an end, where the oracle says.
  */
 #include "mmu/attr.h"
+#include "mmu/dirty.h"
 #include "mmu/slot.h"
 #include "tests/unit/history.h"
 #include "tests/unit/mirror_world.h"
@@ -273,6 +274,22 @@ static void op_weather(void)
 	    (long)world_allocs_left);
 }
 
+/* Of what is shared. What is private is written to unseen, and stays as it is mapped. */
+static void op_log(void)
+{
+	struct region *r = &regions[rnd(REGIONS)];
+	uint32_t how = (uint32_t)rnd(3);
+	int64_t err = how == 0 ? mmu_dirty_start(&mirrored, r->gfn, &why) :
+		      how == 1 ? mmu_dirty_stop(&mirrored, r->gfn, &why) :
+				 mmu_dirty_fetch(&mirrored, r->gfn, 0, 1 + rnd(8), NULL);
+
+	SAY("  log of the slot at gfn %lx: %u\n", r->gfn, how);
+	if (!r->in)
+		assert_true(err == -ENOENT);
+	else
+		assert_true(err >= 0 || err == -EALREADY || (err == -ENOMEM && world_allocs_left == 0));
+}
+
 static void op_zap(void) { mmu_zap_range(&mirrored, random_gfn(), rnd(2000)); }
 
 static const struct op_kind ops[] = {
@@ -285,6 +302,7 @@ static const struct op_kind ops[] = {
 	{ "accept", op_accept, 16 },
 	{ "access", op_touch, 8 },
 	{ "zap", op_zap, 1 },
+	{ "dirty log", op_log, 2 },
 	{ "fault", op_fault, 14 },
 };
 
