@@ -107,6 +107,12 @@ static uint64_t *first_table(const struct cpu *c, const struct guest_paging *g, 
 	return bit(c->pdpte[gva >> 30 & 3], 0) ? table_of(c->pdpte[gva >> 30 & 3]) : NULL;
 }
 
+/* In one step, as CPUs do it; false when the entry is no longer e. */
+static bool set_flag(uint64_t *at, uint64_t e, uint32_t n)
+{
+	return bit(e, n) || __atomic_compare_exchange_n(at, &e, e | 1ul << n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 /* The entry that decides, NULL when a PDPTE does; *cause has the P and RSVD bits of a #PF that it causes. */
 static uint64_t *shadow_walk(const struct cpu *c, const struct guest_paging *g, gva_t gva, struct cpu_leaf *leaf,
 			     uint32_t *cause)
@@ -118,21 +124,25 @@ static uint64_t *shadow_walk(const struct cpu *c, const struct guest_paging *g, 
 
 	*cause = 0;
 	for (; table; level--) {
-		uint64_t *at = &table[gva >> (9 * level + 3) & 511];
+		uint64_t *at = &table[gva >> (9 * level + 3) & 511], e = __atomic_load_n(at, __ATOMIC_SEQ_CST);
 
-		if (!bit(*at, 0) || breaks_format(level, *at, pae)) {
-			*cause = bit(*at, 0) ? 1 | 8 : 0;
+		if (!bit(e, 0) || breaks_format(level, e, pae)) {
+			*cause = bit(e, 0) ? 1 | 8 : 0;
 			return at;
+		}
+		if (!set_flag(at, e, 5)) {
+			level++; /* again */
+			continue;
 		}
 		*cause = CPU_OK;
-		*at |= 1u << 5;
-		r = rights_below(r, *at);
-		if (large(level, *at)) {
-			fill_leaf(leaf, level, *at, gva, r);
-			leaf->rights.dirty = bit(*at, 6);
+		r = rights_below(r, e);
+		if (large(level, e)) {
+			fill_leaf(leaf, level, e, gva, r);
+			leaf->rights.dirty = bit(e, 6);
+			leaf->entry = e | 1u << 5;
 			return at;
 		}
-		table = table_of(*at);
+		table = table_of(e);
 	}
 	return NULL;
 }
@@ -181,9 +191,9 @@ uint32_t cpu_access(struct cpu *c, const struct guest_paging *g, gva_t gva, uint
 	if (why == CPU_OK) {
 		why = rights_refuse(&hw, access, &leaf->rights);
 		if (!why) {
-			if (access & WALK_WRITE)
-				*entry |= 1u << 6;
-			leaf->rights.dirty = bit(*entry, 6);
+			if ((access & WALK_WRITE) && !set_flag(entry, leaf->entry, 6))
+				return cpu_access(c, g, gva, access, tlb, leaf);
+			leaf->rights.dirty |= access & WALK_WRITE;
 			tlb_add(c, gva, leaf);
 			return CPU_OK;
 		}

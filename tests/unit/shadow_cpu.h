@@ -13,6 +13,7 @@ struct cpu_leaf {
 	hpa_t hpa; /* of the 4K page, whatever the size of the leaf */
 	uint32_t shift;
 	struct rights rights;
+	uint64_t entry; /* as the walk met it, accessed */
 };
 
 struct cpu {
