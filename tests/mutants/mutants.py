@@ -21,7 +21,8 @@ import subprocess
 import sys
 
 TIMEOUT = 600  # seconds for one test; one that does not end by then has been caught too, and is told apart
-ENVIRONMENT = {"MMU_TEST_SEED": "1", "MMU_TEST_STEPS": "30000", "MMU_TEST_NO_SHRINK": "1"}
+ENVIRONMENT = {"MMU_TEST_SEED": "1", "MMU_TEST_STEPS": "30000", "MMU_TEST_NO_SHRINK": "1",
+               "CMOCKA_TEST_ABORT": "1"}  # the first failure ends it, with whatever locks it holds
 
 
 class Mutant:
