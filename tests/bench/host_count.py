@@ -54,8 +54,8 @@ GROWING = [
     ("  of it the question for pages, skipped", "fault_dense", "unsync_try", 8, 40, None),
     ("  of it the question for pages, by the hash", "search", "unsync_try", 8, 40, None),
     ("shadow: CR3 load that changes nothing", "load", "mmu_shadow_load", 8, 40, None),
-    ("shadow: the same, a table of 8 entries to sync", "sync_8", "mmu_shadow_load", 8, 40, 2000),
-    ("shadow: the same, a table of 256 entries", "sync_256", "mmu_shadow_load", 8, 40, 2000),
+    ("shadow: CR3 load that syncs a table of 8 entries", "sync_8", "mmu_shadow_load", 8, 40, 2000),
+    ("shadow: CR3 load that syncs one of 256 entries", "sync_256", "mmu_shadow_load", 8, 40, 2000),
     ("shadow: deletion of a slot, 1024 pages mapped", "zap", "mmu_slot_delete", 1, 3, None),
 ]
 
@@ -174,8 +174,9 @@ def _report_questions(report, programs):
 
 def _report_random_tables(report, test):
     """The unit test places page tables at random, and judges by two standard deviations."""
-    report.title("The fast skip where page tables lie at random, lambda in a 2M frame and k together (target: the share of "
-                 "frames without one is e^-(lambda/k) within two standard deviations, each call there is skipped)")
+    report.title("The fast skip where page tables lie at random, lambda in a 2M frame and k together")
+    report.line("Target: the share of frames without one is e^-(lambda/k) within two standard deviations, and each call there "
+                "is skipped, no other.")
     done = subprocess.run([test], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in re.findall(r"^lambda .*$", done.stdout, re.MULTILINE):
         report.line(line)
