@@ -23,12 +23,6 @@ void mmu_let_in(void)
 		cpu_pause();
 }
 
-struct flush_token flush_token_new(struct mmu *mmu)
-{
-	mmu->flush.tokens++;
-	return (struct flush_token){ ~(gfn_t)0, 0, false };
-}
-
 void flush_owe(struct flush_token *token, gfn_t gfn, uint64_t npages)
 {
 	token->first = min_u64(token->first, gfn);
@@ -42,7 +36,7 @@ struct flush_token flush_merge(struct mmu *mmu, struct flush_token a, struct flu
 	return (struct flush_token){ min_u64(a.first, b.first), max_u64(a.end, b.end), a.track || b.track };
 }
 
-static void free_doomed(struct mmu *mmu)
+void flush_free_doomed(struct mmu *mmu)
 {
 	struct sp *sp = mmu->flush.doomed, *next;
 
@@ -53,19 +47,15 @@ static void free_doomed(struct mmu *mmu)
 	}
 }
 
-void flush_spend(struct mmu *mmu, struct flush_token token)
+void flush_carry_out(struct mmu *mmu, const struct flush_token *token)
 {
-	INVARIANT(mmu->flush.tokens > 0);
-	if (token.first < token.end) {
-		struct flush_range range = { token.first, token.end - token.first };
+	if (token->first < token->end) {
+		struct flush_range range = { token->first, token->end - token->first };
 
 		mmu->config.flush(mmu->config.flush_ctx, &range);
 		mmu->flush.count++;
 		trace_mmu(TRACE_MMU_FLUSH, mmu->config.vm_id, range.first, range.npages);
 	}
-	if (token.track)
+	if (token->track)
 		transition_track(mmu);
-	/* Another token may stand for some of the doomed tables: they wait for the last. */
-	if (--mmu->flush.tokens == 0)
-		free_doomed(mmu);
 }

@@ -6,6 +6,7 @@
 #ifndef MMU_FLUSH_H
 #define MMU_FLUSH_H
 
+#include "hv/base/panic.h"
 #include "mmu/mmu.h"
 
 struct flush_token {
@@ -24,12 +25,29 @@ void mmu_exclusive_end(struct mmu *mmu);
 void mmu_let_in(void);
 
 /* A token that owes nothing yet. The lock is held exclusively, as for all below. */
-struct flush_token flush_token_new(struct mmu *mmu) MUST_CHECK;
+static inline MUST_CHECK struct flush_token flush_token_new(struct mmu *mmu)
+{
+	mmu->flush.tokens++;
+	return (struct flush_token){ ~(gfn_t)0, 0, false };
+}
+
 /* Makes the token owe a flush of npages from gfn on. */
 void flush_owe(struct flush_token *token, gfn_t gfn, uint64_t npages);
 /* One token for two. */
 struct flush_token flush_merge(struct mmu *mmu, struct flush_token a, struct flush_token b) MUST_CHECK;
+/* For flush_spend(). */
+void flush_carry_out(struct mmu *mmu, const struct flush_token *token);
+void flush_free_doomed(struct mmu *mmu);
+
 /* Carries out the flush when one is owed; with the last token the doomed tables are freed. */
-void flush_spend(struct mmu *mmu, struct flush_token token);
+static inline void flush_spend(struct mmu *mmu, struct flush_token token)
+{
+	INVARIANT(mmu->flush.tokens > 0);
+	if (token.first < token.end || token.track)
+		flush_carry_out(mmu, &token);
+	/* Another token may stand for some of the doomed tables: they wait for the last. */
+	if (--mmu->flush.tokens == 0 && mmu->flush.doomed)
+		flush_free_doomed(mmu);
+}
 
 #endif

@@ -328,24 +328,31 @@ int mmu_shadow_load(struct mmu_vcpu *mv, const struct guest_paging *g, bool flus
 
 /* ---- flushes by the guest ---- */
 
-/* The entry that maps gva below root, if its page is unsync. */
-static void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct flush_token *token)
+/* The entry for gva below root is brought up to date, if its page is unsync. */
+static inline void sync_address(struct mmu_vcpu *mv, struct sp *root, gva_t gva, struct flush_token *token)
 {
-	struct sp *sp = shadow_lowest(root, gva, SHADOW_ALL);
+	struct sp *sp = root;
 
+	for (uint32_t shift = PAGE_SHIFT + 9u * (sp->level - 1u); sp->unsync_children; shift -= 9) {
+		uint64_t spte = spte_read(&sp->table[(gva >> shift) % SPTES_PER_TABLE]);
+
+		if (!spte_is_table(spte, LEVEL_2M)) /* a table looks the same at all levels above 4K */
+			return;
+		sp = sp_of(spte_hpa(spte));
+	}
 	if (sp->unsync)
 		unsync_sync_entry(mv, sp, spte_index(gva >> PAGE_SHIFT, LEVEL_4K), token);
 }
 
 /* Global translations are in no address space, so previous roots are seen to as well: where their way to gva is not the
  * current one's from the top on, as it is for a kernel that all of them have. */
-static void sync_address_before(struct mmu_vcpu *mv, const struct sp *now, gva_t gva, struct flush_token *token)
+static inline void sync_address_before(struct mmu_vcpu *mv, const struct sp *now, gva_t gva, struct flush_token *token)
 {
 	for (uint32_t i = 0; i < SHADOW_PREVIOUS; i++) {
 		struct sp *root = mv->shadow.previous[i].sp;
 		uint32_t index;
 
-		if (!root)
+		if (!root || !root->unsync_children)
 			continue;
 		index = spte_index(gva >> PAGE_SHIFT, root->level);
 		if (!now || now->level != root->level || now->table[index] != root->table[index])

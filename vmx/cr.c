@@ -237,19 +237,12 @@ static enum exit_result mov_to_cr(struct vmx_vcpu *x, unsigned number, uint64_t 
 	}
 }
 
-static NOINLINE uint64_t operand_slowly(const struct vmx_vcpu *x, unsigned gpr)
-{
-	uint64_t value = gpr == GPR_RSP ? vmread(VMCS_GUEST_RSP) : x->v.gpr[gpr];
-
-	return vmx_in_long_mode() ? value : (uint32_t)value;
-}
-
 /* 64 bits in 64-bit mode, else 32: asked only when it matters. */
 static inline uint64_t operand(const struct vmx_vcpu *x, unsigned gpr)
 {
-	uint64_t value = x->v.gpr[gpr];
+	uint64_t value = UNLIKELY(gpr == GPR_RSP) ? vmread_always(VMCS_GUEST_RSP) : x->v.gpr[gpr];
 
-	return UNLIKELY(value >> 32) || UNLIKELY(gpr == GPR_RSP) ? operand_slowly(x, gpr) : value;
+	return LIKELY(!(value >> 32)) || vmx_in_long_mode() ? value : (uint32_t)value;
 }
 
 /* CR0 and CR4 are read without an exit. Any register may be the target, and after EXIT_ADVANCE the

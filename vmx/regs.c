@@ -114,10 +114,3 @@ void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value)
 	if (x->shadow)
 		vmx_shadow_load(x, true);
 }
-
-/* CPUs that let a guest change CR0.PG without an exit keep the entry control in step: SDM "Saving
- * Control Registers, Debug Registers, and MSRs". */
-bool vmx_in_long_mode(void)
-{
-	return (vmread(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E) && (vmread(VMCS_GUEST_CS_AR) & AR_LONG);
-}

@@ -144,7 +144,12 @@ void vmx_vcpu_sipi(struct vcpu *v, uint8_t vector);
 uint64_t vmx_get_reg(struct vcpu *v, enum guest_reg r);
 uint64_t vmx_get_code_state(struct vcpu *v, struct guest_paging *g, uint32_t *cs_ar);
 void vmx_set_reg(struct vcpu *v, enum guest_reg r, uint64_t value);
-bool vmx_in_long_mode(void); /* 64-bit mode: EFER.LMA and CS.L */
+/* 64-bit mode: EFER.LMA and CS.L. CPUs that let a guest change CR0.PG without an exit keep the entry control in step:
+ * SDM "Saving Control Registers, Debug Registers, and MSRs". */
+static inline bool vmx_in_long_mode(void)
+{
+	return (vmread_always(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E) && (vmread_always(VMCS_GUEST_CS_AR) & AR_LONG);
+}
 
 /* ---- cr.c ---- */
 /* CR0 and CR4 bits that the guest does not own. */

@@ -85,6 +85,24 @@ static void root_left_before_pcids(void **state)
 	assert_int_equal(touch(0, WALK_READ, 0), DONE);
 }
 
+/* INVLPG is of global pages whatever PCID they were cached with: one that the tables left before map is not used again
+ * as it was. */
+static void global_page_by_a_root_left(void **state)
+{
+	struct guest_access a = { .gva = 0, .kind = WALK_READ, .bytes = 8, .tlb = true };
+	uint64_t one;
+
+	(void)state;
+	set(PT, 0, DATA << PAGE_SHIFT | 0x167);
+	one = leave_a_root(2);
+	guest_invlpg(v, 0);
+	guests_check();
+	v->g.cr3 = one;
+	vcpu_load(v, false);
+	assert_int_equal(guest_access(v, &a), DONE);
+	assert_int_equal(a.faults, 1);
+}
+
 /* Whether the vCPU has kept the root. */
 static bool comes_back_to(uint64_t root)
 {
@@ -116,6 +134,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_roots_of_one_pcid, start, end),
 		cmocka_unit_test_setup_teardown(flush_of_another_pcid, start, end),
 		cmocka_unit_test_setup_teardown(root_left_before_pcids, start, end),
+		cmocka_unit_test_setup_teardown(global_page_by_a_root_left, start, end),
 		cmocka_unit_test_setup_teardown(root_left_longest_ago_goes, start, end),
 		cmocka_unit_test_setup_teardown(flush_of_what_was_left, start, end),
 	};
