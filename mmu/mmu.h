@@ -121,6 +121,14 @@ struct shadow_root {
 	uint64_t left; /* by which of the vCPU's loads */
 };
 
+/* The page of the shadow that the last fault near by found: mmu/shadow_near.c. Good while no page is unlinked and no
+ * write to a table emulated. */
+struct shadow_found {
+	struct sp *root, *sp;
+	uint64_t region;         /* of addresses: 2M */
+	uint64_t version, stamp; /* struct shadow's; version 0: none */
+};
+
 struct shadow_vcpu {
 	struct sp *root[4];   /* of the current mode: one, or four under PAE paging (NULL: not present) */
 	uint64_t *pae;        /* the four PDPTEs the CPU loads, in a frame below 4 GiB */
@@ -136,6 +144,7 @@ struct shadow_vcpu {
 	uint32_t chunk_count;
 	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */
 	uint64_t *seen;       /* and of a copy of a table: mmu/seen.h */
+	struct shadow_found found;
 	struct shadow_root previous[SHADOW_PREVIOUS];
 	uint64_t flushed[SHADOW_PCIDS], flushed_all; /* the last load that flushed the PCIDs of a place, or all */
 };

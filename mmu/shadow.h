@@ -18,9 +18,8 @@
 
 /*
  * A page fault at gva; error_code is the CPU's. *r is the result of the walk of the guest's tables: on FAULT_GUEST
- * inject r->error_code, CR2 = r->gva; on FAULT_MMIO and the writes to be emulated the access is to r->gpa. A write
- * that the guest's tables have allowed since its last flush may be judged without a walk: then *r is left alone and
- * the result is FAULT_MAPPED, or it has gva and gpa for FAULT_WRITE_TRACKED.
+ * inject r->error_code, CR2 = r->gva; on FAULT_MMIO and the writes to be emulated the access is to r->gpa. Most faults
+ * are judged without a whole walk: then *r has what is named here for the result, and nothing else.
  */
 enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
 				   uint32_t error_code, struct walk_result *r);

@@ -5,11 +5,8 @@
 
 #include "mmu/bitmap.h"
 #include "mmu/rmap.h"
-#include "mmu/shadow_gpte.h"
 #include "mmu/shadow_leaf.h"
 #include "mmu/shadow_page.h"
-
-#define WINDOW 8
 
 /* ---- a guest's table ---- */
 
@@ -23,76 +20,41 @@ static inline uint64_t leaf_for(struct mmu_vcpu *mv, const struct slot *s, gfn_t
 	return shadow_with_writing(s, gpte_leaf(format, gpte, slot_hpa(s, gfn)), allowed, writable);
 }
 
-/* The entries of the window that are missing: bit i stands for number first + i. */
-static void make_missing(const struct shadow_ahead *a, struct sp *sp, uint32_t first, uint32_t missing)
+void shadow_make_window(struct mmu_vcpu *mv, const struct slot *s, struct sp *sp, const struct gpte_format *format,
+			uint32_t first, uint32_t which, struct flush_token *token)
 {
-	struct mmu *mmu = a->mv->mmu;
-	struct gpte_format format = gpte_format_of(mmu, sp);
+	struct mmu *mmu = mv->mmu;
 	struct shadow_run run = shadow_run_of(sp);
-	const struct slot *s = a->slot;
 	uint32_t made = 0;
 
-	for (; missing; missing &= missing - 1) {
-		uint32_t i = first + (uint32_t)__builtin_ctz(missing), *head;
+	for (; which; which &= which - 1) {
+		uint32_t i = first + (uint32_t)__builtin_ctz(which), *head;
 		uint64_t gpte = gpte_load(sp, i);
 		gfn_t gfn = gpte_gfn(gpte);
 
-		if (UNLIKELY(!gpte_is_usable(&format, gpte)))
+		if (UNLIKELY(!gpte_is_usable(format, gpte)))
 			continue;
-		if (UNLIKELY(!slot_covers(s, gfn)) && !(s = slot_find(a->mv, gfn)))
+		if (UNLIKELY(!slot_covers(s, gfn)) && !(s = slot_find(mv, gfn)))
 			break;
 		head = rmap_head(s, gfn, LEVEL_4K);
 		if (UNLIKELY(!head))
 			continue;
-		shadow_run_leaf(mmu, run, i, head, gfn, leaf_for(a->mv, s, gfn, gpte, &format), a->token);
+		shadow_run_leaf(mmu, run, i, head, gfn, leaf_for(mv, s, gfn, gpte, format), token);
 		made++;
 	}
 	shadow_count_leafs(mmu, LEVEL_4K, made);
 	mmu->shadow->counts.prefetched += made;
 }
 
-/* Accessed and present are five bits apart: of their product the lowest bit. */
-static inline uint32_t used_at(const uint64_t *gptes, uint32_t i)
-{
-	uint64_t gpte = gpte_at64(gptes, i);
-
-	return (uint32_t)(gpte & gpte >> 5) & 1;
-}
-_Static_assert(PTE_P == BIT(0) && PTE_A == BIT(5), "used_at() shifts the one to the other");
-
-/* Which of the missing entries the guest has used: most it has not, and no more is done about them. */
-static inline uint32_t used_of(const struct sp *sp, uint32_t first, uint32_t missing)
-{
-	const uint64_t *wide = (const uint64_t *)sp->guest + first;
-	uint32_t used = 0;
-
-	if (LIKELY(sp->role.mode != PAGING_32)) {
-		_Static_assert(WINDOW == 8, "one term for each entry");
-		return missing & (used_at(wide, 0) | used_at(wide, 1) << 1 | used_at(wide, 2) << 2 |
-				  used_at(wide, 3) << 3 | used_at(wide, 4) << 4 | used_at(wide, 5) << 5 |
-				  used_at(wide, 6) << 6 | used_at(wide, 7) << 7);
-	}
-	for (; missing; missing &= missing - 1)
-		if (gpte_was_used(gpte_load(sp, first + (uint32_t)__builtin_ctz(missing))))
-			used |= missing & -missing;
-	return used;
-}
-
-static uint32_t window_of(const uint64_t *bits, uint32_t first)
-{
-	return (uint32_t)(bits[first / 64] >> (first % 64)) & (BIT(WINDOW) - 1);
-}
-
-/* An entry for MMIO stays until a fault finds something else. */
 static void make_window(const struct shadow_ahead *a, struct sp *sp, uint32_t at)
 {
-	uint32_t first = (uint32_t)align_down(at, WINDOW), there = window_of(sp_present_bits(sp), first);
-	uint32_t used = sp->guest ? used_of(sp, first, ~there & (BIT(WINDOW) - 1)) : 0;
+	uint32_t first, used = shadow_window_used(sp, at, &first);
 
-	if (used && UNLIKELY(sp->mmios))
-		used &= ~window_of(sp_mmio_bits(sp), first);
-	if (used)
-		make_missing(a, sp, first, used);
+	if (used) {
+		struct gpte_format format = gpte_format_of(a->mv->mmu, sp);
+
+		shadow_make_window(a->mv, a->slot, sp, &format, first, used, a->token);
+	}
 }
 
 /* ---- a part of a guest's large page, or of memory without paging ---- */

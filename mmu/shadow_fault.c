@@ -9,6 +9,7 @@
 #include "mmu/shadow_gpte.h"
 #include "mmu/shadow_grant.h"
 #include "mmu/shadow_leaf.h"
+#include "mmu/shadow_near.h"
 #include "mmu/shadow_page.h"
 
 struct shadow_fault {
@@ -320,20 +321,33 @@ static enum fault_result walk_and_map(struct shadow_fault *f, uint32_t error_cod
 	return map(f);
 }
 
-enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
-				   uint32_t error_code, struct walk_result *r)
+/* One whose table or leaf the shadow has not, or that needs more than a look at one entry. */
+static NOINLINE enum fault_result fault_far(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
+					    uint32_t error_code, struct walk_result *r)
 {
 	struct shadow_fault f = { .mv = mv, .g = g, .r = r, .gva = gva, .write = error_code & PFERR_WRITE,
 				  .user = error_code & PFERR_USER };
-	enum fault_result result = shadow_may_grant(error_code) ? shadow_grant(mv, gva, r) : FAULT_RETRY;
 
-	mv->shadow.widened = result == FAULT_MAPPED;
-	if (result == FAULT_RETRY) {
-		/* No entry of the shadow has reserved bits set but those that stand for MMIO. */
-		if (UNLIKELY(error_code & PFERR_RESERVED) && LIKELY(shadow_mmio_hit(mv, g, gva, error_code, r)))
-			return FAULT_MMIO;
-		result = walk_and_map(&f, error_code);
+	/* No entry of the shadow has reserved bits set but those that stand for MMIO. */
+	if (UNLIKELY(error_code & PFERR_RESERVED) && LIKELY(shadow_mmio_hit(mv, g, gva, error_code, r)))
+		return FAULT_MMIO;
+	return walk_and_map(&f, error_code);
+}
+
+enum fault_result mmu_shadow_fault(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva,
+				   uint32_t error_code, struct walk_result *r)
+{
+	enum fault_result result = FAULT_RETRY;
+
+	mv->shadow.widened = false;
+	if (shadow_may_grant(error_code)) {
+		result = shadow_grant(mv, gva, r);
+		mv->shadow.widened = result == FAULT_MAPPED;
 	}
+	if (result == FAULT_RETRY && LIKELY(!(error_code & PFERR_RESERVED)))
+		result = shadow_near(mv, g, gva, error_code, r);
+	if (result == FAULT_RETRY)
+		result = fault_far(mv, g, gva, error_code, r);
 	mv->stats.faults[result]++;
 	return result;
 }

@@ -112,15 +112,14 @@ static gpa_t leaf_gpa(const struct walk *w, int level, uint64_t entry)
 
 static enum walk_status page_fault(const struct walk *w, uint32_t cause)
 {
-	const struct guest_paging *g = w->g;
 	uint32_t code = cause;
 
 	if (w->access & WALK_WRITE)
 		code |= PFERR_WRITE;
 	if (w->user)
 		code |= PFERR_USER;
-	if ((w->access & WALK_FETCH) && ((g->cr4 & CR4_SMEP) || ((g->cr4 & CR4_PAE) && (g->efer & EFER_NXE))))
-		code |= PFERR_FETCH;
+	if (w->access & WALK_FETCH)
+		code |= walk_fetch_code(w->g, PFERR_FETCH);
 	w->r->error_code = code;
 	return WALK_PAGE_FAULT;
 }

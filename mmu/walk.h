@@ -72,6 +72,14 @@ static inline uint32_t walk_kind_of(const struct guest_paging *g, uint32_t error
 	return g->cpl == 3 && !(error_code & PFERR_USER) ? kind | WALK_IMPLICIT : kind;
 }
 
+/* Of a page fault's error code for a fetch, whose bit PFERR_FETCH is: SDM "Page-Fault Exceptions". Else 0. */
+static inline uint32_t walk_fetch_code(const struct guest_paging *g, uint32_t error_code)
+{
+	bool told = (g->cr4 & CR4_SMEP) || ((g->cr4 & CR4_PAE) && (g->efer & EFER_NXE));
+
+	return told ? error_code & PFERR_FETCH : 0;
+}
+
 enum walk_status {
 	WALK_OK,
 	WALK_PAGE_FAULT,    /* result.error_code goes with #PF, result.gva in CR2 */
