@@ -82,12 +82,7 @@ static void put_leaf(struct shadow_fault *f, struct sp *sp, uint32_t index, gfn_
 	if (spte_is_present(old)) {
 		if (spte_is_leaf(old, sp->level) && spte_hpa(old) == spte_hpa(spte) &&
 		    rmap_key(mmu, sp, index) == gfn) {
-			if (sp->level == LEVEL_4K)
-				sp_bit_clear(sp_seen_bits(sp), index);
-			spte_write(&sp->table[index], spte);
-			f->mv->shadow.widened = true;
-			if ((old & ~spte & (PTE_RW | PTE_US)) || ((old ^ spte) & (PTE_XD | PTE_PKEY)))
-				shadow_owe(&f->token);
+			shadow_change_leaf(f->mv, sp, index, spte, &f->token);
 			return;
 		}
 		shadow_drop_entry(mmu, sp, index, &f->token);

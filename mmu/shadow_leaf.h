@@ -6,6 +6,7 @@
 
 #include "mmu/dirty.h"
 #include "mmu/shadow_log.h"
+#include "mmu/shadow_page.h"
 #include "mmu/shadow_spte.h"
 #include "mmu/slot.h"
 #include "mmu/unsync.h"
@@ -34,6 +35,20 @@ static inline uint64_t shadow_with_writing(const struct slot *s, uint64_t spte, 
 	if (!allowed)
 		return spte | SHADOW_HOST_WRITABLE;
 	return spte | (writable ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE | PTE_D);
+}
+
+/* The leaf becomes another one of the same page, filed under the same gfn. */
+static inline void shadow_change_leaf(struct mmu_vcpu *mv, struct sp *sp, uint32_t index, uint64_t spte,
+				      struct flush_token *token)
+{
+	uint64_t old = sp->table[index];
+
+	if (sp->level == LEVEL_4K)
+		sp_bit_clear(sp_seen_bits(sp), index); /* mmu/seen.h */
+	spte_write(&sp->table[index], spte);
+	mv->shadow.widened = true;
+	if ((old & ~spte & (PTE_RW | PTE_US)) || ((old ^ spte) & (PTE_XD | PTE_PKEY)))
+		shadow_owe(token);
 }
 
 #endif

@@ -93,7 +93,15 @@ static enum fault_result guests_own(const struct guest_paging *g, gva_t gva, uin
 
 /* ---- mapping ---- */
 
-static inline enum fault_result put(struct near *n, const struct slot *s, struct flush_token *token)
+/* The leaf that is there is of the same page: its rights alone are other ones now. */
+static bool is_same_page(const struct near *n, const struct slot *s, uint64_t spte)
+{
+	gfn_t gfn = gpte_gfn(n->gpte);
+
+	return spte_is_present(spte) && spte_hpa(spte) == slot_hpa(s, gfn) && rmap_key(n->mv->mmu, n->sp, n->index) == gfn;
+}
+
+static inline enum fault_result put(struct near *n, const struct slot *s, uint64_t old, struct flush_token *token)
 {
 	struct mmu_vcpu *mv = n->mv;
 	gfn_t gfn = gpte_gfn(n->gpte);
@@ -105,8 +113,12 @@ static inline enum fault_result put(struct near *n, const struct slot *s, struct
 		return FAULT_RETRY;
 	writable = allowed && unsync_try(mv, s, gfn, UNSYNC_FAULT);
 	spte = shadow_with_writing(s, gpte_leaf(&n->format, n->gpte, slot_hpa(s, gfn)), allowed, writable);
-	shadow_run_leaf(mv->mmu, shadow_run_of(n->sp), n->index, head, gfn, spte, token);
-	shadow_count_leafs(mv->mmu, LEVEL_4K, 1);
+	if (UNLIKELY(old != SPTE_EMPTY)) {
+		shadow_change_leaf(mv, n->sp, n->index, spte, token);
+	} else {
+		shadow_run_leaf(mv->mmu, shadow_run_of(n->sp), n->index, head, gfn, spte, token);
+		shadow_count_leafs(mv->mmu, LEVEL_4K, 1);
+	}
 	if (UNLIKELY(n->write && !writable))
 		return FAULT_WRITE_TRACKED;
 	used = shadow_window_used(n->sp, n->index, &first);
@@ -120,15 +132,19 @@ static inline enum fault_result map(struct near *n, struct flush_token *token)
 {
 	const struct sp *sp = n->sp;
 	const struct slot *s;
+	uint64_t old;
 
 	if (UNLIKELY(n->version != n->mv->mmu->shadow->version || n->mv->shadow.stale))
 		return FAULT_RETRY;
-	if (UNLIKELY(gpte_at64(sp->guest, n->index) != n->gpte || sp->table[n->index] != SPTE_EMPTY))
+	if (UNLIKELY(gpte_at64(sp->guest, n->index) != n->gpte))
 		return FAULT_RETRY;
 	s = slot_find(n->mv, gpte_gfn(n->gpte));
 	if (UNLIKELY(!s || (s->flags & (SLOT_READONLY | SLOT_LOGGED))))
 		return FAULT_RETRY;
-	return put(n, s, token);
+	old = sp->table[n->index];
+	if (UNLIKELY(old != SPTE_EMPTY) && !is_same_page(n, s, old))
+		return FAULT_RETRY;
+	return put(n, s, old, token);
 }
 
 static inline enum fault_result lock_and_map(struct near *n)
