@@ -144,15 +144,15 @@ static int check_leaf(struct check *c, const struct sp *sp, uint32_t i, uint64_t
 
 static int check_seen(struct check *c, const struct sp *sp, uint32_t i, uint64_t spte)
 {
-	struct gpte_format f = gpte_format_of(c->mmu, sp);
+	const struct gpte_format *f = gpte_format_of(c->mmu, sp);
 	uint64_t gpte;
 
 	if (sp->role.direct || !sp->seen || !spte_is_present(spte))
 		return BROKEN("entry %u of the page for gfn %lx (%lx) cannot be as a copy has it", i, sp->gfn, spte);
 	gpte = seen_of(c->mmu, sp)[i];
-	if (!gpte_is_usable(&f, gpte) || gpte_gfn(gpte) != rmap_key(c->mmu, sp, i) ||
-	    gpte_leaf(&f, gpte, spte_hpa(spte)) != (spte & ~SHADOW_WRITABLE) ||
-	    ((spte & PTE_D) && !gpte_is_written(&f, gpte)))
+	if (!gpte_is_usable(f, gpte) || gpte_gfn(gpte) != rmap_key(c->mmu, sp, i) ||
+	    gpte_leaf(f, gpte, spte_hpa(spte)) != (spte & ~SHADOW_WRITABLE) ||
+	    ((spte & PTE_D) && !gpte_is_written(f, gpte)))
 		return BROKEN("entry %u of the page for gfn %lx is %lx, and not as the copy has it (%lx)", i, sp->gfn, spte,
 			      gpte);
 	return 0;

@@ -20,11 +20,11 @@ union role {
 	struct {
 		uint32_t level : 3;    /* of its entries, 1 to 5 */
 		uint32_t mode : 3;     /* enum paging_mode: how the guest's entries are read */
-		uint32_t direct : 1;   /* shadows no guest table: a guest's large page in parts, or no paging */
 		uint32_t access : 3;   /* what the guest's entries above allow */
+		uint32_t nx : 1;       /* bit 63 is XD; else it is reserved */
+		uint32_t direct : 1;   /* shadows no guest table: a guest's large page in parts, or no paging */
 		uint32_t quadrant : 2; /* a table of 4-byte entries has 1024: which part of it */
 		uint32_t pse : 1;      /* 32-bit paging: bit 7 of a directory entry makes a page */
-		uint32_t nx : 1;       /* bit 63 is XD; else it is reserved */
 		uint32_t wp : 1;       /* CR0.WP */
 		uint32_t smep_andnot_wp : 1; /* pages made supervisor's for CR0.WP = 0 are not executable */
 		uint32_t strict_andnot_wp : 1; /* SMAP or PKE is on, so there are no such pages */
@@ -33,6 +33,10 @@ union role {
 	};
 };
 _Static_assert(sizeof(union role) == sizeof(uint32_t), "a role is compared as a word");
+
+/* What the meaning of an entry of a 4K table depends on, as a number: mode, access and nx. */
+#define ROLE_FORMATS 128
+static inline uint32_t role_format(union role r) { return r.word >> 3 & (ROLE_FORMATS - 1); }
 
 static inline uint32_t role_levels(enum paging_mode mode)
 {

@@ -71,7 +71,7 @@ static void take_from_owner(struct seen *s)
 	s->owner->seen = 0;
 }
 
-static NOINLINE void give_new(struct mmu_vcpu *mv, struct sp *sp)
+void seen_give(struct mmu_vcpu *mv, struct sp *sp)
 {
 	struct seen_tables *t = tables_of(mv->mmu);
 	struct seen *s = add(mv);
@@ -86,25 +86,12 @@ static NOINLINE void give_new(struct mmu_vcpu *mv, struct sp *sp)
 	sp->seen = (uint8_t)(s - t->copy + 1);
 }
 
-void seen_give(struct mmu_vcpu *mv, struct sp *sp)
-{
-	if (sp->seen)
-		tables_of(mv->mmu)->copy[sp->seen - 1].used = true;
-	else
-		give_new(mv, sp);
-}
-
 void seen_put(struct mmu *mmu, struct sp *sp)
 {
 	if (!sp->seen)
 		return;
-	tables_of(mmu)->copy[sp->seen - 1].owner = NULL;
+	seen_entry(mmu, sp)->owner = NULL;
 	sp->seen = 0;
-}
-
-uint64_t *seen_of(const struct mmu *mmu, const struct sp *sp)
-{
-	return sp->seen ? tables_of(mmu)->copy[sp->seen - 1].table : NULL;
 }
 
 void seen_destroy(struct mmu *mmu)

@@ -33,14 +33,11 @@ void seen_limit(struct mmu *mmu, uint64_t pages);
 void seen_topup(struct mmu_vcpu *mv);
 void seen_drain(struct mmu_vcpu *mv);
 
-/* The 4K-level page gets a copy if it has none, and there is one to be had. */
+/* The 4K-level page, which has no copy, gets one if there is one to be had. */
 void seen_give(struct mmu_vcpu *mv, struct sp *sp);
 
 /* The page, none of whose bits is set any more, gives up its copy. */
 void seen_put(struct mmu *mmu, struct sp *sp);
-
-/* The page's copy; NULL: it has none. */
-uint64_t *seen_of(const struct mmu *mmu, const struct sp *sp);
 
 /* Frees all copies; no page has one. */
 void seen_destroy(struct mmu *mmu);

@@ -50,11 +50,8 @@ static void make_window(const struct shadow_ahead *a, struct sp *sp, uint32_t at
 {
 	uint32_t first, used = shadow_window_used(sp, at, &first);
 
-	if (used) {
-		struct gpte_format format = gpte_format_of(a->mv->mmu, sp);
-
-		shadow_make_window(a->mv, a->slot, sp, &format, first, used, a->token);
-	}
+	if (used)
+		shadow_make_window(a->mv, a->slot, sp, gpte_format_of(a->mv->mmu, sp), first, used, a->token);
 }
 
 /* ---- a part of a guest's large page, or of memory without paging ---- */

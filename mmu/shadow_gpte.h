@@ -39,30 +39,10 @@ static inline uint64_t gpte_load(const struct sp *sp, uint32_t index)
 	return sp->guest ? gpte_at64(sp->guest, i) : ~(uint64_t)0;
 }
 
-/*
- * How an entry of the guest's 4K table becomes a leaf. Rights, key and XD are at the same places in both, so they are
- * copied as far as the levels above allow them.
- */
-struct gpte_format {
-	uint64_t usable;  /* bits that must be P and A alone: these, and the reserved ones */
-	uint64_t copied;
-	uint64_t set;     /* in every leaf */
-	uint64_t written; /* R/W and D: both are set in an entry that lets the guest write. Or what no entry has */
-};
-
-static inline struct gpte_format gpte_format_of(const struct mmu *mmu, const struct sp *sp)
+/* How entries of that page's 4K table become leafs. */
+static inline const struct gpte_format *gpte_format_of(const struct mmu *mmu, const struct sp *sp)
 {
-	uint32_t access = sp->role.access;
-	struct gpte_format f;
-
-	f.set = PTE_P | PTE_A | SPTE_PRESENT | (access & ACCESS_EXEC ? 0 : PTE_XD);
-	f.written = access & ACCESS_WRITE ? PTE_RW | PTE_D : ~(uint64_t)0;
-	f.usable = PTE_P | PTE_A | mmu->shadow->reserved[sp->role.mode];
-	f.copied = access & ACCESS_USER;
-	*(sp->role.nx ? &f.copied : &f.usable) |= PTE_XD; /* entries of 4 bytes have no such bit */
-	if (sp->role.mode >= PAGING_4)
-		f.copied |= PTE_PKEY; /* the CPU heeds it while CR4.PKE is set */
-	return f;
+	return &mmu->shadow->format[role_format(sp->role)];
 }
 
 static inline bool gpte_was_used(uint64_t gpte) { return (gpte & (PTE_P | PTE_A)) == (PTE_P | PTE_A); }

@@ -17,7 +17,7 @@ struct near {
 	uint32_t index;
 	bool write;
 	uint64_t gpte, version; /* of the shadow's links, when the entry was read */
-	struct gpte_format format;
+	const struct gpte_format *format;
 };
 
 /* ---- looking ---- */
@@ -105,14 +105,14 @@ static inline enum fault_result put(struct near *n, const struct slot *s, uint64
 {
 	struct mmu_vcpu *mv = n->mv;
 	gfn_t gfn = gpte_gfn(n->gpte);
-	bool allowed = gpte_is_written(&n->format, n->gpte), writable;
+	bool allowed = gpte_is_written(n->format, n->gpte), writable;
 	uint32_t *head = rmap_head(s, gfn, LEVEL_4K), first, used;
 	uint64_t spte;
 
 	if (UNLIKELY(!head))
 		return FAULT_RETRY;
 	writable = allowed && unsync_try(mv, s, gfn, UNSYNC_FAULT);
-	spte = shadow_with_writing(s, gpte_leaf(&n->format, n->gpte, slot_hpa(s, gfn)), allowed, writable);
+	spte = shadow_with_writing(s, gpte_leaf(n->format, n->gpte, slot_hpa(s, gfn)), allowed, writable);
 	if (UNLIKELY(old != SPTE_EMPTY)) {
 		shadow_change_leaf(mv, n->sp, n->index, spte, token);
 	} else {
@@ -123,7 +123,7 @@ static inline enum fault_result put(struct near *n, const struct slot *s, uint64
 		return FAULT_WRITE_TRACKED;
 	used = shadow_window_used(n->sp, n->index, &first);
 	if (used)
-		shadow_make_window(mv, s, n->sp, &n->format, first, used, token);
+		shadow_make_window(mv, s, n->sp, n->format, first, used, token);
 	return FAULT_MAPPED;
 }
 
@@ -171,12 +171,12 @@ enum fault_result shadow_near(struct mmu_vcpu *mv, const struct guest_paging *g,
 		return FAULT_RETRY;
 	if (!(n.gpte & PTE_P))
 		return guests_own(g, gva, error_code, 0, r);
-	leaf = gpte_leaf(&n.format, n.gpte, 0);
-	if (UNLIKELY(!gpte_is_usable(&n.format, n.gpte) || ((g->cr4 & CR4_PKE) && (leaf & PTE_US))))
+	leaf = gpte_leaf(n.format, n.gpte, 0);
+	if (UNLIKELY(!gpte_is_usable(n.format, n.gpte) || ((g->cr4 & CR4_PKE) && (leaf & PTE_US))))
 		return FAULT_RETRY;
 	if (!is_allowed(g, error_code, leaf, (n.gpte & PTE_RW) && (n.sp->role.access & ACCESS_WRITE)))
 		return guests_own(g, gva, error_code, PFERR_PRESENT, r);
-	if (n.write && UNLIKELY(!gpte_is_written(&n.format, n.gpte)))
+	if (n.write && UNLIKELY(!gpte_is_written(n.format, n.gpte)))
 		return FAULT_RETRY;
 	r->gva = gva;
 	r->gpa = (n.gpte & PTE_ADDR) | (gva & PAGE_MASK);

@@ -13,14 +13,36 @@
 #include "mmu/track.h"
 #include "mmu/unsync.h"
 
-/* SDM "Reserved bits in a paging-structure entry": from the guest's MAXPHYADDR on; under PAE paging up to bit 62. */
-static void set_reserved(struct mmu *mmu)
+/* Address bits from the guest's MAXPHYADDR on; under PAE paging all up to bit 62. SDM "Paging", the formats. */
+static uint64_t reserved_in(const struct mmu *mmu, enum paging_mode mode)
 {
-	uint32_t first = mmu->config.gpa_bits;
+	return mode <= PAGING_32 ? 0 : BITS(mode == PAGING_PAE ? 62 : 51, mmu->config.gpa_bits);
+}
 
-	mmu->shadow->reserved[PAGING_PAE] = BITS(62, first);
-	mmu->shadow->reserved[PAGING_4] = BITS(51, first);
-	mmu->shadow->reserved[PAGING_5] = BITS(51, first);
+static struct gpte_format format_for(const struct mmu *mmu, union role role)
+{
+	struct gpte_format f;
+
+	f.set = PTE_P | PTE_A | SPTE_PRESENT | (role.access & ACCESS_EXEC ? 0 : PTE_XD);
+	f.written = role.access & ACCESS_WRITE ? PTE_RW | PTE_D : ~(uint64_t)0;
+	f.usable = PTE_P | PTE_A | reserved_in(mmu, role.mode);
+	f.copied = role.access & ACCESS_USER;
+	*(role.nx ? &f.copied : &f.usable) |= PTE_XD; /* entries of 4 bytes have no such bit */
+	if (role.mode >= PAGING_4)
+		f.copied |= PTE_PKEY; /* the CPU heeds it while CR4.PKE is set */
+	f.same = PTE_ADDR | f.usable | (f.copied & ~f.set);
+	return f;
+}
+
+static void set_formats(struct mmu *mmu)
+{
+	for (uint32_t mode = PAGING_32; mode <= PAGING_5; mode++)
+		for (uint32_t access = 0; access <= ACCESS_ALL; access++)
+			for (uint32_t nx = 0; nx < 2; nx++) {
+				union role r = { .mode = mode & 7, .access = access & ACCESS_ALL, .nx = nx & 1 };
+
+				mmu->shadow->format[role_format(r)] = format_for(mmu, r);
+			}
 }
 
 int shadow_init(struct mmu *mmu)
@@ -31,7 +53,7 @@ int shadow_init(struct mmu *mmu)
 		return -ENOMEM;
 	mmu->shadow = phys_to_virt(home);
 	mmu->shadow->generation = 1;
-	set_reserved(mmu);
+	set_formats(mmu);
 	mmu->shadow->version = 1;
 	mmu->shadow->skip = true;
 	mmu->shadow->budget = mmu->config.shadow_pages ? mmu->config.shadow_pages : SHADOW_BUDGET_MIN;

@@ -20,6 +20,19 @@
 #define SHADOW_RESERVE 8       /* pages kept within the budget for the next fault */
 #define SHADOW_RECYCLE 32      /* pages freed at a time when the budget is used up */
 
+/*
+ * How an entry of the guest's 4K table becomes a leaf. Rights, key and XD are at the same places in both, so they are
+ * copied as far as the levels above allow them.
+ */
+struct gpte_format {
+	uint64_t usable;  /* bits that must be P and A alone: these, and the reserved ones */
+	uint64_t copied;
+	uint64_t set;     /* in every leaf */
+	uint64_t written; /* R/W and D: both are set in an entry that lets the guest write. Or what no entry has */
+	uint64_t same;    /* bits that entry and leaf agree in, but that the leaf has another address; as no leaf has a
+			   * reserved bit, so do those that make an entry unusable */
+};
+
 struct shadow {
 	struct sp *bucket[SHADOW_BUCKETS];
 	struct sp *newest, *oldest; /* every live page, by age */
@@ -32,8 +45,20 @@ struct shadow {
 	bool aliased;               /* two gfns have had one host frame: tables may have been written by the other */
 	struct shadow_counts counts;
 	struct seen_tables seen;
-	uint64_t reserved[PAGING_5 + 1]; /* by enum paging_mode: address bits that no entry of the guest may have */
+	struct gpte_format format[ROLE_FORMATS]; /* by role_format() */
 };
+
+/* The copy that the page has. */
+static inline struct seen *seen_entry(const struct mmu *mmu, const struct sp *sp)
+{
+	return &mmu->shadow->seen.copy[sp->seen - 1];
+}
+
+/* Its table; NULL: it has none. */
+static inline uint64_t *seen_of(const struct mmu *mmu, const struct sp *sp)
+{
+	return sp->seen ? seen_entry(mmu, sp)->table : NULL;
+}
 
 #define SHADOW_FRAMES ((sizeof(struct shadow) + PAGE_SIZE - 1) >> PAGE_SHIFT)
 

@@ -224,7 +224,7 @@ static bool load(struct mmu_vcpu *mv, const struct guest_paging *g, union role r
 
 static void sync_roots(struct mmu_vcpu *mv, struct flush_token *token)
 {
-	for (uint32_t i = 0; i < ARRAY_LEN(mv->shadow.root); i++)
+	for (uint32_t i = 0; i < (mv->shadow.is_pae ? ARRAY_LEN(mv->shadow.root) : 1); i++)
 		if (mv->shadow.root[i])
 			unsync_sync_below(mv, mv->shadow.root[i], token);
 }

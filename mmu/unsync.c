@@ -118,7 +118,9 @@ struct sync {
 /* A page of some size will be brought up to date again: it keeps a copy of its table. */
 static void sync_page(struct sync *b, struct sp *sp)
 {
-	if (sp->seen || !sp_has_at_most(sp, LIGHT_ENTRIES))
+	if (LIKELY(sp->seen))
+		seen_entry(b->mv->mmu, sp)->used = true;
+	else if (!sp_has_at_most(sp, LIGHT_ENTRIES))
 		seen_give(b->mv, sp);
 	unsync_refresh(b->mv, sp, b->token);
 }
@@ -130,7 +132,7 @@ static void sync_batch(struct sync *b)
 	struct flush_token before = flush_token_new(mmu);
 
 	for (uint32_t i = 0; i < b->count; i++) {
-		const struct slot *s = track_slot(mmu, b->page[i]);
+		const struct slot *s = slot_find(b->mv, b->page[i]->gfn);
 
 		if (s)
 			track_write_protect(mmu, s, b->page[i]->gfn, &before);
@@ -150,7 +152,7 @@ static void sync_batch(struct sync *b)
  */
 static bool sync_lightly(struct sync *b, struct sp *sp)
 {
-	if (sp->light_syncs == LIGHT_SYNCS || !sp_has_at_most(sp, LIGHT_ENTRIES))
+	if (sp->seen || sp->light_syncs == LIGHT_SYNCS || !sp_has_at_most(sp, LIGHT_ENTRIES))
 		return false;
 	sp->light_syncs++;
 	unsync_refresh(b->mv, sp, b->token);
@@ -161,48 +163,51 @@ static bool sync_lightly(struct sync *b, struct sp *sp)
  * Gathers the unsync pages below sp, whose bits are cleared as they are met unless they stay unsync: other parents'
  * bits may be left set for nothing, never clear for something.
  */
-static void gather(struct sync *b, struct sp *sp);
-
-/* Sees to what is below entry index of sp. Whether it may be forgotten. */
-static inline bool gather_entry(struct sync *b, const struct sp *sp, uint32_t index)
+/* Sees to a page that may be unsync. Whether its parent may forget it. */
+static inline bool gather_page(struct sync *b, struct sp *sp)
 {
-	struct sp *child = sp_of(spte_hpa(sp->table[index]));
-
-	if (child->unsync_children)
-		gather(b, child);
-	if (child->unsync_children || (child->unsync && sync_lightly(b, child)))
+	if (!sp->unsync)
+		return true;
+	if (sync_lightly(b, sp))
 		return false;
-	if (child->unsync)
-		b->page[b->count++] = child;
+	b->page[b->count++] = sp;
 	if (b->count == SYNC_BATCH)
 		sync_batch(b);
 	return true;
 }
 
-static void gather(struct sync *b, struct sp *sp)
+static bool gather(struct sync *b, struct sp *sp)
 {
 	uint64_t *bits = sp_unsync_bits(sp);
 
 	for (uint32_t words = sp->unsync_words; words; words &= words - 1) {
 		uint32_t w = (uint32_t)__builtin_ctz(words);
+		const uint64_t *sptes = &sp->table[w * 64];
 
-		for (uint64_t left = bits[w]; left; left &= left - 1)
-			if (gather_entry(b, sp, w * 64 + (uint32_t)__builtin_ctzl(left))) {
+		for (uint64_t left = bits[w]; left; left &= left - 1) {
+			struct sp *child = sp_of(spte_hpa(sptes[__builtin_ctzl(left)]));
+
+			if (child->level == LEVEL_4K ? gather_page(b, child) : gather(b, child)) {
 				bits[w] &= ~(left & -left);
 				sp->unsync_children--;
 			}
+		}
 		if (!bits[w])
 			sp->unsync_words &= ~(1u << w);
 	}
+	return !sp->unsync_children;
 }
 
 void unsync_sync_below(struct mmu_vcpu *mv, struct sp *sp, struct flush_token *token)
 {
-	struct sync b = { .mv = mv, .token = token };
+	struct sync b;
 
 	if (!sp->unsync_children)
 		return;
-	gather(&b, sp);
+	b.mv = mv;
+	b.token = token;
+	b.count = 0;
+	(void)gather(&b, sp);
 	if (b.count)
 		sync_batch(&b);
 }

@@ -14,11 +14,10 @@ struct refresh {
 	struct sp *sp;
 	struct flush_token *token;
 	const uint32_t *links;
-	struct gpte_format format;
+	const struct gpte_format *format;
 	gfn_t base;                /* of the slot that the entry before led into; most lead into one */
 	uint64_t npages, offset;
 	hpa_t first;               /* frame of base */
-	uint64_t same;             /* bits in which the guest's entry and its leaf agree, offset apart */
 	uint64_t *seen;            /* the copy of the guest's table; NULL: none */
 };
 
@@ -30,12 +29,11 @@ static inline void refresh_begin(struct refresh *r, struct mmu_vcpu *mv, struct 
 	r->token = token;
 	r->links = sp_links(sp);
 	r->format = gpte_format_of(mv->mmu, sp);
-	r->same = PTE_ADDR | r->format.usable | (r->format.copied & ~r->format.set);
 	r->npages = 0;
 }
 
 /* False: gfn is in no slot. */
-static NOINLINE bool find_slot(struct refresh *r, gfn_t gfn)
+static inline bool find_slot(struct refresh *r, gfn_t gfn)
 {
 	const struct slot *s = slot_find(r->mv, gfn);
 
@@ -62,9 +60,9 @@ static inline bool is_same_page(struct refresh *r, uint32_t index, uint64_t spte
 /* The leaf as the guest's entry now wants it; the right to write is kept or lost. */
 static inline uint64_t wanted(const struct refresh *r, uint64_t gpte, uint64_t spte)
 {
-	uint64_t kept = gpte_is_written(&r->format, gpte) ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE;
+	uint64_t kept = gpte_is_written(r->format, gpte) ? SHADOW_WRITABLE : SHADOW_HOST_WRITABLE;
 
-	return gpte_leaf(&r->format, gpte, spte_hpa(spte)) | (spte & kept);
+	return gpte_leaf(r->format, gpte, spte_hpa(spte)) | (spte & kept);
 }
 
 /* The CPU has set no flag in it: those it may set were set from the start. */
@@ -80,7 +78,7 @@ static bool sync_leaf(struct refresh *r, uint32_t index, uint64_t gpte)
 {
 	uint64_t *sptep = &r->sp->table[index], spte = *sptep, want;
 
-	if (UNLIKELY(!gpte_is_usable(&r->format, gpte)) || UNLIKELY(!is_same_page(r, index, spte, gpte_gfn(gpte))))
+	if (UNLIKELY(!gpte_is_usable(r->format, gpte)) || UNLIKELY(!is_same_page(r, index, spte, gpte_gfn(gpte))))
 		return false;
 	want = wanted(r, gpte, spte);
 	if (LIKELY(spte == want))
@@ -102,7 +100,7 @@ static void sync_entry(struct refresh *r, uint32_t index, uint64_t gpte)
  */
 static inline bool is_same_leaf(const struct refresh *r, uint64_t gpte, uint64_t spte)
 {
-	return !(((gpte + r->offset) ^ spte) & r->same) && (spte_hpa(spte) - r->first) >> PAGE_SHIFT < r->npages;
+	return !(((gpte + r->offset) ^ spte) & r->format->same) && (spte_hpa(spte) - r->first) >> PAGE_SHIFT < r->npages;
 }
 
 /*
@@ -113,9 +111,9 @@ static bool mmio_is_in_step(const struct refresh *r, uint64_t gpte, uint64_t spt
 {
 	const uint64_t rights = PTE_US | PTE_PKEY | PTE_XD;
 
-	return gpte_is_usable(&r->format, gpte) && gpte_gfn(gpte) == spte_mmio_gfn(spte) &&
-	       !((gpte_leaf(&r->format, gpte, 0) ^ spte) & rights) &&
-	       (!(spte & PTE_RW) || gpte_is_written(&r->format, gpte));
+	return gpte_is_usable(r->format, gpte) && gpte_gfn(gpte) == spte_mmio_gfn(spte) &&
+	       !((gpte_leaf(r->format, gpte, 0) ^ spte) & rights) &&
+	       (!(spte & PTE_RW) || gpte_is_written(r->format, gpte));
 }
 
 static void sync_mmio(struct refresh *r, uint32_t index, uint64_t gpte)
@@ -136,28 +134,30 @@ static NOINLINE void refresh_mmio(struct refresh *r)
 		}
 }
 
-/* Whether any of eight entries differs. */
-static inline bool differ_8(const uint64_t *a, const uint64_t *b)
+/* What any of eight entries differs in. */
+static inline uint64_t difference_8(const uint64_t *a, const uint64_t *b)
 {
 	return (gpte_at64(a, 0) ^ b[0]) | (gpte_at64(a, 1) ^ b[1]) | (gpte_at64(a, 2) ^ b[2]) | (gpte_at64(a, 3) ^ b[3]) |
 	       (gpte_at64(a, 4) ^ b[4]) | (gpte_at64(a, 5) ^ b[5]) | (gpte_at64(a, 6) ^ b[6]) | (gpte_at64(a, 7) ^ b[7]);
 }
 
-/* Which of eight do. */
-static NOINLINE uint64_t differing_8(const uint64_t *a, const uint64_t *b)
+/* Which of the eight entries from number i on differ. */
+static NOINLINE uint64_t differing_8(const uint64_t *a, const uint64_t *b, uint32_t i)
 {
-	return (uint64_t)(gpte_at64(a, 0) != b[0]) << 0 | (uint64_t)(gpte_at64(a, 1) != b[1]) << 1 |
-	       (uint64_t)(gpte_at64(a, 2) != b[2]) << 2 | (uint64_t)(gpte_at64(a, 3) != b[3]) << 3 |
-	       (uint64_t)(gpte_at64(a, 4) != b[4]) << 4 | (uint64_t)(gpte_at64(a, 5) != b[5]) << 5 |
-	       (uint64_t)(gpte_at64(a, 6) != b[6]) << 6 | (uint64_t)(gpte_at64(a, 7) != b[7]) << 7;
+	a += i;
+	b += i;
+	return ((uint64_t)(gpte_at64(a, 0) != b[0]) << 0 | (uint64_t)(gpte_at64(a, 1) != b[1]) << 1 |
+		(uint64_t)(gpte_at64(a, 2) != b[2]) << 2 | (uint64_t)(gpte_at64(a, 3) != b[3]) << 3 |
+		(uint64_t)(gpte_at64(a, 4) != b[4]) << 4 | (uint64_t)(gpte_at64(a, 5) != b[5]) << 5 |
+		(uint64_t)(gpte_at64(a, 6) != b[6]) << 6 | (uint64_t)(gpte_at64(a, 7) != b[7]) << 7) << i;
 }
 
-/* Of eight entries from number i on those that differ, if any of them is asked for. */
+/* Of these those that differ, if any is asked for. */
 static ALWAYS_INLINE uint64_t differing_at(uint32_t i, const uint64_t *a, const uint64_t *b, uint64_t asked)
 {
-	if (!(asked & (uint64_t)0xff << i) || LIKELY(!differ_8(&a[i], &b[i])))
+	if (!(asked & (uint64_t)0xff << i) || LIKELY(!difference_8(&a[i], &b[i])))
 		return 0;
-	return differing_8(&a[i], &b[i]) << i;
+	return differing_8(a, b, i);
 }
 
 /* Of 64 entries those that are asked for and differ. */
@@ -181,7 +181,7 @@ static uint64_t refresh_entries(struct refresh *r, uint32_t w, uint64_t bits)
 		uint64_t gpte = gpte_at64(gptes, i);
 
 		if (LIKELY(is_same_leaf(r, gpte, sptes[i]))) {
-			if ((sptes[i] & PTE_D) && !gpte_is_written(&r->format, gpte))
+			if ((sptes[i] & PTE_D) && !gpte_is_written(r->format, gpte))
 				change_leaf(r, &sptes[i], sptes[i] & ~(SHADOW_WRITABLE & ~SHADOW_HOST_WRITABLE));
 		} else if (!sync_leaf(r, w * 64 + i, gpte)) {
 			gone |= bits & -bits;

@@ -96,14 +96,17 @@ uint64_t vmx_wait_outside(struct vm *vm)
  * for. */
 void vmx_flush(struct vm *vm)
 {
+	bool elsewhere = false;
 	uint64_t waited;
 
 	for (uint32_t i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i]->cpu == this_cpu())
+		if (vm->vcpus[i]->cpu == this_cpu()) {
 			flush_here(to_vmx(vm->vcpus[i]));
-		else
+		} else {
 			vcpu_request(vm->vcpus[i], REQUEST_FLUSH);
-	waited = vmx_wait_outside(vm);
+			elsewhere = true;
+		}
+	waited = elsewhere ? vmx_wait_outside(vm) : 0;
 	if (waited)
 		mmu_flush_waited(vm->mmu, waited);
 }
