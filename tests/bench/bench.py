@@ -40,7 +40,7 @@ PATH_TARGETS = {
     "CPUID": 130, "port read (UART)": 180, "port write (UART)": 180, "port read (absent)": 180, "MSR read": 180,
     "MSR write": 180, "I/O APIC read": 500, "I/O APIC write": 500, "local APIC read": 500, "timer, TSC-deadline": 500,
     "first touch, page": 300, "CR3 load, same root": 300, "CR3 load, known root": 300,
-    "CR3 load, no flush": 300,
+    "CR3 load, no flush": 300, "CR3 load, syncs 1": 2000, "CR3 load, syncs 256": 2000,
 }
 
 # Without these a guest's local APIC is emulated access by access, and its memory mapped by 4K.

@@ -27,7 +27,8 @@ OPERATIONS = [
 # Those that shadow paging makes exits of, in the guest's order.
 SHADOW_OPERATIONS = [
     ("cr3_same", "CR3 load, same root"), ("cr3_switch", "CR3 load, known root"), ("do_invlpg", "INVLPG, no change"),
-    ("page_fault", "page fault, guest's"), ("cr3_keep", "CR3 load, no flush"),
+    ("page_fault", "page fault, guest's"), ("load_after_rewrite", "CR3 load, syncs 256"),
+    ("load_after_remap", "CR3 load, syncs 1"), ("cr3_keep", "CR3 load, no flush"),
 ]
 SHADOW = ("vid", "ept")  # what is disabled for them
 
