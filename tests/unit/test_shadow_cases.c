@@ -448,6 +448,38 @@ static void entry_leaves_slot(void **state)
 	assert_int_equal(touch(2 * PAGE_SIZE, WALK_READ, 0), DEVICE);
 }
 
+/* INVLPG gives a leaf a right that the guest's entry did not give when the table was last compared with its copy. */
+static void right_comes_and_goes(void **state)
+{
+	(void)state;
+	guest_slot_delete(0x1000);
+	for (uint64_t i = 2; i <= 20; i++) {
+		set(PT, i, (DATA + i) << PAGE_SHIFT | (i == 5 ? 0x63 : 0x67));
+		assert_int_equal(touch(i * PAGE_SIZE, WALK_READ, 0), DONE);
+	}
+	assert_int_equal(touch(PAGE_SIZE + 30 * 8, WALK_WRITE, 0), DONE);
+	flush_all();
+	assert_int_equal(touch(PAGE_SIZE + 5 * 8, WALK_WRITE, (DATA + 5) << PAGE_SHIFT | 0x67), DONE);
+	guest_invlpg(v, 5 * PAGE_SIZE);
+	assert_int_equal(touch(PAGE_SIZE + 5 * 8, WALK_WRITE, (DATA + 5) << PAGE_SHIFT | 0x63), DONE);
+	flush_all();
+	v->g.cpl = 3;
+	assert_int_equal(touch(5 * PAGE_SIZE, WALK_READ, 0), REFUSED);
+}
+
+/* A leaf that is held back because its page is a table loses the right to write for the guest as well. */
+static void held_back_leaf_loses_write(void **state)
+{
+	(void)state;
+	set(PT, 2, PT << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(PAGE_SIZE, WALK_WRITE, PT << PAGE_SHIFT | 0x67), DONE); /* to entry 0 */
+	for (int i = 0; i < 9; i++)
+		flush_all(); /* until the table is protected again */
+	assert_int_equal(touch(2 * PAGE_SIZE + 8, WALK_WRITE, PT << PAGE_SHIFT | 0x65), DONE);
+	guest_invlpg(v, PAGE_SIZE);
+	assert_int_equal(touch(PAGE_SIZE + 20 * 8, WALK_WRITE, 0), REFUSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +493,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(table_changes_before_the_flush, start, end),
 		cmocka_unit_test_setup_teardown(each_entry_changes, start, end),
 		cmocka_unit_test_setup_teardown(entry_leaves_slot, start, end),
+		cmocka_unit_test_setup_teardown(right_comes_and_goes, start, end),
+		cmocka_unit_test_setup_teardown(held_back_leaf_loses_write, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
 		cmocka_unit_test_setup_teardown(table_with_two_parents, start, end),
 		cmocka_unit_test_setup_teardown(table_above_changes_unseen, start, end),
