@@ -143,6 +143,7 @@ struct shadow_vcpu {
 	bool stale;           /* it was zapped: load again before the next entry */
 	uint32_t chunk_count;
 	uint32_t *chunk[SHADOW_CHUNKS]; /* prepared frames of reverse-map heads */
+	gpa_t flagged[2];     /* 4-byte entries of level 1 and 2 in which a walk has set flags; 0: none to be told of */
 	uint64_t *seen;       /* and of a copy of a table: mmu/seen.h */
 	struct shadow_found found;
 	struct shadow_root previous[SHADOW_PREVIOUS];

@@ -11,6 +11,7 @@
 #include "mmu/shadow_leaf.h"
 #include "mmu/shadow_near.h"
 #include "mmu/shadow_page.h"
+#include "mmu/shadow_write.h"
 
 struct shadow_fault {
 	struct mmu_vcpu *mv;
@@ -169,6 +170,7 @@ static enum walk_status walk(struct shadow_fault *f, uint32_t kind)
 	f->version = f->mv->mmu->shadow->version;
 	status = walk_from(f, kind);
 	mmu_leave(f->mv);
+	shadow_tell_flags(f->mv);
 	return status;
 }
 

@@ -138,6 +138,41 @@ void shadow_change(struct mmu_vcpu *mv, gpa_t gpa, struct gpa_change *c)
 	mmu_exclusive_end(mv->mmu);
 }
 
+/* ---- flags set by a walk ---- */
+
+/* The page of 8-byte entries that shadows gfn. */
+static struct sp *wide_page(const struct mmu *mmu, gfn_t gfn)
+{
+	struct sp *sp = *shadow_bucket(mmu, gfn);
+
+	while (sp && (sp->gfn != gfn || sp->role.direct || sp->role.mode == PAGING_32))
+		sp = sp->hash_next;
+	return sp;
+}
+
+/* The lower half of an 8-byte entry has its flags at the same places. */
+void shadow_note_flag(struct mmu_vcpu *mv, gpa_t gpa, int level)
+{
+	if ((gpa & 4) && wide_page(mv->mmu, gpa >> PAGE_SHIFT))
+		mv->shadow.flagged[level - LEVEL_4K] = gpa;
+}
+
+void shadow_drop_noted(struct mmu_vcpu *mv)
+{
+	struct flush_token token;
+	struct sp *sp;
+
+	mmu_exclusive_begin(mv->mmu);
+	token = flush_token_new(mv->mmu);
+	for (uint32_t i = 0; i < ARRAY_LEN(mv->shadow.flagged); i++) {
+		while (mv->shadow.flagged[i] && (sp = wide_page(mv->mmu, mv->shadow.flagged[i] >> PAGE_SHIFT)))
+			shadow_zap(mv->mmu, sp, &token);
+		mv->shadow.flagged[i] = 0;
+	}
+	flush_spend(mv->mmu, token);
+	mmu_exclusive_end(mv->mmu);
+}
+
 bool mmu_shadow_unprotect(struct mmu_vcpu *mv, gpa_t gpa)
 {
 	struct flush_token token;

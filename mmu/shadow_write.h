@@ -20,4 +20,18 @@ struct gpa_change {
  */
 void shadow_change(struct mmu_vcpu *mv, gpa_t gpa, struct gpa_change *c);
 
+/*
+ * A walk has set a flag in the 4-byte entry at gpa, of that level. To entries of 8 bytes in the same table, where
+ * another vCPU has one, that is an address bit: inside the lock it is noted, outside it is told, and pages that shadow
+ * such a table are dropped.
+ */
+void shadow_note_flag(struct mmu_vcpu *mv, gpa_t gpa, int level);
+void shadow_drop_noted(struct mmu_vcpu *mv);
+
+static inline void shadow_tell_flags(struct mmu_vcpu *mv)
+{
+	if (UNLIKELY(mv->shadow.flagged[0] | mv->shadow.flagged[1]))
+		shadow_drop_noted(mv);
+}
+
 #endif

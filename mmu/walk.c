@@ -5,6 +5,7 @@
 
 #include "hv/base/x86.h"
 #include "mmu/gpa.h"
+#include "mmu/shadow_write.h"
 
 #define FLAG_RETRIES 8 /* lost races for a flag before the guest is let run again */
 
@@ -243,9 +244,12 @@ static bool entry_set(struct walk *w, int level, uint64_t bits)
 	else
 		done = __atomic_compare_exchange_n((uint64_t *)hva, &wide, wide | bits, false,
 						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-	if (done)
-		w->r->entry[level] = old | bits;
-	return done;
+	if (!done)
+		return false;
+	w->r->entry[level] = old | bits;
+	if (bytes == 4 && w->mv->mmu->shadow)
+		shadow_note_flag(w->mv, w->r->entry_gpa[level], level);
+	return true;
 }
 
 /* Accessed in every entry used, dirty in the leaf of a write. False when an entry has changed. */
@@ -321,6 +325,7 @@ enum walk_status guest_walk(struct mmu_vcpu *mv, const struct guest_paging *g, g
 	mmu_enter(mv);
 	status = guest_walk_inside(mv, g, gva, access, NULL, r);
 	mmu_leave(mv);
+	shadow_tell_flags(mv);
 	return status;
 }
 

@@ -121,8 +121,10 @@ struct walk_start {
 	bool executable; /* and whether they allow fetches */
 };
 
-/* As guest_walk(), between mmu_enter() and mmu_leave(). start: NULL, or where to; the result has its level and those
- * below alone. Paging is on then. */
+/*
+ * As guest_walk(), between mmu_enter() and mmu_leave(), after which the caller calls shadow_tell_flags().
+ * start: NULL, or where to; the result has its level and those below alone. Paging is on then.
+ */
 enum walk_status guest_walk_inside(struct mmu_vcpu *mv, const struct guest_paging *g, gva_t gva, uint32_t access,
 				   const struct walk_start *start, struct walk_result *r);
 

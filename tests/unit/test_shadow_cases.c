@@ -480,6 +480,28 @@ static void held_back_leaf_loses_write(void **state)
 	assert_int_equal(touch(PAGE_SIZE + 20 * 8, WALK_WRITE, 0), REFUSED);
 }
 
+/* Another vCPU, with 32-bit paging, has the same directory as a table: a flag that its walk sets is an address bit. */
+static void flag_changes_address(void **state)
+{
+	struct vcpu *other = &world_vcpus[1];
+	struct guest_access a = { .gva = 7 * PAGE_SIZE, .kind = WALK_READ, .tlb = true };
+	const gfn_t directory = ROOT + 5;
+
+	(void)state;
+	guest_slot_add(0x100000, 0x10, 0x900000, false);
+	set(ROOT + 2, 3, BIT(32) | 0x67);
+	set(0x100000, 0, DATA << PAGE_SHIFT | 0x67);
+	assert_int_equal(touch(MIB(6), WALK_READ, 0), DONE);
+	mem_write(mem_hpa(entry(directory, 0)), 8, (ROOT + 2) << PAGE_SHIFT | 0x67, false);
+	other->g.cr0 = CR0_PE | CR0_PG | CR0_WP;
+	other->g.cr3 = directory << PAGE_SHIFT;
+	vcpu_load(other, true);
+	vcpu_flushed_all(other);
+	assert_int_equal(guest_access(other, &a), DEVICE);
+	flush_all();
+	assert_int_not_equal(touch(MIB(6), WALK_READ, 0), DONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(table_changes_before_the_flush, start, end),
 		cmocka_unit_test_setup_teardown(each_entry_changes, start, end),
 		cmocka_unit_test_setup_teardown(entry_leaves_slot, start, end),
+		cmocka_unit_test_setup_teardown(flag_changes_address, start, end),
 		cmocka_unit_test_setup_teardown(right_comes_and_goes, start, end),
 		cmocka_unit_test_setup_teardown(held_back_leaf_loses_write, start, end),
 		cmocka_unit_test_setup_teardown(key_and_no_wp, start, end),
