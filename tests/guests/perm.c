@@ -281,25 +281,6 @@ static void walk_keys(unsigned s)
 	__asm__ volatile("wrpkru" : : "a"(0), "c"(0), "d"(0) : "memory");
 }
 
-/* A key with each of its rights beside each of the page's own: it counts on the user's pages, and not for fetches. */
-static void walk_key_and_rights(unsigned s)
-{
-	const unsigned key = 5;
-
-	for (unsigned i = 0; i < 8 * 4; i++) {
-		unsigned rights = i & 3, bits = 1 | i >> 2 << 1;
-		enum access first = !(bits & 4) || option_is("keys", "all") ? READ : USER_READ;
-		struct combo c = all_permitted(1);
-
-		c.flags[1] = flags_of(bits) | (uint64_t)key << PKEY_SHIFT;
-		c.pkru = rights << 2 * key;
-		__asm__ volatile("wrpkru" : : "a"(c.pkru), "c"(0), "d"(0) : "memory");
-		for (enum access a = first; a <= USER_FETCH; a++)
-			try_one(&c, s, a);
-	}
-	__asm__ volatile("wrpkru" : : "a"(0), "c"(0), "d"(0) : "memory");
-}
-
 static unsigned settings_offered(void)
 {
 	struct cpuid_regs r = cpuid(7, 0);
@@ -354,7 +335,6 @@ void guest_main(void)
 		wrong = 0;
 		if (s & PKE) {
 			walk_keys(s);
-			walk_key_and_rights(s);
 		} else {
 			walk_levels(s, 1);
 			walk_levels(s, 2);
